@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package chunk
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+const (
+	// compressMin is the shortest chunk worth the try: what could be won is
+	// less than the padding of a segment.
+	compressMin = 512
+	// probeSize is how much of a chunk is tried first.
+	probeSize = 64 << 10
+)
+
+// Compress appends src to dst as one zstd frame and returns true, when that
+// pays: a probe of the first 64 KiB shrinks by more than 10 %, and the whole by
+// more than 3 %. Otherwise, and for less than 512 bytes, it returns dst as it
+// came and false. src must not be longer than Max. Safe for concurrent use.
+func Compress(dst, src []byte) (out []byte, ok bool) {
+	if len(src) < compressMin || len(src) > Max {
+		return dst, false
+	}
+	enc := encoders.Get().(*zstd.Encoder)
+	defer encoders.Put(enc)
+	out = slices.Grow(dst, enc.MaxEncodedSize(len(src)))
+	if len(src) > probeSize {
+		probe := enc.EncodeAll(src[:probeSize], out)
+		if !shrunk(probeSize, len(probe)-len(dst), 10) {
+			return dst, false
+		}
+	}
+	out = enc.EncodeAll(src, out)
+	percent := 3
+	if len(src) <= probeSize { // then this was the probe
+		percent = 10
+	}
+	if !shrunk(len(src), len(out)-len(dst), percent) {
+		return dst, false
+	}
+	return out, true
+}
+
+// shrunk says whether to is more than percent smaller than from.
+func shrunk(from, to, percent int) bool { return to*100 < from*(100-percent) }
+
+// Decompress appends what Compress made of a chunk of plainLen bytes to dst,
+// exactly that many bytes, or returns dst as it came and ErrCorrupt, wrapped.
+// It takes no more memory than plainLen and a constant, whatever src holds.
+// Safe for concurrent use.
+func Decompress(dst, src []byte, plainLen int) ([]byte, error) {
+	if plainLen < 0 || plainLen > Max {
+		return dst, fmt.Errorf("%w: a chunk has no %d bytes", ErrCorrupt, plainLen)
+	}
+	var h zstd.Header
+	if err := h.Decode(src); err != nil {
+		return dst, fmt.Errorf("%w: %v", ErrCorrupt, err)
+	}
+	if h.Skippable || !h.HasFCS || h.FrameContentSize != uint64(plainLen) {
+		return dst, fmt.Errorf("%w: not a frame of %d bytes", ErrCorrupt, plainLen)
+	}
+	dec := decoders.Get().(*zstd.Decoder)
+	defer decoders.Put(dec)
+	// The decoder stops at the capacity, so the third index is the limit.
+	end := len(dst) + plainLen
+	out, err := dec.DecodeAll(src, slices.Grow(dst, plainLen)[:len(dst):end])
+	if err != nil {
+		return dst, fmt.Errorf("%w: %v", ErrCorrupt, err)
+	}
+	if len(out) != end {
+		return dst, fmt.Errorf("%w: %d bytes, not %d", ErrCorrupt, len(out)-len(dst), plainLen)
+	}
+	return out, nil
+}
+
+// Encoders and decoders hold tables worth keeping from chunk to chunk. With
+// one thread and no stream of their own they start no goroutines.
+var (
+	encoders = sync.Pool{New: func() any {
+		enc, err := zstd.NewWriter(nil,
+			zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithEncoderConcurrency(1),
+			zstd.WithWindowSize(Max),
+			zstd.WithEncoderCRC(false)) // what is sealed needs no checksum
+		if err != nil {
+			panic(err) // constant options
+		}
+		return enc
+	}}
+	decoders = sync.Pool{New: func() any {
+		dec, err := zstd.NewReader(nil,
+			zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderMaxWindow(Max),
+			zstd.WithDecoderMaxMemory(Max),
+			zstd.WithDecodeAllCapLimit(true))
+		if err != nil {
+			panic(err) // constant options
+		}
+		return dec
+	}}
+)

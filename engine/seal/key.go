@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package seal encrypts one message (a chunk, a manifest) under a key of its
+// own, in frames of 64 KiB that can be opened from the middle, and commits to
+// the key.
+//
+// The cipher is AES-256-GCM with STREAM nonces. GCM by itself does not commit
+// to its key: a crafted ciphertext can open under two keys to two different
+// texts, and Preezm hands keys to third parties. So the cipher's key and a
+// 32-byte Commitment are both derived from the message key; whoever is given a
+// key compares it with the commitment recorded when the message was sealed.
+// Open does not: it has no commitment to compare with.
+//
+// The package is pure and safe for concurrent use. docs/formats.md describes
+// the format, testdata/seal.json has vectors for other implementations.
+package seal
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"fmt"
+	"log/slog"
+)
+
+// KeySize is the length of a Key in bytes.
+const KeySize = 32
+
+const (
+	labelKey    = "preezm/v1/chunk/key"
+	labelCommit = "preezm/v1/chunk/commit"
+)
+
+// Key opens one sealed message. It is 32 uniformly random bytes and prints as
+// a placeholder, so that no log ever holds one.
+type Key [KeySize]byte
+
+// NewKey makes a key from the system's random numbers. It cannot fail: the
+// program ends when there are none.
+func NewKey() Key {
+	var k Key
+	rand.Read(k[:])
+	return k
+}
+
+const hidden = "seal.Key(hidden)"
+
+// Format prints a placeholder, whatever the verb.
+func (Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, hidden) }
+
+// LogValue logs a placeholder.
+func (Key) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// Commitment binds a message to its key without telling it: nobody can find
+// two keys with the same commitment.
+type Commitment [32]byte
+
+// Commit computes the commitment to a key.
+func Commit(key Key) Commitment { return Commitment(expand(&key, labelCommit)) }
+
+// Matches says whether c is the commitment to key, in constant time.
+func (c Commitment) Matches(key Key) bool {
+	want := Commit(key)
+	return subtle.ConstantTimeCompare(c[:], want[:]) == 1
+}
