@@ -1,0 +1,66 @@
+# Preezm: `make` lists what there is. Everything here works from a fresh clone
+# on Debian 12 with git, make and Go; what else is needed, `deps` installs.
+
+# The window is the only part that needs X11 and OpenGL. The build tag
+# `headless` leaves it out, and nearly every target below uses it: building
+# the window from cold takes minutes, the rest seconds.
+HEADLESS := -tags headless
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# VCS stamping fails in a clone that belongs to another user (containers, CI),
+# so the version is handed over by name.
+BUILD    := go build -buildvcs=false -ldflags "-X main.version=$(VERSION)"
+BIN      := bin/preezm
+BIN_HL   := bin/preezm-headless
+
+# All packages but the window.
+PKGS      = $$(go list $(HEADLESS) ./... | grep -v '/app/desktop')
+FUZZTIME ?= 5s
+
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-headless build build-headless run demo test bench lint fmt clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install the system packages that the window needs, and a C compiler
+	@.ci/deps window
+
+deps-headless: ## install the system packages that everything but the window needs
+	@.ci/deps headless
+
+build: deps ## build bin/preezm with the window
+	$(BUILD) -o $(BIN) ./app/preezm
+
+build-headless: deps-headless ## build bin/preezm-headless, for servers: no X11, no OpenGL
+	$(BUILD) $(HEADLESS) -o $(BIN_HL) ./app/preezm
+
+run: build ## build and open the window
+	$(BIN)
+
+# FILE=path keeps your own file or folder instead of the sample data.
+demo: build-headless ## five keepers and an owner; lose two; get everything back (FILE=path for your own)
+	@mkdir -p build
+	@go build -buildvcs=false -o build/demo ./app/demo
+	@build/demo -preezm $(BIN_HL) $(if $(FILE),-file '$(FILE)')
+
+test: deps ## every test: unit, property, end to end, command line, window, a short fuzz of every decoder
+	go vet $(HEADLESS) $(PKGS)
+	go test -race $(HEADLESS) -timeout 15m $(PKGS)
+	@if [ -d app/desktop ]; then echo go test ./app/desktop/...; go test -timeout 10m ./app/desktop/...; fi
+	@FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+# ARGS="--quick" for a small run, ARGS="--reps 5" for a careful one.
+bench: build-headless ## measure against the straight-line ceiling; table here, JSON in build/bench.json
+	@mkdir -p build
+	@go build -buildvcs=false -o build/ceiling ./app/bench/ceiling
+	@go build -buildvcs=false -o build/benchrun ./app/bench
+	@build/benchrun -preezm $(BIN_HL) -ceiling build/ceiling -json build/bench.json $(ARGS)
+
+lint: deps-headless ## gofmt, vet, staticcheck, known vulnerabilities, house rules, type-check for Windows and macOS
+	@.ci/lint
+
+fmt: ## format every Go file
+	gofmt -l -w $$(git ls-files '*.go')
+
+clean: ## remove what was built here
+	rm -rf bin build
