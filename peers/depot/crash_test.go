@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package depot_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/depot"
+)
+
+// The child of a crash test is this test binary with these variables set. It
+// does its work, one line on stdout for each thing acknowledged, and dies at
+// the named point the given time it comes by.
+const (
+	crashDir   = "PREEZM_TEST_CRASH_DIR"
+	crashPoint = "PREEZM_TEST_CRASH_POINT"
+	crashTime  = "PREEZM_TEST_CRASH_TIME"
+)
+
+const (
+	crashShards = 6
+	crashSize   = 700_001
+)
+
+func crashChild() {
+	fail := func(err error) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	d, err := depot.Open(ctx, os.Getenv(crashDir), depot.Options{Offer: ample})
+	if err != nil {
+		fail(err)
+	}
+	left, err := strconv.Atoi(os.Getenv(crashTime))
+	if err != nil {
+		fail(err)
+	}
+	d.SetStep(func(point string) {
+		if point != os.Getenv(crashPoint) {
+			return
+		}
+		if left--; left > 0 {
+			return
+		}
+		p, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			err = p.Kill() // SIGKILL
+		}
+		if err != nil {
+			fail(err)
+		}
+		select {}
+	})
+	for i := range uint64(crashShards) {
+		if err := put(d, anna, id(i), body(i, crashSize)); err != nil {
+			fail(err)
+		}
+		fmt.Println("put", i)
+	}
+	if err := d.Delete(ctx, anna, []peers.ShardID{id(0), id(1)}); err != nil {
+		fail(err)
+	}
+	fmt.Println("deleted")
+	if err := d.Close(); err != nil {
+		fail(err)
+	}
+	os.Exit(0)
+}
+
+// crash starts a child and gives what it acknowledged before it died.
+func crash(t *testing.T, dir, point string, time int) (acked int, deleted bool) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), crashDir+"="+dir, crashPoint+"="+point, crashTime+"="+strconv.Itoa(time))
+	var out, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Exited() {
+		t.Fatalf("child ended with %v, not by a kill: %s", err, stderr.String())
+	}
+	for s := bufio.NewScanner(strings.NewReader(out.String())); s.Scan(); {
+		if s.Text() == "deleted" {
+			deleted = true
+		} else {
+			acked++
+		}
+	}
+	return acked, deleted
+}
+
+func TestKilledAtEveryPoint(t *testing.T) {
+	for _, c := range []struct {
+		point string
+		// present: the shard being put must be there after the kill. It was
+		// not acknowledged, so either would do; this is what each point gives.
+		present bool
+	}{
+		{"created", false}, // before the first byte
+		{"written", false}, // all bytes written, not synced
+		{"synced", false},  // durable under its temporary name
+		{"renamed", true},  // in its place, the folder not synced
+		{"durable", true},  // in its place, not in the index
+	} {
+		t.Run(c.point, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "depot")
+			const time = 4
+			acked, _ := crash(t, dir, c.point, time)
+			if acked != time-1 {
+				t.Fatalf("%d puts acknowledged, want %d", acked, time-1)
+			}
+			d := open(t, dir, depot.Options{})
+			wantEmpty(t, dir, "tmp")
+			there := make([]int64, 0, crashShards)
+			for i := range uint64(crashShards) {
+				if i < uint64(acked) || i == uint64(acked) && c.present {
+					want(t, d, anna, id(i), body(i, crashSize))
+					there = append(there, crashSize)
+				} else {
+					wantMissing(t, d, anna, id(i))
+				}
+			}
+			wantUsed(t, d, anna, there...)
+			// The owner repeats what was not acknowledged.
+			for i := range uint64(crashShards) {
+				mustPut(t, d, anna, id(i), body(i, crashSize))
+				want(t, d, anna, id(i), body(i, crashSize))
+			}
+			closeDepot(t, d)
+
+			// Killed again in the delete, between files and index.
+			acked, deleted := crash(t, dir, "removed", 1)
+			if acked != crashShards || deleted {
+				t.Fatalf("second child: %d puts, deleted %v", acked, deleted)
+			}
+			d = open(t, dir, depot.Options{})
+			wantMissing(t, d, anna, id(0))
+			wantMissing(t, d, anna, id(1))
+			for i := uint64(2); i < crashShards; i++ {
+				want(t, d, anna, id(i), body(i, crashSize))
+			}
+			wantUsed(t, d, anna, crashSize, crashSize, crashSize, crashSize)
+		})
+	}
+}
