@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/preezm/preezm/app/internal/proc"
+	"github.com/preezm/preezm/app/internal/tree"
 	"github.com/preezm/preezm/engine"
 )
 
@@ -35,7 +36,7 @@ type demo struct {
 
 // result is what the summary is made of.
 type result struct {
-	tree           tree
+	tree           *tree.Tree
 	put            engine.PutReport
 	get            engine.GetReport
 	putTook        time.Duration
@@ -63,15 +64,15 @@ func (d *demo) run(ctx context.Context, file string) error {
 	}
 	// What the files are now: if they change while the demo runs, the
 	// comparison at the end finds it.
-	before, err := scan(ctx, source)
+	before, err := tree.Scan(ctx, source)
 	if err != nil {
 		return err
 	}
-	d.say("%s: %s", what, before)
-	for _, s := range before.special {
+	d.say("%s: %s, %s", what, before.Counts(), bytes(before.Bytes))
+	for _, s := range before.Special {
 		d.say("               left out, not a file, folder or link: %q", s)
 	}
-	if err := d.checkSpace(before.bytes); err != nil {
+	if err := d.checkSpace(before.Bytes); err != nil {
 		return err
 	}
 
@@ -101,7 +102,7 @@ func (d *demo) run(ctx context.Context, file string) error {
 	}
 
 	d.title("compare")
-	n, err := compare(ctx, before, source, filepath.Join(back, filepath.Base(source)))
+	n, err := before.Compare(ctx, filepath.Join(back, filepath.Base(source)))
 	if err != nil {
 		d.say("NOT equal")
 		return err
@@ -169,7 +170,7 @@ func (d *demo) progress() io.Writer {
 func (d *demo) summary(r result) {
 	line := func(what, format string, a ...any) { d.say("  %-14s "+format, append([]any{what}, a...)...) }
 	d.say("\nSummary")
-	line("data", "%s bytes in %s", humanize.Comma(r.tree.bytes), r.tree.counts())
+	line("data", "%s bytes in %s", humanize.Comma(r.tree.Bytes), r.tree.Counts())
 	line("stored", "%s bytes on %d machines, any %d of which bring all of it back", humanize.Comma(r.put.Stored), r.put.Keepers, r.put.K)
 	line("expansion", "%s of the data; %s after deduplication and compression (%d of %d alone is %.2fx)",
 		times(r.put.Stored, r.put.Bytes), times(r.put.Stored, r.put.Packed), r.put.K, r.put.N, float64(r.put.N)/float64(max(r.put.K, 1)))

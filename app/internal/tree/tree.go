@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package main
+// Package tree says whether what came back is what went away: it scans a file
+// or folder and compares a second one with it, entry by entry, down to the
+// SHA-256 of every file. The demo and the benchmark end with it, since speed
+// without the right bytes is worth nothing.
+package tree
 
 import (
 	"context"
@@ -30,32 +34,33 @@ type node struct {
 	target string // of links
 }
 
-// tree is a scanned file or folder; names are relative to it, "." is itself.
-type tree struct {
-	nodes   map[string]node
-	special []string // sockets, pipes and devices, which nobody can keep
-	bytes   int64
-	files   int64
-	folders int64
-	links   int64
+// Tree is a scanned file or folder.
+type Tree struct {
+	Special []string // sockets, pipes and devices, which nobody can keep
+	Bytes   int64    // in files
+	Files   int64
+	Folders int64
+	Links   int64
+
+	root  string
+	nodes map[string]node // by name relative to root; "." is root itself
 }
 
-func (t tree) counts() string {
-	s := humanize.Comma(t.files) + " files"
-	if t.files == 1 {
+// Counts says in words how many entries of which kind there are.
+func (t *Tree) Counts() string {
+	s := humanize.Comma(t.Files) + " files"
+	if t.Files == 1 {
 		s = "1 file"
 	}
-	if t.folders > 0 {
-		s += fmt.Sprintf(", %s folders, %s links", humanize.Comma(t.folders), humanize.Comma(t.links))
+	if t.Folders > 0 {
+		s += fmt.Sprintf(", %s folders, %s links", humanize.Comma(t.Folders), humanize.Comma(t.Links))
 	}
 	return s
 }
 
-func (t tree) String() string { return t.counts() + ", " + bytes(t.bytes) }
-
-// scan walks root without following links.
-func scan(ctx context.Context, root string) (tree, error) {
-	t := tree{nodes: map[string]node{}}
+// Scan walks root without following links.
+func Scan(ctx context.Context, root string) (*Tree, error) {
+	t := &Tree{root: root, nodes: map[string]node{}}
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err := errors.Join(err, ctx.Err()); err != nil {
 			return err
@@ -72,12 +77,12 @@ func scan(ctx context.Context, root string) (tree, error) {
 		switch fi.Mode().Type() {
 		case 0:
 			n.size = fi.Size()
-			t.files++
-			t.bytes += n.size
+			t.Files++
+			t.Bytes += n.size
 		case fs.ModeDir:
-			t.folders++
+			t.Folders++
 		case fs.ModeSymlink:
-			t.links++
+			t.Links++
 			// Of a link only the target is kept: its mode means nothing on
 			// Linux, and its time is nothing a person sets.
 			n = node{mode: fs.ModeSymlink}
@@ -85,29 +90,34 @@ func scan(ctx context.Context, root string) (tree, error) {
 				return err
 			}
 		default:
-			t.special = append(t.special, rel)
+			t.Special = append(t.Special, rel)
 			return nil
 		}
 		t.nodes[rel] = n
 		return nil
 	})
-	if err == nil && len(t.nodes) == 0 {
-		err = fmt.Errorf("%s is not a file, folder or link", root)
+	if err != nil {
+		return nil, err
 	}
-	return t, err
+	if len(t.nodes) == 0 {
+		return nil, fmt.Errorf("%s is not a file, folder or link", root)
+	}
+	return t, nil
 }
 
 // maxDifferences is how many differences are told; more only repeat.
 const maxDifferences = 20
 
-// compare checks that back is what was scanned, and holds the bytes that
-// source holds. It gives the number of entries compared.
-func compare(ctx context.Context, was tree, source, back string) (int64, error) {
-	now, err := scan(ctx, source)
+// Compare checks that back holds the same entries with the same modes, times,
+// link targets and bytes as the scanned tree, which must not have changed
+// since. It gives the number of entries compared; the error tells the first
+// differences.
+func (t *Tree) Compare(ctx context.Context, back string) (int64, error) {
+	now, err := Scan(ctx, t.root)
 	if err != nil {
 		return 0, err
 	}
-	got, err := scan(ctx, back)
+	got, err := Scan(ctx, back)
 	if err != nil {
 		return 0, err
 	}
@@ -116,12 +126,12 @@ func compare(ctx context.Context, was tree, source, back string) (int64, error) 
 		bad = append(bad, fmt.Sprintf("%q: ", name)+fmt.Sprintf(format, a...))
 	}
 	var files []string
-	for _, name := range slices.Sorted(maps.Keys(was.nodes)) {
-		w := was.nodes[name]
+	for _, name := range slices.Sorted(maps.Keys(t.nodes)) {
+		w := t.nodes[name]
 		g, ok := got.nodes[name]
 		switch {
 		case now.nodes[name] != w && !w.mode.IsDir():
-			note(name, "changed at its source while the demo ran, so there is nothing to compare with")
+			note(name, "changed at its source since it was scanned, so there is nothing to compare with")
 		case !ok:
 			note(name, "did not come back")
 		case g.mode != w.mode:
@@ -137,11 +147,11 @@ func compare(ctx context.Context, was tree, source, back string) (int64, error) 
 		}
 	}
 	for name := range got.nodes {
-		if _, ok := was.nodes[name]; !ok {
+		if _, ok := t.nodes[name]; !ok {
 			note(name, "came back but was never there")
 		}
 	}
-	differ, err := compareBytes(ctx, files, source, back)
+	differ, err := differing(ctx, files, t.root, back)
 	if err != nil {
 		return 0, err
 	}
@@ -155,11 +165,11 @@ func compare(ctx context.Context, was tree, source, back string) (int64, error) 
 		}
 		return 0, fmt.Errorf("what came back differs:\n  %s%s", strings.Join(bad, "\n  "), more)
 	}
-	return int64(len(was.nodes)), nil
+	return int64(len(t.nodes)), nil
 }
 
-// compareBytes gives the names whose SHA-256 differ below the two roots.
-func compareBytes(ctx context.Context, names []string, a, b string) ([]string, error) {
+// differing gives the names whose SHA-256 differ below the two roots.
+func differing(ctx context.Context, names []string, a, b string) ([]string, error) {
 	equal := make([]bool, len(names))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.NumCPU())

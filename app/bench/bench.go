@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/preezm/preezm/app/internal/proc"
+	"github.com/preezm/preezm/app/internal/tree"
+)
+
+// The circle that is measured.
+const (
+	keepers = 5
+	gone    = 2 // for the degraded get
+)
+
+// work is one thing that is measured.
+type work string
+
+const (
+	putBig      work = "put one file"
+	getBig      work = "get one file"
+	getDegraded work = "get, two keepers gone"
+	putSmall    work = "put small files"
+	putAgain    work = "put again, unchanged"
+	getSmall    work = "get small files"
+)
+
+// sample is one measurement.
+type sample struct {
+	work   work
+	side   string // "ceiling" or "preezm"
+	bytes  int64
+	files  int
+	wall   time.Duration
+	cpu    time.Duration // of all processes
+	owner  int64         // peak memory of the command, bytes
+	keeper int64         // of the largest keeper so far
+	stored int64         // shard bytes, of a put
+}
+
+// bench runs and collects.
+type bench struct {
+	options
+	root    string
+	samples []sample
+	bigFile string
+	folder  string
+}
+
+func (b *bench) run(ctx context.Context) error {
+	b.bigFile, b.folder = filepath.Join(b.root, "big"), filepath.Join(b.root, "small")
+	fmt.Printf("making %d MiB of random data and %d files of %d KiB in %s\n", b.big>>20, b.small, smallSize>>10, b.root)
+	if err := writeRandom(b.bigFile, b.big); err != nil {
+		return err
+	}
+	if err := writeSmall(ctx, b.folder, b.small); err != nil {
+		return err
+	}
+	sides := []func(context.Context, string) error{b.ceilingRun, b.preezmBig, b.preezmSmall}
+	for rep := range b.reps {
+		for i := range sides {
+			// Start with another one each time, so that none always runs on
+			// the heels of the same neighbour.
+			side := sides[(rep+i)%len(sides)]
+			dir := filepath.Join(b.root, fmt.Sprintf("run-%d-%d", rep, i))
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				return err
+			}
+			if err := side(ctx, dir); err != nil {
+				return err
+			}
+			if err := os.RemoveAll(dir); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// measure times one command. do starts it, waits, and says what it cost by
+// itself; keepers gives what the machines behind it cost so far.
+func (b *bench) measure(s sample, keepers func() proc.Usage, do func() (proc.Usage, error)) error {
+	syncDisks() // what an earlier step left to write is not this one's
+	before := keepers().CPU
+	t0 := time.Now()
+	own, err := do()
+	s.wall = time.Since(t0)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", s.side, s.work, err)
+	}
+	after := keepers()
+	s.cpu, s.owner, s.keeper = own.CPU+after.CPU-before, own.Peak, after.Peak
+	b.samples = append(b.samples, s)
+	fmt.Printf("  %-8s %-22s %7.2f s %7.2f CPU s\n", s.side, s.work, s.wall.Seconds(), s.cpu.Seconds())
+	return nil
+}
+
+// same compares what came back, and removes it.
+func same(ctx context.Context, source, back string) error {
+	was, err := tree.Scan(ctx, source)
+	if err != nil {
+		return err
+	}
+	if _, err := was.Compare(ctx, back); err != nil {
+		return err
+	}
+	return os.RemoveAll(back)
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Command bench measures Preezm against the ceiling, a straight-line program
+// that does only the work nobody can leave out (see the ceiling folder), by
+// turns in one run, so that both meet the same machine in the same mood. Every
+// figure is the median of several runs, in wall seconds and in CPU seconds of
+// all processes, keepers included; what comes back is compared bit for bit.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+// options of one run of the benchmark.
+type options struct {
+	preezm  string // programs
+	ceiling string
+	big     int64 // size of the random file, bytes
+	small   int   // number of small files
+	reps    int
+}
+
+// smallSize is the size of a small file in bytes.
+const smallSize = 10 << 10
+
+func main() {
+	o := options{big: 1 << 30, small: 10_000}
+	flag.StringVar(&o.preezm, "preezm", "bin/preezm-headless", "the program to measure")
+	flag.StringVar(&o.ceiling, "ceiling", "build/ceiling", "the ceiling program")
+	flag.IntVar(&o.reps, "reps", 3, "runs of everything; the medians are shown")
+	out := flag.String("json", "", "file for the figures as JSON")
+	dir := flag.String("dir", "", "folder on the disk to measure; without it the system's temporary folder")
+	quick := flag.Bool("quick", false, "a small run: 128 MiB, 1,000 small files, one run of each")
+	flag.Parse()
+	if flag.NArg() > 0 || o.reps < 1 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	if *quick {
+		o.big, o.small, o.reps = 128<<20, 1000, 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, o, *dir, *out)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options, dir, out string) (err error) {
+	for _, p := range []*string{&o.preezm, &o.ceiling} {
+		if *p, err = filepath.Abs(*p); err != nil {
+			return err
+		}
+		if _, err := os.Stat(*p); err != nil {
+			return fmt.Errorf("make bench builds what is measured: %w", err)
+		}
+	}
+	root, err := os.MkdirTemp(dir, "preezm-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
+
+	b := &bench{options: o, root: root}
+	if err := b.run(ctx); err != nil {
+		return err
+	}
+	r := b.report()
+	r.print(os.Stdout)
+	if out != "" {
+		return r.write(out)
+	}
+	return nil
+}

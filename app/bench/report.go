@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// report is what build/bench.json holds.
+type report struct {
+	Time    time.Time `json:"time"`
+	Machine string    `json:"machine"`
+	Cores   int       `json:"cores"`
+	Go      string    `json:"go"`
+	Reps    int       `json:"reps"`
+	Big     int64     `json:"big_bytes"`
+	Small   int       `json:"small_files"`
+	Rows    []row     `json:"rows"`
+	Aims    []aim     `json:"aims"`
+}
+
+// row is one kind of work on both sides; zero figures were not measured.
+type row struct {
+	Work    work    `json:"work"`
+	Bytes   int64   `json:"bytes"`
+	Files   int     `json:"files"`
+	Ceiling figures `json:"ceiling"`
+	Preezm  figures `json:"preezm"`
+	Wall    float64 `json:"wall_ratio,omitempty"` // of Preezm to the ceiling
+	CPU     float64 `json:"cpu_ratio,omitempty"`
+}
+
+// figures are medians over the runs; peaks are the largest seen.
+type figures struct {
+	Wall    float64   `json:"wall_s"`
+	CPU     float64   `json:"cpu_s"`
+	AllWall []float64 `json:"wall_s_all"`
+	AllCPU  []float64 `json:"cpu_s_all"`
+	Owner   int64     `json:"owner_peak_bytes"`
+	Keeper  int64     `json:"keeper_peak_bytes"`
+	Stored  int64     `json:"stored_bytes,omitempty"`
+}
+
+// aim is a promise and what became of it.
+type aim struct {
+	What    string  `json:"what"`
+	Have    float64 `json:"have"`
+	Want    float64 `json:"want"`
+	Least   bool    `json:"at_least"` // Want is a floor, else a ceiling
+	Reached bool    `json:"reached"`
+}
+
+func (b *bench) report() report {
+	r := report{Time: time.Now().UTC().Truncate(time.Second), Machine: cpuModel(), Cores: runtime.NumCPU(), Go: runtime.Version(), Reps: b.reps, Big: b.big, Small: b.small}
+	for _, w := range []work{putBig, getBig, getDegraded, putSmall, putAgain, getSmall} {
+		row := row{Work: w, Ceiling: b.figures(w, "ceiling"), Preezm: b.figures(w, "preezm")}
+		for _, s := range b.samples {
+			if s.work == w {
+				row.Bytes, row.Files = s.bytes, s.files
+			}
+		}
+		if row.Ceiling.Wall > 0 && row.Ceiling.CPU > 0 {
+			row.Wall, row.CPU = row.Preezm.Wall/row.Ceiling.Wall, row.Preezm.CPU/row.Ceiling.CPU
+		}
+		r.Rows = append(r.Rows, row)
+	}
+	r.Aims = aims(r.Rows)
+	return r
+}
+
+func (b *bench) figures(w work, side string) (f figures) {
+	for _, s := range b.samples {
+		if s.work == w && s.side == side {
+			f.AllWall, f.AllCPU = append(f.AllWall, s.wall.Seconds()), append(f.AllCPU, s.cpu.Seconds())
+			f.Owner, f.Keeper = max(f.Owner, s.owner), max(f.Keeper, s.keeper)
+			f.Stored = s.stored
+		}
+	}
+	f.Wall, f.CPU = median(f.AllWall), median(f.AllCPU)
+	return f
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// aims holds the rows against what the first version promises.
+func aims(rows []row) []aim {
+	by := map[work]row{}
+	var owner, keeper int64
+	for _, r := range rows {
+		by[r.Work] = r
+		owner, keeper = max(owner, r.Preezm.Owner), max(keeper, r.Preezm.Keeper)
+	}
+	perSecond := func(w work) float64 { return float64(by[w].Files) / by[w].Preezm.Wall }
+	out := []aim{
+		{What: "put: CPU seconds, times the ceiling's", Have: by[putBig].CPU, Want: 2},
+		{What: "get: CPU seconds, times the ceiling's", Have: by[getBig].CPU, Want: 2},
+		{What: "small files put a second", Have: perSecond(putSmall), Want: 1000, Least: true},
+		{What: "small files got back a second", Have: perSecond(getSmall), Want: 2000, Least: true},
+		{What: "owner's peak memory, MiB", Have: float64(owner) / (1 << 20), Want: 250},
+		{What: "largest keeper's peak memory, MiB", Have: float64(keeper) / (1 << 20), Want: 80},
+	}
+	for i, a := range out {
+		out[i].Reached = a.Have <= a.Want
+		if a.Least {
+			out[i].Reached = a.Have >= a.Want
+		}
+	}
+	return out
+}
+
+// print shows the report as a table. MB are 10^6 bytes, MiB 2^20.
+func (r report) print(w io.Writer) {
+	fmt.Fprintf(w, "\n%s, %d cores, %s; medians of %d; one file of %d MiB, %s files of %d KiB; 3-of-5, every shard fsynced, all processes on this machine\n\n",
+		r.Machine, r.Cores, r.Go, r.Reps, r.Big>>20, humanize.Comma(int64(r.Small)), smallSize>>10)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\tceiling s\tMB/s\tCPU s\tpreezm s\tMB/s\tfiles/s\tCPU s\twall ratio\tCPU ratio\towner MiB\tkeeper MiB\t")
+	for _, row := range r.Rows {
+		c, p := row.Ceiling, row.Preezm
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%.0f\t%s\t%.2f\t%s\t%s\t%d\t%d\t\n", row.Work,
+			orDash("%.2f", c.Wall), orDash("%.0f", rate(row.Bytes, c.Wall)), orDash("%.2f", c.CPU),
+			p.Wall, rate(row.Bytes, p.Wall), manyFiles(row), p.CPU,
+			orDash("%.2f", row.Wall), orDash("%.2f", row.CPU), p.Owner>>20, p.Keeper>>20)
+	}
+	t.Flush() // to a terminal or pipe; nothing to tell when that is gone
+	fmt.Fprintln(w)
+	for _, a := range r.Aims {
+		word, bound := "reached", "at most"
+		if !a.Reached {
+			word = "NOT reached"
+		}
+		if a.Least {
+			bound = "at least"
+		}
+		fmt.Fprintf(w, "%-38s %9.2f  (%s %g: %s)\n", a.What, a.Have, bound, a.Want, word)
+	}
+}
+
+func rate(bytes int64, seconds float64) float64 {
+	if seconds == 0 {
+		return 0
+	}
+	return float64(bytes) / 1e6 / seconds
+}
+
+func orDash(format string, v float64) string {
+	if v == 0 {
+		return "-"
+	}
+	return fmt.Sprintf(format, v)
+}
+
+func manyFiles(r row) string {
+	if r.Files < 2 {
+		return "-"
+	}
+	return humanize.Comma(int64(float64(r.Files) / r.Preezm.Wall))
+}
+
+// write puts the report into a file as JSON.
+func (r report) write(name string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, append(b, '\n'), 0o644)
+}
