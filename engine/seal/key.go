@@ -18,6 +18,7 @@ package seal
 import (
 	"crypto/rand"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"log/slog"
 )
@@ -49,6 +50,9 @@ func (Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, hidden) }
 
 // LogValue logs a placeholder.
 func (Key) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// MarshalJSON refuses: a key goes into no JSON view, log or report.
+func (Key) MarshalJSON() ([]byte, error) { return nil, errors.New("seal: a key has no JSON form") }
 
 // Commitment binds a message to its key without telling it: nobody can find
 // two keys with the same commitment.
