@@ -26,16 +26,17 @@ func Compress(dst, src []byte) (out []byte, ok bool) {
 	if len(src) < compressMin || len(src) > Max {
 		return dst, false
 	}
-	enc := encoders.Get().(*zstd.Encoder)
-	defer encoders.Put(enc)
-	out = slices.Grow(dst, enc.MaxEncodedSize(len(src)))
+	c := compressors.Get().(*compressor)
+	defer compressors.Put(c)
 	if len(src) > probeSize {
-		probe := enc.EncodeAll(src[:probeSize], out)
-		if !shrunk(probeSize, len(probe)-len(dst), 10) {
+		// Into memory of its own: most of what fails the probe is media, and
+		// dst need not grow for it.
+		c.probe = c.enc.EncodeAll(src[:probeSize], c.probe[:0])
+		if !shrunk(probeSize, len(c.probe), 10) {
 			return dst, false
 		}
 	}
-	out = enc.EncodeAll(src, out)
+	out = c.enc.EncodeAll(src, slices.Grow(dst, c.enc.MaxEncodedSize(len(src))))
 	percent := 3
 	if len(src) <= probeSize { // then this was the probe
 		percent = 10
@@ -66,31 +67,46 @@ func Decompress(dst, src []byte, plainLen int) ([]byte, error) {
 	}
 	dec := decoders.Get().(*zstd.Decoder)
 	defer decoders.Put(dec)
-	// The decoder stops at the capacity, so the third index is the limit.
+	// The decoder stops at the capacity of what it is given, so the third index
+	// is the limit.
 	end := len(dst) + plainLen
-	out, err := dec.DecodeAll(src, slices.Grow(dst, plainLen)[:len(dst):end])
+	room := slices.Grow(dst, plainLen)[len(dst):end:end]
+	out, err := dec.DecodeAll(src, room[:0])
 	if err != nil {
 		return dst, fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
-	if len(out) != end {
-		return dst, fmt.Errorf("%w: %d bytes, not %d", ErrCorrupt, len(out)-len(dst), plainLen)
+	if len(out) != plainLen {
+		return dst, fmt.Errorf("%w: %d bytes, not %d", ErrCorrupt, len(out), plainLen)
 	}
-	return out, nil
+	if plainLen > 0 && &out[0] != &room[0] {
+		copy(room, out)
+	}
+	return append(dst, room...), nil
+}
+
+// windowSize is how far back the encoder looks. It takes twice that in memory;
+// most chunks are not much longer.
+const windowSize = 1 << 20
+
+// compressor is an encoder with room for what it makes of a probe.
+type compressor struct {
+	enc   *zstd.Encoder
+	probe []byte
 }
 
 // Encoders and decoders hold tables worth keeping from chunk to chunk. With
 // one thread and no stream of their own they start no goroutines.
 var (
-	encoders = sync.Pool{New: func() any {
+	compressors = sync.Pool{New: func() any {
 		enc, err := zstd.NewWriter(nil,
 			zstd.WithEncoderLevel(zstd.SpeedFastest),
 			zstd.WithEncoderConcurrency(1),
-			zstd.WithWindowSize(Max),
+			zstd.WithWindowSize(windowSize),
 			zstd.WithEncoderCRC(false)) // what is sealed needs no checksum
 		if err != nil {
 			panic(err) // constant options
 		}
-		return enc
+		return &compressor{enc: enc, probe: make([]byte, 0, enc.MaxEncodedSize(probeSize))}
 	}}
 	decoders = sync.Pool{New: func() any {
 		dec, err := zstd.NewReader(nil,

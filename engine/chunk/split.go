@@ -3,68 +3,160 @@
 package chunk
 
 import (
+	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
-	"slices"
 
-	chunkers "github.com/PlakarKorp/go-cdc-chunkers"
-	// Registers the algorithm below.
-	_ "github.com/PlakarKorp/go-cdc-chunkers/chunkers/fastcdc"
+	"github.com/PlakarKorp/go-cdc-chunkers/chunkers/fastcdc"
+	"github.com/zeebo/blake3"
 )
 
-// algorithm is FastCDC with masks that follow from Avg. The library's "kfastcdc" has
-// the masks of an 8 KiB average whatever is asked for; keyed it is either way
-// once it is given a key.
-const algorithm = "fastcdc-v1.0.0"
+// A cut is made where the rolling hash has zeros under a mask. Up to Avg the
+// mask has 22 bits, a cut every 4 MiB; from there on 18 bits, one every
+// 256 KiB. So lengths crowd around Avg ("normalized chunking", level 2). The
+// bits are spread from the top of the word down because the top bits depend on
+// the most bytes, 64 of them.
+const (
+	maskShort uint64 = 0xaaaa_aaaa_aaa0_0000 // bits 63, 61, ... 21
+	maskLong  uint64 = 0x9249_2492_4924_9000 // bits 63, 60, ... 12
+)
+
+// readSize is how much is read at a time: what was just read is still in the
+// processor's cache when it is scanned.
+const readSize = 256 << 10
+
+var errReadCount = errors.New("chunk: the reader returned an impossible count")
 
 // Splitter cuts streams into chunks with FastCDC (Xia et al., "FastCDC: a Fast
 // and Efficient Content-Defined Chunking Approach for Data Deduplication",
-// USENIX ATC 2016) whose Gear table is derived from a secret. It owns a buffer
-// of 2 Max and is meant to be used for many files, by one goroutine.
+// USENIX ATC 2016) whose Gear table is derived from a secret. The cuts are those
+// of "fastcdc-v1.0.0" in github.com/PlakarKorp/go-cdc-chunkers under the same
+// key. A Splitter owns a buffer of a little more than Max and is meant to be
+// used for many files, by one goroutine.
 type Splitter struct {
-	c   *chunkers.Chunker
-	err error // sticky, until Reset
+	gear  *[256]uint64
+	src   io.Reader
+	buf   []byte
+	end   int   // buf[:end] is read and not yet handed out, but for
+	given int   // buf[:given], the chunk handed out last
+	err   error // of src, sticky until Reset
 }
 
-// NewSplitter makes a Splitter for the owner's chunker key. Reset gives it
+// NewSplitter makes a Splitter for the owner's chunker key; Reset gives it
 // something to read.
 func NewSplitter(key [32]byte) (*Splitter, error) {
-	c, err := chunkers.NewChunkerBuffer(algorithm, eof{}, &chunkers.ChunkerOpts{
-		MinSize: Min, NormalSize: Avg, MaxSize: Max, Key: slices.Clone(key[:]),
-	}, make([]byte, 2*Max))
+	gear, err := gearTable(key)
 	if err != nil {
-		return nil, fmt.Errorf("chunk: setting up the splitter: %w", err)
+		return nil, err
 	}
-	return &Splitter{c: c}, nil
+	return &Splitter{gear: gear, buf: make([]byte, Max+readSize), err: io.EOF}, nil
+}
+
+// gearTable derives the 256 words of the rolling hash: 2,048 bytes of keyed
+// BLAKE3 over the library's public table, all little-endian.
+func gearTable(key [32]byte) (*[256]uint64, error) {
+	h, err := blake3.NewKeyed(key[:])
+	if err != nil {
+		return nil, err
+	}
+	var b [256 * 8]byte
+	for i, word := range fastcdc.G {
+		binary.LittleEndian.PutUint64(b[8*i:], word)
+	}
+	h.Write(b[:])
+	if _, err := io.ReadFull(h.Digest(), b[:]); err != nil {
+		return nil, err
+	}
+	gear := new([256]uint64)
+	for i := range gear {
+		gear[i] = binary.LittleEndian.Uint64(b[8*i:])
+	}
+	return gear, nil
 }
 
 // Reset starts a new stream. What Next returned before is no longer valid.
 func (s *Splitter) Reset(r io.Reader) {
-	s.c.Reset(r)
-	s.err = nil
+	s.src, s.end, s.given, s.err = r, 0, 0, nil
 }
 
 // Next returns the next chunk, never an empty one. It is valid until the next
-// call of Next or Reset. After the last chunk comes io.EOF; an error of the
-// reader comes as it is and instead of the bytes before it, and repeats.
+// call of Next or Reset. After the last chunk comes io.EOF. An error of the
+// reader comes as it is, in place of the bytes that were not yet a whole
+// chunk. Either repeats until Reset.
 func (s *Splitter) Next() ([]byte, error) {
-	if s.err != nil {
-		return nil, s.err
+	// Less than readSize is left over, so moving it to the front is cheap and
+	// keeps the memory in use small and warm.
+	s.end = copy(s.buf, s.buf[s.given:s.end])
+	s.given = 0
+
+	var hash uint64
+	for at := Min; ; s.fill() {
+		if at < s.end {
+			limit := min(s.end, Max)
+			cut := -1
+			if at < Avg {
+				cut, hash = scan(s.gear, s.buf[at:min(limit, Avg)], hash, maskShort)
+				if cut < 0 {
+					at = min(limit, Avg)
+				}
+			}
+			if cut < 0 && at < limit {
+				cut, hash = scan(s.gear, s.buf[at:limit], hash, maskLong)
+			}
+			if cut >= 0 {
+				return s.give(at + cut), nil
+			}
+			if at = limit; at == Max {
+				return s.give(Max), nil
+			}
+		}
+		switch {
+		case s.err == nil:
+		case s.err == io.EOF && s.end > 0:
+			return s.give(s.end), nil
+		default:
+			s.end = 0
+			return nil, s.err
+		}
 	}
-	b, err := s.c.Next()
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
-		return nil, err
-	}
-	if len(b) == 0 {
-		s.err = io.EOF
-		return nil, io.EOF
-	}
-	return b, nil
 }
 
-// eof is what a new Splitter reads.
-type eof struct{}
+func (s *Splitter) give(n int) []byte {
+	s.given = n
+	return s.buf[:n:n]
+}
 
-func (eof) Read([]byte) (int, error) { return 0, io.EOF }
+// scan looks for the first byte after which the hash has zeros under the
+// mask: the chunk ends before that byte. It returns -1 when there is none.
+func scan(gear *[256]uint64, data []byte, hash, mask uint64) (cut int, _ uint64) {
+	for i, b := range data {
+		hash = hash<<1 + gear[b]
+		if hash&mask == 0 {
+			return i, hash
+		}
+	}
+	return -1, hash
+}
+
+// fill reads some more, or sets err.
+func (s *Splitter) fill() {
+	room := s.buf[s.end:min(s.end+readSize, len(s.buf))]
+	// A reader may return nothing and no error; one that goes on doing so is
+	// broken, as in bufio.
+	for range 100 {
+		n, err := s.src.Read(room)
+		if n < 0 || n > len(room) {
+			s.err = errReadCount
+			return
+		}
+		s.end += n
+		if err != nil {
+			s.err = err
+			return
+		}
+		if n > 0 {
+			return
+		}
+	}
+	s.err = io.ErrNoProgress
+}
