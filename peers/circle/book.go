@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package circle
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/peers"
+)
+
+const (
+	tokenLabel = "preezm/v1/invite-token"
+	// DefaultInvite is how long an invite is good when nobody says otherwise.
+	DefaultInvite = 24 * time.Hour
+	// MaxInvite is the longest an invite can be good.
+	MaxInvite = 30 * 24 * time.Hour
+	// maxInvites bounds the invites that are open or were used lately.
+	maxInvites = 64
+	// usedGrace keeps a used invite for a device whose answer got lost.
+	usedGrace = 24 * time.Hour
+	// seenEvery is how old LastSeen on disk may get: it is not worth an
+	// fsync for each hello.
+	seenEvery = time.Hour
+)
+
+// invite is an invite as it is stored: without its token.
+type invite struct {
+	Hash    [32]byte        `json:"-"`
+	HashHex string          `json:"token_sha256"`
+	Expires time.Time       `json:"expires"`
+	UsedBy  *peers.DeviceID `json:"used_by,omitempty"`
+}
+
+// Book is the circle on disk. It is safe for concurrent use by one process;
+// the lock on the home folder keeps others out.
+type Book struct {
+	path string
+	now  func() time.Time
+
+	mu      sync.Mutex
+	peers   []Peer // in the order they were added
+	invites []invite
+	saved   map[peers.DeviceID]time.Time // LastSeen as on disk
+}
+
+// Open reads the circle at path; a missing file is an empty circle.
+func Open(path string) (*Book, error) {
+	b := &Book{path: path, now: time.Now, saved: make(map[peers.DeviceID]time.Time)}
+	if err := b.load(); err != nil {
+		return nil, fmt.Errorf("open circle: %w", err)
+	}
+	return b, nil
+}
+
+// Peers returns everybody, in the order they joined.
+func (b *Book) Peers() []Peer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]Peer, len(b.peers))
+	for i, p := range b.peers {
+		out[i] = p.clone()
+	}
+	return out
+}
+
+// Peer returns one device of the circle.
+func (b *Book) Peer(id peers.DeviceID) (Peer, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := b.index(id); i >= 0 {
+		return b.peers[i].clone(), true
+	}
+	return Peer{}, false
+}
+
+// Has says whether a device is in the circle; cheaper than Peer.
+func (b *Book) Has(id peers.DeviceID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.index(id) >= 0
+}
+
+// Put adds a device, or replaces what is known of it. A zero Added becomes
+// now, or stays what it was.
+func (b *Book) Put(p Peer) error {
+	p, err := p.clean()
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	next := slices.Clone(b.peers)
+	i := b.index(p.Device)
+	if p.Added.IsZero() {
+		p.Added = b.now().UTC().Truncate(time.Second)
+		if i >= 0 {
+			p.Added = b.peers[i].Added
+		}
+	}
+	switch {
+	case i >= 0:
+		next[i] = p
+	case len(next) >= MaxPeers:
+		return ErrTooManyPeers
+	default:
+		next = append(next, p)
+	}
+	return b.commit(next, b.invites)
+}
+
+// Update changes one device in place. It returns ErrUnknownPeer when there is
+// no such device; change cannot alter the device ID. Nothing is written when
+// nothing changed.
+func (b *Book) Update(id peers.DeviceID, change func(*Peer)) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := b.index(id)
+	if i < 0 {
+		return fmt.Errorf("%s %w", id.Short(), ErrUnknownPeer)
+	}
+	p := b.peers[i].clone()
+	change(&p)
+	p.Device = id
+	p, err := p.clean()
+	if err != nil {
+		return err
+	}
+	if p.equal(b.peers[i]) {
+		return nil
+	}
+	next := slices.Clone(b.peers)
+	next[i] = p
+	return b.commit(next, b.invites)
+}
+
+// Seen notes that a device was heard of just now. It reaches the disk at most
+// once an hour, or with the next other change.
+func (b *Book) Seen(id peers.DeviceID) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := b.index(id)
+	if i < 0 {
+		return fmt.Errorf("%s %w", id.Short(), ErrUnknownPeer)
+	}
+	now := b.now().UTC().Truncate(time.Second)
+	b.peers[i].LastSeen = now
+	if now.Sub(b.saved[id]) < seenEvery {
+		return nil
+	}
+	return b.commit(b.peers, b.invites)
+}
+
+// Remove takes a device out of the circle; one that is not in it is no error.
+func (b *Book) Remove(id peers.DeviceID) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := b.index(id)
+	if i < 0 {
+		return nil
+	}
+	return b.commit(slices.Delete(slices.Clone(b.peers), i, i+1), b.invites)
+}
+
+// NewInvite makes an invite from self (its device, name and addresses) that
+// is good for ttl; zero is DefaultInvite.
+func (b *Book) NewInvite(self Invite, ttl time.Duration) (Invite, error) {
+	if ttl == 0 {
+		ttl = DefaultInvite
+	}
+	if ttl < time.Second || ttl > MaxInvite {
+		return Invite{}, fmt.Errorf("an invite is good for between a second and %d days", int(MaxInvite.Hours()/24))
+	}
+	if self.Device == (peers.DeviceID{}) {
+		return Invite{}, errors.New("an invite needs a device ID")
+	}
+	inv := Invite{Device: self.Device, Name: CleanName(self.Name), Addresses: CleanAddresses(self.Addresses)}
+	rand.Read(inv.Token[:]) // never fails, as crypto/rand documents
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	// Rounded up to the second that a code can hold.
+	inv.Expires = time.Unix(now.Add(ttl+time.Second-1).Unix(), 0)
+	kept := b.unexpired(now)
+	if len(kept) >= maxInvites {
+		return Invite{}, fmt.Errorf("there are %d open invites already; wait until some expire", maxInvites)
+	}
+	kept = append(kept, invite{Hash: hashToken(inv.Token), Expires: inv.Expires.UTC()})
+	if err := b.commit(b.peers, kept); err != nil {
+		return Invite{}, err
+	}
+	return inv, nil
+}
+
+// Redeem uses an invite up for device. A second time succeeds for the same
+// device, whose answer may have been lost, and is ErrInviteUsed for any
+// other. ErrInviteExpired and ErrInviteUnknown are the other refusals.
+func (b *Book) Redeem(token [16]byte, device peers.DeviceID) error {
+	h := hashToken(token)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := -1
+	for i := range b.invites { // all of them: the time taken tells nothing
+		if subtle.ConstantTimeCompare(b.invites[i].Hash[:], h[:]) == 1 {
+			found = i
+		}
+	}
+	if found < 0 {
+		return ErrInviteUnknown
+	}
+	inv := b.invites[found]
+	switch {
+	case inv.UsedBy != nil && *inv.UsedBy == device:
+		return nil
+	case inv.UsedBy != nil:
+		return ErrInviteUsed
+	case !b.now().Before(inv.Expires):
+		return ErrInviteExpired
+	}
+	next := slices.Clone(b.invites)
+	next[found].UsedBy = &device
+	return b.commit(b.peers, next)
+}
+
+// MayJoin says whether device could redeem an invite at now: an open one, or
+// again the one it used, whose answer got lost.
+func (b *Book) MayJoin(device peers.DeviceID, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, inv := range b.invites {
+		if inv.UsedBy == nil && now.Before(inv.Expires) {
+			return true
+		}
+		if inv.UsedBy != nil && *inv.UsedBy == device && now.Before(inv.Expires.Add(usedGrace)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Pending says whether an unused invite is still good at now.
+func (b *Book) Pending(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, inv := range b.invites {
+		if inv.UsedBy == nil && now.Before(inv.Expires) {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Book) index(id peers.DeviceID) int {
+	return slices.IndexFunc(b.peers, func(p Peer) bool { return p.Device == id })
+}
+
+// unexpired returns the invites worth remembering.
+func (b *Book) unexpired(now time.Time) []invite {
+	var out []invite
+	for _, inv := range b.invites {
+		end := inv.Expires
+		if inv.UsedBy != nil {
+			end = end.Add(usedGrace)
+		}
+		if now.Before(end) {
+			out = append(out, inv)
+		}
+	}
+	return out
+}
+
+// commit writes the new state and takes it over only when it is on disk.
+func (b *Book) commit(next []Peer, invites []invite) error {
+	if err := b.save(next, invites); err != nil {
+		return fmt.Errorf("save circle: %w", err)
+	}
+	b.peers, b.invites = next, invites
+	for _, p := range next {
+		b.saved[p.Device] = p.LastSeen
+	}
+	return nil
+}
+
+func hashToken(token [16]byte) [32]byte {
+	return sha256.Sum256(append([]byte(tokenLabel), token[:]...))
+}
+
+func (p Peer) clone() Peer {
+	p.Addresses = slices.Clone(p.Addresses)
+	return p
+}
+
+func (p Peer) equal(q Peer) bool {
+	return p.Device == q.Device && p.Name == q.Name && slices.Equal(p.Addresses, q.Addresses) &&
+		p.Keeper == q.Keeper && p.Quota == q.Quota && p.Added.Equal(q.Added) && p.LastSeen.Equal(q.LastSeen)
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package circle
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const (
+	bookVersion = 1
+	// maxBook bounds what is read: a full circle is well below it.
+	maxBook = 16 << 20
+)
+
+// bookFile is circle.json.
+type bookFile struct {
+	Version int      `json:"version"`
+	Peers   []Peer   `json:"peers"`
+	Invites []invite `json:"invites"`
+}
+
+func (b *Book) load() error {
+	f, err := os.Open(b.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxBook+1))
+	if err != nil {
+		return err
+	}
+	in, err := decodeBook(raw)
+	if err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(b.path), err)
+	}
+	b.peers, b.invites = in.Peers, in.Invites
+	for _, p := range b.peers {
+		b.saved[p.Device] = p.LastSeen
+	}
+	return nil
+}
+
+func decodeBook(raw []byte) (bookFile, error) {
+	if len(raw) > maxBook {
+		return bookFile{}, fmt.Errorf("%w: too large", ErrBook)
+	}
+	var in bookFile
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&in); err != nil {
+		return bookFile{}, fmt.Errorf("%w: %w", ErrBook, err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return bookFile{}, fmt.Errorf("%w: something follows its end", ErrBook)
+	}
+	if in.Version != bookVersion {
+		return bookFile{}, fmt.Errorf("%w: version %d, this program reads %d", ErrBook, in.Version, bookVersion)
+	}
+	if len(in.Peers) > MaxPeers {
+		return bookFile{}, fmt.Errorf("%w: %d peers", ErrBook, len(in.Peers))
+	}
+	for i, p := range in.Peers {
+		clean, err := p.clean()
+		if err != nil {
+			return bookFile{}, fmt.Errorf("%w: %w", ErrBook, err)
+		}
+		in.Peers[i] = clean
+	}
+	for i := range in.Invites {
+		n, err := hex.Decode(in.Invites[i].Hash[:], []byte(in.Invites[i].HashHex[:min(64, len(in.Invites[i].HashHex))]))
+		if err != nil || n != 32 || len(in.Invites[i].HashHex) != 64 {
+			return bookFile{}, fmt.Errorf("%w: bad invite", ErrBook)
+		}
+	}
+	return in, nil
+}
+
+// save replaces the file: a temporary one beside it, fsync, rename, fsync of
+// the folder.
+func (b *Book) save(ps []Peer, invites []invite) error {
+	out := bookFile{Version: bookVersion, Peers: ps, Invites: make([]invite, len(invites))}
+	if out.Peers == nil {
+		out.Peers = []Peer{}
+	}
+	copy(out.Invites, invites)
+	for i := range out.Invites {
+		out.Invites[i].HashHex = hex.EncodeToString(out.Invites[i].Hash[:])
+	}
+	raw, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(b.path, append(raw, '\n'))
+}
+
+func writeFile(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".circle-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/circle"
+)
+
+// ErrSelf says that an invite came from this very device.
+var ErrSelf = errors.New("this invite was made on this device; use it on the other one")
+
+// Join redeems an invite: afterwards both devices are in each other's circle
+// and keep for each other. Repeating it after an error is safe. It returns
+// circle.ErrInvite* for what is wrong with the invite.
+func (s *Service) Join(ctx context.Context, inv circle.Invite) (circle.Peer, error) {
+	switch {
+	case inv.Device == s.cfg.Identity.Device():
+		return circle.Peer{}, ErrSelf
+	case !time.Now().Before(inv.Expires):
+		return circle.Peer{}, circle.ErrInviteExpired
+	}
+	// A link of its own: the device is not in the circle yet, and as a guest
+	// this connection is good for nothing else.
+	l := newLink(s, inv.Device, func() []string { return inv.Addresses })
+	defer l.close()
+	var a joinAnswer
+	_, err := l.call(ctx, pathJoin, joinMsg{
+		Token: inv.Token[:], Name: circle.CleanName(s.cfg.Name()), Version: s.cfg.Version,
+		Addresses: circle.CleanAddresses(s.Addresses()),
+	}, maxSmall, &a)
+	if err != nil {
+		if errors.Is(err, peers.ErrRefused) {
+			err = fmt.Errorf("%w: it may be used up or expired; ask for a new one (%w)", circle.ErrInviteUnknown, err)
+		}
+		return circle.Peer{}, fmt.Errorf("join %s: %w", circle.CleanName(inv.Name), err)
+	}
+	addresses := a.Addresses
+	if len(circle.CleanAddresses(addresses)) == 0 {
+		addresses = inv.Addresses
+	}
+	p, err := s.admit(inv.Device, a.Name, addresses)
+	if err != nil {
+		return circle.Peer{}, fmt.Errorf("join %s: %w", circle.CleanName(inv.Name), err)
+	}
+	s.client(inv.Device).forgive()
+	return p, nil
+}
+
+// join is the other side of Join.
+func (v *server) join(w http.ResponseWriter, r *http.Request) {
+	c := connOf(r)
+	if c == nil {
+		v.fail(w, r, peers.ErrRefused)
+		return
+	}
+	var in joinMsg
+	if err := v.read(w, r, maxJoin, &in); err != nil {
+		v.fail(w, r, err)
+		return
+	}
+	var token [16]byte
+	if copy(token[:], in.Token) != len(token) || len(in.Token) != len(token) {
+		v.fail(w, r, errMessage)
+		return
+	}
+	if err := v.s.cfg.Book.Redeem(token, c.Device()); err != nil {
+		v.fail(w, r, err)
+		return
+	}
+	if _, err := v.s.admit(c.Device(), in.Name, in.Addresses); err != nil {
+		v.fail(w, r, err)
+		return
+	}
+	v.s.log.Info("a device joined", "device", c.Device().Short())
+	v.answer(w, http.StatusOK, joinAnswer{
+		Name: circle.CleanName(v.s.cfg.Name()), Version: v.s.cfg.Version,
+		Addresses: circle.CleanAddresses(v.s.Addresses()),
+	})
+}
+
+// admit puts a device into the circle, or renews what is known of it.
+func (s *Service) admit(id peers.DeviceID, name string, addresses []string) (circle.Peer, error) {
+	p, _ := s.cfg.Book.Peer(id)
+	p.Device, p.Name, p.Keeper = id, circle.CleanName(name), true
+	p.LastSeen = time.Now().UTC().Truncate(time.Second)
+	if clean := circle.CleanAddresses(addresses); len(clean) > 0 {
+		p.Addresses = clean
+	}
+	if err := s.cfg.Book.Put(p); err != nil {
+		return circle.Peer{}, err
+	}
+	p, ok := s.cfg.Book.Peer(id)
+	if !ok {
+		return circle.Peer{}, fmt.Errorf("%s %w", id.Short(), circle.ErrUnknownPeer)
+	}
+	return p, nil
+}
+
+// heard notes what a member said of itself, and that it is there.
+func (s *Service) heard(id peers.DeviceID, name string, addresses []string) {
+	clean := circle.CleanAddresses(addresses)
+	err := s.cfg.Book.Update(id, func(p *circle.Peer) {
+		p.Name = circle.CleanName(name)
+		if len(clean) > 0 {
+			p.Addresses = clean
+		}
+	})
+	if err == nil {
+		err = s.cfg.Book.Seen(id)
+	}
+	if err != nil {
+		s.log.Warn("note what a peer said", "device", id.Short(), "error", err)
+	}
+	if len(clean) > 0 {
+		s.client(id).forgive()
+	}
+}

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package rpc
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/transport"
+)
+
+const (
+	// maxConns is how many connections one device opens to another. Four
+	// keep the disk and the line busy; more only share them.
+	maxConns = 4
+	// idleConn is how long an unused connection is kept; the server waits
+	// longer, so that it is the client who closes and no request meets a
+	// closing connection.
+	idleConn   = 2 * time.Minute
+	idleServer = 3 * time.Minute
+)
+
+// errIdle is why the watchdog ended a request.
+var errIdle = errors.New("nothing has moved")
+
+// link is the pool of connections to one device, and HTTP on top.
+type link struct {
+	s         *Service
+	device    peers.DeviceID
+	host      string // stands for the device in URLs; never resolved
+	addresses func() []string
+	http      *http.Transport
+	pause     backoff
+
+	mu   sync.Mutex
+	last string // the address that led there last
+}
+
+func newLink(s *Service, device peers.DeviceID, addresses func() []string) *link {
+	l := &link{s: s, device: device, host: hex.EncodeToString(device[:]), addresses: addresses}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	l.http = &http.Transport{
+		DialContext:            l.dial,
+		Protocols:              protocols,
+		DisableCompression:     true,
+		MaxConnsPerHost:        maxConns,
+		MaxIdleConnsPerHost:    maxConns,
+		IdleConnTimeout:        idleConn,
+		MaxResponseHeaderBytes: maxHeaders,
+	}
+	return l
+}
+
+// dial opens one connection for the pool. It is not tied to the request that
+// wanted it first, but ends with the Service.
+func (l *link) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	s := l.s
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, fmt.Errorf("%w (closed)", peers.ErrUnreachable)
+	}
+	s.work.Add(1)
+	finders := s.finders
+	s.mu.Unlock()
+	defer s.work.Done()
+	started := time.Now()
+	if err := l.pause.check(started); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(s.life, func() { cancel(context.Cause(s.life)) })
+	defer stop()
+
+	c, addr, err := s.cfg.Identity.Dial(ctx, l.device, l.candidates(ctx, finders), transport.DialOptions{
+		Dialers: s.cfg.Dialers, Idle: s.cfg.times.idle, Timeout: s.cfg.times.handshake,
+	})
+	if err != nil {
+		err = dialError(err)
+		if ctx.Err() == nil {
+			l.pause.failed(started, err)
+		}
+		return nil, err
+	}
+	l.pause.worked()
+	l.mu.Lock()
+	l.last = addr
+	l.mu.Unlock()
+	return c, nil
+}
+
+// candidates puts the address that worked last first, then the ones known,
+// then what discovery heard.
+func (l *link) candidates(ctx context.Context, finders []transport.Finder) []string {
+	l.mu.Lock()
+	all := []string{l.last}
+	l.mu.Unlock()
+	all = append(all, l.addresses()...)
+	for _, f := range finders {
+		all = append(all, f.Find(ctx, l.device)...)
+	}
+	const most = 32
+	var out []string
+	seen := map[string]bool{"": true}
+	for _, a := range all {
+		if !seen[a] && len(out) < most {
+			seen[a] = true
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// dialError says in the words of package peers why there is no connection.
+func dialError(err error) error {
+	if errors.Is(err, transport.ErrNotAdmitted) {
+		return fmt.Errorf("%w (%w)", peers.ErrRefused, transport.ErrNotAdmitted)
+	}
+	return fmt.Errorf("%w: %w", peers.ErrUnreachable, err)
+}
+
+// response is an answer whose end releases what watches over it.
+type response struct {
+	*http.Response
+	latency time.Duration
+	ctx     context.Context
+	release func()
+}
+
+// close ends the answer. One read to its end leaves the connection usable,
+// any other closes it.
+func (r *response) close() {
+	r.Body.Close()
+	r.release()
+}
+
+// cause maps an error of reading the body.
+func (r *response) cause(err error) error { return requestError(r.ctx, err) }
+
+// do sends a request and returns the answer once its header is there. The
+// watchdog ends the request when the connection stands still for the idle
+// time, whether sending, waiting or receiving.
+func (l *link) do(ctx context.Context, req *http.Request) (*response, error) {
+	inner, cancel := context.WithCancelCause(ctx)
+	w := &watchdog{idle: l.s.cfg.times.idle, cancel: cancel}
+	req = req.WithContext(httptrace.WithClientTrace(inner, &httptrace.ClientTrace{GotConn: w.gotConn}))
+	resp, err := l.http.RoundTrip(req)
+	release := func() {
+		w.stop()
+		cancel(nil)
+	}
+	if err != nil {
+		err = requestError(inner, err)
+		release()
+		return nil, err
+	}
+	return &response{Response: resp, latency: w.since(), ctx: inner, release: release}, nil
+}
+
+// requestError says what the failure of a request means.
+func requestError(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		if errors.Is(cause, errIdle) {
+			return fmt.Errorf("%w (it went silent)", peers.ErrUnreachable)
+		}
+		return cause // the caller's own ctx
+	}
+	switch {
+	case errors.Is(err, peers.ErrUnreachable), errors.Is(err, peers.ErrRefused):
+		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("%w (it takes no data)", peers.ErrUnreachable)
+	}
+	var op net.Error
+	if errors.As(err, &op) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("%w (the connection broke: %w)", peers.ErrUnreachable, err)
+	}
+	return fmt.Errorf("%w: %w", peers.ErrProtocol, err)
+}
+
+// call sends a message and reads the answer.
+func (l *link) call(ctx context.Context, path string, msg any, limit int64, answer any) (time.Duration, error) {
+	raw, err := l.s.codec.Marshal(msg)
+	if err != nil {
+		return 0, err
+	}
+	req := newBody(raw).request(http.MethodPost, l.host, path)
+	req.Header["Content-Type"] = []string{typeCBOR}
+	resp, err := l.do(ctx, req)
+	if err != nil {
+		return 0, err
+	}
+	latency := resp.latency
+	return latency, l.finish(resp, limit, answer)
+}
+
+// finish reads an answer's message, or the error in its place.
+func (l *link) finish(resp *response, limit int64, answer any) error {
+	defer resp.close()
+	switch {
+	case resp.StatusCode == http.StatusNoContent && answer == nil:
+		return nil
+	case resp.StatusCode == http.StatusOK && answer != nil:
+		return l.read(resp, limit, answer)
+	case resp.StatusCode >= 400:
+		var e errorMsg
+		if err := l.read(resp, maxSmall, &e); err != nil {
+			return fmt.Errorf("%w (status %d)", err, resp.StatusCode)
+		}
+		return remoteError(e.Code)
+	}
+	return fmt.Errorf("%w (status %d)", peers.ErrProtocol, resp.StatusCode)
+}
+
+func (l *link) read(resp *response, limit int64, v any) error {
+	err := l.s.codec.Read(resp.Body, limit, v)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, errMessage) {
+		return fmt.Errorf("%w: %w", peers.ErrProtocol, err)
+	}
+	return resp.cause(err)
+}
+
+// forgive forgets failed dials: there is reason to think it works now.
+func (l *link) forgive() { l.pause.worked() }
+
+// close closes the idle connections.
+func (l *link) close() { l.http.CloseIdleConnections() }
+
+// watchdog cancels a request whose connection stands still. Before it has a
+// connection the dial has its own limits.
+type watchdog struct {
+	idle   time.Duration
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	timer *time.Timer
+	done  bool
+	conn  atomic.Pointer[transport.Conn]
+	got   atomic.Int64 // when the connection was had, Unix nanoseconds
+}
+
+func (w *watchdog) gotConn(i httptrace.GotConnInfo) {
+	c, ok := i.Conn.(*transport.Conn)
+	if !ok {
+		return
+	}
+	w.conn.Store(c)
+	w.got.Store(time.Now().UnixNano())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer == nil && !w.done {
+		w.timer = time.AfterFunc(w.idle, w.look)
+	}
+}
+
+func (w *watchdog) look() {
+	last := max(w.conn.Load().LastMoved().UnixNano(), w.got.Load())
+	still := time.Since(time.Unix(0, last))
+	if still >= w.idle {
+		w.cancel(errIdle)
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.done {
+		w.timer.Reset(w.idle - still)
+	}
+}
+
+func (w *watchdog) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+func (w *watchdog) since() time.Duration {
+	if got := w.got.Load(); got != 0 {
+		return time.Since(time.Unix(0, got))
+	}
+	return 0
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package rpc
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/transport"
+)
+
+const (
+	// maxGuests bounds the connections of devices that may only join.
+	maxGuests = 16
+	// maxPerDevice bounds one member's connections; it needs maxConns, and
+	// some more while old ones are noticed to be dead. The oldest makes room:
+	// the newest is the one that works.
+	maxPerDevice = 16
+)
+
+// server is the answering side: members' requests and strangers' joins run on
+// two HTTP servers that share nothing but the Service.
+type server struct {
+	s       *Service
+	members *http.Server
+	guests  *http.Server
+	toHTTP  *handover
+	toJoin  *handover
+
+	mu      sync.Mutex
+	open    map[peers.DeviceID][]*transport.Conn // members', oldest first
+	visits  int                                  // guests admitted and not yet gone
+	serving sync.WaitGroup                       // connections in an HTTP server
+}
+
+func newServer(s *Service) *server {
+	v := &server{s: s, open: make(map[peers.DeviceID][]*transport.Conn), toHTTP: newHandover(), toJoin: newHandover()}
+	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
+	v.members = &http.Server{
+		Handler:           v.routes(),
+		ReadHeaderTimeout: s.cfg.times.header,
+		IdleTimeout:       idleServer,
+		// net/http adds 4 KiB of its own.
+		MaxHeaderBytes:               maxHeaders - 4<<10,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     errorLog,
+		ConnContext:                  connContext,
+		ConnState:                    v.connState,
+	}
+	join := http.NewServeMux()
+	join.HandleFunc("POST "+pathJoin, v.join)
+	v.guests = &http.Server{
+		Handler:                      join,
+		ReadTimeout:                  s.cfg.times.join,
+		WriteTimeout:                 s.cfg.times.join,
+		IdleTimeout:                  time.Second,
+		MaxHeaderBytes:               1 << 10,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     errorLog,
+		ConnContext:                  connContext,
+		ConnState:                    v.connState,
+	}
+	v.guests.SetKeepAlivesEnabled(false)
+	return v
+}
+
+// admit decides on a device that has proven its identity.
+func (v *server) admit(id peers.DeviceID) transport.Welcome {
+	if v.s.cfg.Book.Has(id) {
+		return transport.Member
+	}
+	if !v.s.cfg.Book.MayJoin(id, time.Now()) {
+		return transport.Refused
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.visits >= maxGuests {
+		return transport.Busy
+	}
+	v.visits++
+	return transport.Guest
+}
+
+// accept passes a connection on to its server.
+func (v *server) accept(c *transport.Conn) {
+	to := v.toJoin
+	if c.Welcome() == transport.Member {
+		to = v.toHTTP
+		v.mu.Lock()
+		conns := append(v.open[c.Device()], c)
+		var oldest *transport.Conn
+		if len(conns) > maxPerDevice {
+			oldest = conns[0]
+		}
+		v.open[c.Device()] = conns
+		v.mu.Unlock()
+		if oldest != nil {
+			oldest.Close() // done takes it off the list
+		}
+	}
+	if !to.give(c) {
+		c.Close()
+	}
+}
+
+// done is called when an admitted connection is closed.
+func (v *server) done(c *transport.Conn) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if c.Welcome() == transport.Guest {
+		v.visits--
+		return
+	}
+	conns := v.open[c.Device()]
+	for i := range conns {
+		if conns[i] == c {
+			conns = append(conns[:i:i], conns[i+1:]...)
+			break
+		}
+	}
+	if len(conns) == 0 {
+		delete(v.open, c.Device())
+		return
+	}
+	v.open[c.Device()] = conns
+}
+
+// connState counts the connections whose goroutines run.
+func (v *server) connState(_ net.Conn, st http.ConnState) {
+	switch st {
+	case http.StateNew:
+		v.serving.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		v.serving.Done()
+	}
+}
+
+// run serves until ctx ends and every request is done.
+func (v *server) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { v.log(v.members.Serve(v.toHTTP)) })
+	wg.Go(func() { v.log(v.guests.Serve(v.toJoin)) })
+	<-ctx.Done()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.s.cfg.times.stop)
+	defer cancel()
+	for _, srv := range []*http.Server{v.members, v.guests} {
+		wg.Go(func() {
+			if srv.Shutdown(grace) != nil {
+				v.log(srv.Close())
+			}
+		})
+	}
+	wg.Wait()
+	v.serving.Wait()
+}
+
+func (v *server) log(err error) {
+	if err != nil && err != http.ErrServerClosed {
+		v.s.log.Warn("serve peers", "error", err)
+	}
+}
+
+type connKey struct{}
+
+func connContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// connOf is the connection a request came on.
+func connOf(r *http.Request) *transport.Conn {
+	c, _ := r.Context().Value(connKey{}).(*transport.Conn)
+	return c
+}
+
+// handover is the net.Listener between our accept loop and net/http's.
+type handover struct {
+	conns chan net.Conn
+	end   chan struct{}
+	once  sync.Once
+}
+
+func newHandover() *handover {
+	return &handover{conns: make(chan net.Conn), end: make(chan struct{})}
+}
+
+// give returns false when nobody takes connections any more.
+func (h *handover) give(c net.Conn) bool {
+	select {
+	case h.conns <- c:
+		return true
+	case <-h.end:
+		return false
+	}
+}
+
+// Accept implements net.Listener.
+func (h *handover) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.end:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (h *handover) Close() error {
+	h.once.Do(func() { close(h.end) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (h *handover) Addr() net.Addr { return &net.TCPAddr{} }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/preezm/preezm/peers"
+)
+
+const (
+	// stagger is the head start of a better address over the next one, as in
+	// RFC 8305 (Happy Eyeballs).
+	stagger = 250 * time.Millisecond
+	// dialTime bounds one way to a device, handshake and welcome included.
+	dialTime = 10 * time.Second
+)
+
+// Dialer opens a byte stream to an address. TCP is one; relays and mapped
+// ports become others, told apart by the scheme in front of the address. What
+// it returns need not be trusted: TLS runs on top.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Finder tells where a device might be reached, best address first. Discovery
+// is one; a device's addresses in the circle are another.
+type Finder interface {
+	Find(ctx context.Context, device peers.DeviceID) []string
+}
+
+// DialOptions says how to dial; the zero value is TCP with the usual times.
+type DialOptions struct {
+	// Dialers by scheme; an address without one ("host:port") is "tcp".
+	Dialers map[string]Dialer
+	Idle    time.Duration // 0: DefaultIdle
+	Timeout time.Duration // of one address; 0: 10 s
+}
+
+// Dial connects to device at the first of the addresses that leads there. The
+// addresses are tried in order, each with a small head start. It returns
+// ErrNotAdmitted or ErrBusy when the device itself said so, ErrWrongDevice
+// when only others answered, or what went wrong at each address.
+func (i *Identity) Dial(ctx context.Context, device peers.DeviceID, addresses []string, o DialOptions) (*Conn, string, error) {
+	if len(addresses) == 0 {
+		return nil, "", errors.New("no address is known")
+	}
+	if o.Idle == 0 {
+		o.Idle = DefaultIdle
+	}
+	if o.Timeout == 0 {
+		o.Timeout = dialTime
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		conn *Conn
+		addr string
+		err  error
+	}
+	results := make(chan outcome)
+	next := time.NewTimer(0)
+	defer next.Stop()
+	started, running := 0, 0
+	var winner outcome
+	var errs []error
+	// Every attempt is waited for, so none outlives the call; cancel makes
+	// the losers quick.
+	for running > 0 || (started < len(addresses) && winner.conn == nil && ctx.Err() == nil) {
+		var tick <-chan time.Time
+		if started < len(addresses) && winner.conn == nil {
+			tick = next.C
+		}
+		select {
+		case <-tick:
+			addr := addresses[started]
+			started++
+			running++
+			go func() {
+				c, err := i.dialOne(ctx, device, addr, o)
+				results <- outcome{c, addr, err}
+			}()
+			next.Reset(stagger)
+		case r := <-results:
+			running--
+			switch {
+			case r.err == nil && winner.conn == nil:
+				winner = r
+				cancel()
+			case r.err == nil:
+				r.conn.Close()
+			case errors.Is(r.err, ErrNotAdmitted), errors.Is(r.err, ErrBusy):
+				// The device itself has spoken; other addresses lead to it too.
+				started = len(addresses)
+				errs = append([]error{r.err}, errs...)
+			default:
+				errs = append(errs, fmt.Errorf("%s: %w", r.addr, r.err))
+				next.Reset(0)
+			}
+		}
+	}
+	if winner.conn != nil {
+		return winner.conn, winner.addr, nil
+	}
+	if len(errs) == 0 {
+		return nil, "", context.Cause(ctx)
+	}
+	return nil, "", errors.Join(errs...)
+}
+
+func (i *Identity) dialOne(ctx context.Context, device peers.DeviceID, address string, o DialOptions) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	scheme, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		scheme, rest = "tcp", address
+	}
+	var d Dialer = &net.Dialer{}
+	if other, ok := o.Dialers[scheme]; ok {
+		d = other
+	} else if scheme != "tcp" {
+		return nil, fmt.Errorf("no way to dial %q addresses", scheme)
+	}
+	c, err := d.DialContext(ctx, "tcp", rest)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	raw := newBatch(c, i.buffers, o.Idle)
+	conn, err := finish(ctx, tls.Client(raw, i.tlsConfig(&device)), raw)
+	if err == nil {
+		err = conn.readWelcome()
+	}
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		c.Close()
+		if ctx.Err() != nil && !errors.Is(err, ErrWrongDevice) {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	return conn, nil
+}
+
+// readWelcome reads the one byte that says whether this device may stay.
+func (c *Conn) readWelcome() error {
+	var b [1]byte
+	if _, err := io.ReadFull(c.tls, b[:]); err != nil {
+		return fmt.Errorf("no welcome: %w", err)
+	}
+	c.welcome = Welcome(b[0])
+	return c.welcome.err()
+}

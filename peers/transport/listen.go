@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/peers"
+)
+
+const (
+	// handshakeTime bounds a handshake, welcome included.
+	handshakeTime = 10 * time.Second
+	// maxHandshakes bounds the handshakes at once; more are turned away.
+	maxHandshakes = 256
+	// DefaultIdle is how long a transfer may stand still.
+	DefaultIdle = 30 * time.Second
+)
+
+// ListenOptions says who is let in and where they go.
+type ListenOptions struct {
+	// Admit says what a device with a proven identity is told. A connection
+	// that is told Refused or Busy is closed.
+	Admit func(peers.DeviceID) Welcome
+	// Accept takes over an admitted connection; it must not block.
+	Accept func(*Conn)
+	// Done, when not nil, is called once for each connection that Admit
+	// let in, when it is closed or lost before Accept.
+	Done func(*Conn)
+
+	Idle      time.Duration // 0: DefaultIdle
+	Handshake time.Duration // 0: 10 s
+	Logger    *slog.Logger
+}
+
+// Listener accepts connections on one or more addresses.
+type Listener struct {
+	id    *Identity
+	o     ListenOptions
+	inner []net.Listener
+	slots chan struct{}
+}
+
+// Listen binds every address (host:port; port 0 takes a free one) or none.
+func (i *Identity) Listen(ctx context.Context, addresses []string, o ListenOptions) (*Listener, error) {
+	if o.Idle == 0 {
+		o.Idle = DefaultIdle
+	}
+	if o.Handshake == 0 {
+		o.Handshake = handshakeTime
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	l := &Listener{id: i, o: o, slots: make(chan struct{}, maxHandshakes)}
+	for _, a := range addresses {
+		var lc net.ListenConfig
+		ln, err := lc.Listen(ctx, "tcp", a)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("listen on %s: %w", a, err), l.Close())
+		}
+		l.inner = append(l.inner, ln)
+	}
+	return l, nil
+}
+
+// Addrs is what is bound.
+func (l *Listener) Addrs() []net.Addr {
+	out := make([]net.Addr, len(l.inner))
+	for i, ln := range l.inner {
+		out[i] = ln.Addr()
+	}
+	return out
+}
+
+// Close unbinds. Serve closes as well.
+func (l *Listener) Close() error {
+	var errs []error
+	for _, ln := range l.inner {
+		if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Serve accepts until ctx ends, then unbinds, gives up unfinished handshakes
+// and waits for them. Accepted connections live on.
+func (l *Listener) Serve(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	stop := context.AfterFunc(ctx, func() {
+		if err := l.Close(); err != nil {
+			l.o.Logger.Warn("close listener", "error", err)
+		}
+	})
+	defer stop()
+	for _, ln := range l.inner {
+		wg.Go(func() { l.accept(ctx, ln, &wg) })
+	}
+}
+
+// accept takes connections of one address. An error backs off and goes on:
+// out of file descriptors, say, passes.
+func (l *Listener) accept(ctx context.Context, ln net.Listener, wg *sync.WaitGroup) {
+	const first, most = 5 * time.Millisecond, time.Second
+	wait := first
+	for {
+		c, err := ln.Accept()
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if c != nil {
+				c.Close()
+			}
+			return
+		}
+		if err != nil {
+			l.o.Logger.Warn("accept", "error", err, "retry", wait)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+			wait = min(2*wait, most)
+			continue
+		}
+		wait = first
+		select {
+		case l.slots <- struct{}{}:
+		default:
+			c.Close() // a flood: whoever means it comes again
+			continue
+		}
+		wg.Go(func() {
+			defer func() { <-l.slots }()
+			l.handshake(ctx, c)
+		})
+	}
+}
+
+// handshake finds out who is there and says welcome or goodbye.
+func (l *Listener) handshake(ctx context.Context, c net.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, l.o.Handshake)
+	defer cancel()
+	// Whatever blocks below ends with ctx.
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	raw := newBatch(c, l.id.buffers, l.o.Idle)
+	t := tls.Server(raw, l.id.tlsConfig(nil))
+	conn, err := finish(ctx, t, raw)
+	if err != nil {
+		stop()
+		c.Close()
+		l.o.Logger.Debug("handshake", "from", c.RemoteAddr().String(), "error", err)
+		return
+	}
+	conn.welcome = l.o.Admit(conn.device)
+	in := conn.welcome.err() == nil
+	if in && l.o.Done != nil {
+		conn.onClose = func() { l.o.Done(conn) }
+	}
+	_, err = conn.Write([]byte{byte(conn.welcome)})
+	if err == nil && !in {
+		err = conn.CloseWrite()
+	}
+	alive := stop()
+	if err != nil || !in || !alive {
+		conn.Close()
+		l.o.Logger.Debug("turned away", "device", conn.device.Short(), "welcome", int(conn.welcome), "error", err)
+		return
+	}
+	l.o.Accept(conn)
+}
+
+// finish runs the handshake and wraps the connection.
+func finish(ctx context.Context, t *tls.Conn, raw *batch) (*Conn, error) {
+	if err := t.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	device, err := deviceOf(t.ConnectionState())
+	if err != nil {
+		return nil, err
+	}
+	raw.start()
+	return &Conn{tls: t, raw: raw, device: device}, nil
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package transport
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+
+	"github.com/preezm/preezm/peers"
+)
+
+// ALPN names the protocol inside the handshake.
+const ALPN = "preezm/1"
+
+// Errors of connecting.
+var (
+	// ErrWrongDevice: whoever answers has not the key of the dialled device.
+	ErrWrongDevice = errors.New("another device answers there")
+	// ErrNotAdmitted: the device that answered does not let this one in.
+	ErrNotAdmitted = errors.New("it does not know this device")
+	// ErrBusy: the device that answered has all the connections it allows.
+	ErrBusy = errors.New("it is too busy now")
+)
+
+// tlsConfig is what both ends have in common. want is the device that must be
+// at the other end; nil accepts any (the listener then decides).
+func (i *Identity) tlsConfig(want *peers.DeviceID) *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{i.cert},
+		MinVersion:   tls.VersionTLS13,
+		NextProtos:   []string{ALPN},
+		ClientAuth:   tls.RequireAnyClientCert,
+		// There is no authority to ask: VerifyConnection compares the
+		// certificate's hash with the device ID instead.
+		InsecureSkipVerify: true,
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			if cs.NegotiatedProtocol != ALPN {
+				return fmt.Errorf("no %s at the other end", ALPN)
+			}
+			id, err := deviceOf(cs)
+			if err != nil {
+				return err
+			}
+			if want != nil && id != *want {
+				return ErrWrongDevice
+			}
+			return nil
+		},
+		SessionTicketsDisabled: true,
+		// Full records from the first byte on: less work for each.
+		DynamicRecordSizingDisabled: true,
+	}
+}
+
+func deviceOf(cs tls.ConnectionState) (peers.DeviceID, error) {
+	if len(cs.PeerCertificates) == 0 {
+		return peers.DeviceID{}, errors.New("no certificate at the other end")
+	}
+	return sha256.Sum256(cs.PeerCertificates[0].Raw), nil
+}
