@@ -18,6 +18,9 @@ import (
 	"time"
 )
 
+// keepersLeave is the free space that keepers never use, in bytes.
+const keepersLeave = 1 << 30
+
 // sampleSize is the size of the generated file in bytes.
 const sampleSize = 200_000_000
 
@@ -50,7 +53,7 @@ func (d *demo) source(ctx context.Context, file string) (path, what string, err 
 // the shards and the restored copy.
 func (d *demo) checkSpace(size int64) error {
 	free, ok := freeSpace(d.root)
-	need := size + size*5/3 + 64<<20
+	need := size + size*5/3 + 64<<20 + keepersLeave
 	if ok && free < need {
 		return fmt.Errorf("needs about %s in %s and there are %s: set TMPDIR to a larger disk", bytes(need), d.root, bytes(free))
 	}

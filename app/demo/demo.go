@@ -30,8 +30,9 @@ type demo struct {
 	bin  string // the preezm program
 	root string // folder for homes, sample and restored data
 	out  io.Writer
-	tty  bool // whether progress is shown while a step goes on
+	tty  bool // whether a line can be redrawn
 	step int
+	open bool // the line of begin waits for its end
 }
 
 // result is what the summary is made of.
@@ -49,15 +50,28 @@ type result struct {
 
 func (d *demo) say(format string, a ...any) { fmt.Fprintf(d.out, format+"\n", a...) }
 
-func (d *demo) title(what string) {
+// begin shows on a terminal what is going on until end takes its place;
+// elsewhere only ends are told.
+func (d *demo) begin(what string) {
 	d.step++
-	fmt.Fprintf(d.out, "[%d/6] %-8s ", d.step, what)
+	if d.tty {
+		fmt.Fprintf(d.out, "[%d/6] %-8s ...", d.step, what)
+		d.open = true
+	}
+}
+
+func (d *demo) end(what, format string, a ...any) {
+	if d.tty {
+		fmt.Fprint(d.out, "\r\x1b[K")
+		d.open = false
+	}
+	d.say("[%d/6] %-8s %s", d.step, what, fmt.Sprintf(format, a...))
 }
 
 func (d *demo) run(ctx context.Context, file string) error {
 	d.say("Preezm demo: %d keepers and an owner, six processes with homes of their own in %s", keepers, d.root)
 
-	d.title("data")
+	d.begin("data")
 	source, what, err := d.source(ctx, file)
 	if err != nil {
 		return err
@@ -68,7 +82,7 @@ func (d *demo) run(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	d.say("%s: %s, %s", what, before.Counts(), bytes(before.Bytes))
+	d.end("data", "%s: %s, %s", what, before.Counts(), bytes(before.Bytes))
 	for _, s := range before.Special {
 		d.say("               left out, not a file, folder or link: %q", s)
 	}
@@ -76,7 +90,7 @@ func (d *demo) run(ctx context.Context, file string) error {
 		return err
 	}
 
-	d.title("circle")
+	d.begin("circle")
 	t0 := time.Now()
 	c, err := proc.NewCircle(ctx, d.bin, d.root, keepers)
 	if err != nil {
@@ -89,7 +103,7 @@ func (d *demo) run(ctx context.Context, file string) error {
 	if err := c.Pair(ctx); err != nil {
 		return err
 	}
-	d.say("%d keepers and the owner started and paired by invite in %s", keepers, seconds(time.Since(t0)))
+	d.end("circle", "%d keepers and the owner started and paired by invite in %s", keepers, seconds(time.Since(t0)))
 
 	r := result{tree: before}
 	if err := d.put(ctx, c, source, &r); err != nil {
@@ -101,13 +115,13 @@ func (d *demo) run(ctx context.Context, file string) error {
 		return err
 	}
 
-	d.title("compare")
+	d.begin("compare")
 	n, err := before.Compare(ctx, filepath.Join(back, filepath.Base(source)))
 	if err != nil {
-		d.say("NOT equal")
+		d.end("compare", "NOT equal")
 		return err
 	}
-	d.say("%s: SHA-256, size, mode and time of every file, every folder and link: all equal", humanize.Comma(n)+" entries")
+	d.end("compare", "%s: SHA-256, size, mode and time of every file, every folder and link: all equal", humanize.Comma(n)+" entries")
 
 	r.ownerPeak, r.keeperPeak = c.Owner.Usage().Peak, c.KeeperPeak()
 	if err := c.Stop(); err != nil {
@@ -118,13 +132,13 @@ func (d *demo) run(ctx context.Context, file string) error {
 }
 
 func (d *demo) put(ctx context.Context, c *proc.Circle, source string, r *result) error {
-	d.title("put")
+	d.begin("put")
 	t0, cpu := time.Now(), c.Usage().CPU
-	if _, err := c.Owner.RunTo(ctx, d.progress(), &r.put, "put", source); err != nil {
+	if _, err := c.Owner.RunTo(ctx, os.Stderr, &r.put, "put", source); err != nil {
 		return err
 	}
 	r.putTook, r.putCPU = time.Since(t0), c.Usage().CPU-cpu
-	d.say("%s on %d machines in %s, %s; every shard fsynced there", bytes(r.put.Bytes), r.put.Keepers, seconds(r.putTook), rate(r.put.Bytes, r.putTook))
+	d.end("put", "%s on %d machines in %s, %s; every shard fsynced there", bytes(r.put.Bytes), r.put.Keepers, seconds(r.putTook), rate(r.put.Bytes, r.putTook))
 	for _, p := range r.put.Problems {
 		d.say("               %q: %s", p.Path, p.Text)
 	}
@@ -136,33 +150,25 @@ func (d *demo) put(ctx context.Context, c *proc.Circle, source string, r *result
 
 // lose takes keepers away with SIGKILL, chosen at random: any may go.
 func (d *demo) lose(c *proc.Circle, r *result) {
-	d.title("lose")
+	d.begin("lose")
 	for _, i := range rand.Perm(len(c.Keepers))[:lose] {
 		c.Keepers[i].Kill()
 		r.lost = append(r.lost, c.Keepers[i].Name)
 	}
 	slices.Sort(r.lost)
-	d.say("killed without a warning (SIGKILL): %s; %d of %d left", strings.Join(r.lost, ", "), len(c.Keepers)-lose, len(c.Keepers))
+	d.end("lose", "killed without a warning (SIGKILL): %s; %d of %d left", strings.Join(r.lost, ", "), len(c.Keepers)-lose, len(c.Keepers))
 }
 
 func (d *demo) get(ctx context.Context, c *proc.Circle, source, to string, r *result) error {
-	d.title("get")
+	d.begin("get")
 	t0, cpu := time.Now(), c.Usage().CPU
-	if _, err := c.Owner.RunTo(ctx, d.progress(), &r.get, "get", filepath.Base(source), "--to", to); err != nil {
+	if _, err := c.Owner.RunTo(ctx, os.Stderr, &r.get, "get", filepath.Base(source), "--to", to); err != nil {
 		return err
 	}
 	r.getTook, r.getCPU = time.Since(t0), c.Usage().CPU-cpu
-	d.say("%s into a new folder in %s, %s; %d segments rebuilt from what was left", bytes(r.get.Bytes), seconds(r.getTook), rate(r.get.Bytes, r.getTook), r.get.Rebuilt)
+	d.end("get", "%s into a new folder in %s, %s; %d segments rebuilt from what was left", bytes(r.get.Bytes), seconds(r.getTook), rate(r.get.Bytes, r.getTook), r.get.Rebuilt)
 	for _, p := range r.get.Problems {
 		d.say("               %q: %s", p.Path, p.Text)
-	}
-	return nil
-}
-
-// progress is where the command's own progress goes.
-func (d *demo) progress() io.Writer {
-	if d.tty {
-		return os.Stderr
 	}
 	return nil
 }

@@ -53,8 +53,13 @@ func run(ctx context.Context, preezm, file string, keep bool) error {
 	if err != nil {
 		return err
 	}
-	d := &demo{bin: bin, root: root, out: os.Stdout, tty: isTerminal(os.Stderr)}
+	// Progress of the commands goes to standard error, results to standard
+	// output; only when both are one screen can a line be redrawn.
+	d := &demo{bin: bin, root: root, out: os.Stdout, tty: isTerminal(os.Stdout) && isTerminal(os.Stderr)}
 	err = d.run(ctx, file)
+	if d.open {
+		d.say("") // what went wrong is told on a line of its own
+	}
 	switch {
 	case keep:
 		d.say("The demo's folder stays: %s", root)

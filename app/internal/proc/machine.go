@@ -26,9 +26,10 @@ type Machine struct {
 	Home string
 	Log  string // file that takes what its process prints
 
-	bin  string
-	node *Process
-	past Usage // of processes that are gone
+	bin    string
+	node   *Process
+	stdout *os.File // the node's, kept open so that it can write
+	past   Usage    // of processes that are gone
 }
 
 // NewMachine names a machine below root; nothing is made yet.
@@ -43,54 +44,43 @@ func (m *Machine) Init(ctx context.Context) error {
 }
 
 // Serve starts the machine's node on a free loopback port and returns when it
-// answers.
+// answers. It does not announce itself to the network around: the machines
+// know each other from invites.
 func (m *Machine) Serve(ctx context.Context) error {
 	log, err := os.OpenFile(m.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close() // the child has its own
-	cmd := exec.Command(m.bin, "--home", m.Home, "serve", "--listen", "127.0.0.1:0")
-	cmd.Stdout, cmd.Stderr = log, log
-	if m.node, err = Start(ctx, cmd); err != nil {
-		return fmt.Errorf("%s: %w", m.Name, err)
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
 	}
-	deadline := time.NewTimer(readyWithin)
-	defer deadline.Stop()
-	var last error
-	for {
-		var about struct {
-			Running   bool     `json:"running"`
-			Addresses []string `json:"addresses"`
-		}
-		if _, err := m.Run(ctx, &about, "id"); err != nil {
-			last = err
-		} else if about.Running && len(about.Addresses) > 0 {
-			return nil
-		}
-		select {
-		case <-time.After(30 * time.Millisecond):
-		case <-m.node.Done():
-			return fmt.Errorf("%s: serve ended at once: %v; see %s", m.Name, m.node.Wait(), m.Log)
-		case <-deadline.C:
-			return errors.Join(fmt.Errorf("%s: serve does not answer after %v; see %s", m.Name, readyWithin, m.Log), last)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	cmd := exec.Command(m.bin, "--home", m.Home, "--json", "serve", "--listen", "127.0.0.1:0", "--no-discovery")
+	cmd.Stdout, cmd.Stderr = w, log
+	node, err := Start(ctx, cmd)
+	err = errors.Join(err, w.Close())
+	if err == nil {
+		err = ready(r)
 	}
+	if err != nil {
+		if node != nil {
+			node.Kill()
+		}
+		r.Close()
+		return fmt.Errorf("%s: serve does not answer: %w; see %s", m.Name, errors.Join(ctx.Err(), err), m.Log)
+	}
+	m.node, m.stdout = node, r
+	return nil
 }
 
-// Serving says whether the machine's node is up.
-func (m *Machine) Serving() bool {
-	if m.node == nil {
-		return false
+// ready waits for the one document that a node prints about itself once it
+// answers.
+func ready(r *os.File) error {
+	if err := r.SetReadDeadline(time.Now().Add(readyWithin)); err != nil && !errors.Is(err, os.ErrNoDeadline) {
+		return err
 	}
-	select {
-	case <-m.node.Done():
-		return false
-	default:
-		return true
-	}
+	return json.NewDecoder(r).Decode(&struct{}{})
 }
 
 // Kill takes the machine away without a warning.
@@ -117,7 +107,8 @@ func (m *Machine) Stop() error {
 
 func (m *Machine) retire() {
 	m.past = m.past.Add(m.node.Usage())
-	m.node = nil
+	m.stdout.Close()
+	m.node, m.stdout = nil, nil
 }
 
 // Usage is what all processes of this machine cost so far.
@@ -135,8 +126,8 @@ func (m *Machine) Run(ctx context.Context, out any, args ...string) (Usage, erro
 	return m.RunTo(ctx, nil, out, args...)
 }
 
-// RunTo is Run with the command's standard error, where progress goes, shown
-// on w when that is not nil.
+// RunTo is Run with the command's standard error, where progress and failures
+// are told, going to w when that is not nil.
 func (m *Machine) RunTo(ctx context.Context, w io.Writer, out any, args ...string) (Usage, error) {
 	cmd := exec.Command(m.bin, append([]string{"--home", m.Home, "--json"}, args...)...)
 	var stdout, stderr bytes.Buffer
@@ -155,8 +146,10 @@ func (m *Machine) RunTo(ctx context.Context, w io.Writer, out any, args ...strin
 		return u, ctx.Err()
 	}
 	if err != nil {
-		said := strings.TrimSpace(stderr.String())
-		return u, fmt.Errorf("%s: preezm %s: %w: %s", m.Name, args[0], err, said)
+		if said := strings.TrimSpace(stderr.String()); said != "" {
+			err = fmt.Errorf("%w: %s", err, said)
+		}
+		return u, fmt.Errorf("%s: preezm %s: %w", m.Name, args[0], err)
 	}
 	if out != nil {
 		if err := json.Unmarshal(stdout.Bytes(), out); err != nil {
