@@ -82,7 +82,7 @@ func TestSplitMatchesLibrary(t *testing.T) {
 	s := splitter(t, testKey)
 	inputs := map[string][]byte{
 		"nothing": nil,
-		"random":  pseudo(7, 48<<20),
+		"random":  pseudo(7, 32<<20),
 		"prose":   prose(7, 16<<20),
 		"zeros":   make([]byte, 9<<20+5),
 	}
@@ -131,7 +131,7 @@ func TestSplitSameCutsHoweverRead(t *testing.T) {
 }
 
 func TestSplitAverage(t *testing.T) {
-	data := pseudo(11, 64<<20)
+	data := pseudo(11, 48<<20)
 	n := len(cuts(t, splitter(t, testKey), bytes.NewReader(data), data))
 	if avg := len(data) / n; avg < Avg*3/4 || avg > Avg*3/2 {
 		t.Errorf("the average is %d KiB", avg>>10)
@@ -152,7 +152,7 @@ func TestSplitDependsOnKey(t *testing.T) {
 // The reason for cutting by content: an insertion changes the chunk it falls
 // in, and hardly more.
 func TestSplitInsertionKeepsNames(t *testing.T) {
-	data := pseudo(13, 64<<20)
+	data := pseudo(13, 32<<20)
 	name := NewNamer(testKey)
 	s := splitter(t, testKey)
 	names := func(data []byte) map[ID]int {
@@ -171,7 +171,7 @@ func TestSplitInsertionKeepsNames(t *testing.T) {
 	}
 	before := names(data)
 	insert := pseudo(14, len(data)/100)
-	after := names(slices.Insert(slices.Clone(data), 20<<20+3, insert...))
+	after := names(slices.Insert(slices.Clone(data), 10<<20+3, insert...))
 	fresh := 0
 	for id, n := range after {
 		if _, known := before[id]; !known {

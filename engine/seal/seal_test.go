@@ -303,7 +303,6 @@ func FuzzOpen(f *testing.F) {
 	key := Key{1}
 	f.Add([]byte("ad"), Seal(nil, key, []byte("ad"), []byte("plain")))
 	f.Add([]byte{}, Seal(nil, key, nil, nil))
-	f.Add([]byte{}, Seal(nil, key, nil, pseudo(1, FrameSize+5)))
 	f.Fuzz(func(t *testing.T, ad, sealed []byte) {
 		out, err := Open([]byte("x"), key, ad, sealed)
 		if err != nil {
@@ -319,24 +318,45 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
+// Of a true message some bytes are taken, one of them perhaps changed: just
+// whole frames, unchanged and in their place, may open.
 func FuzzOpenRange(f *testing.F) {
 	key := Key{1}
-	plain := pseudo(1, 2*FrameSize+9)
+	plain := pseudo(1, 3*FrameSize+9)
 	sealed := Seal(nil, key, nil, plain)
-	f.Add(len(plain), 0, sealed)
-	f.Add(len(plain), 1, sealed[sealedFrame:2*sealedFrame])
-	f.Add(len(plain), 2, sealed[2*sealedFrame:])
-	f.Add(math.MaxInt, math.MaxInt, []byte{1})
-	f.Fuzz(func(t *testing.T, plainLen, first int, frames []byte) {
-		out, err := OpenRange([]byte("x"), key, nil, plainLen, first, frames)
+	const sf = sealedFrame
+	f.Add(len(plain), 0, 0, len(sealed), -1)
+	f.Add(len(plain), 1, sf, 3*sf, -1)
+	f.Add(len(plain), 3, 3*sf, len(sealed), -1)
+	f.Add(len(plain), 2, 2*sf, 3*sf, 2*sf+5)
+	f.Add(2*FrameSize, 1, sf, 2*sf, -1)
+	f.Add(math.MaxInt, math.MaxInt, 0, 1, -1)
+	f.Fuzz(func(t *testing.T, plainLen, first, from, to, flip int) {
+		if from < 0 || to < from || to > len(sealed) {
+			return
+		}
+		run := bytes.Clone(sealed[from:to])
+		changed := flip >= from && flip < to
+		if changed {
+			run[flip-from] ^= 1
+		}
+		out, err := OpenRange([]byte("x"), key, nil, plainLen, first, run)
 		if err != nil {
 			if !errors.Is(err, ErrAuthentic) || string(out) != "x" {
 				t.Fatalf("%d bytes, %v", len(out), err)
 			}
+			whole := first >= 0 && from == first*sf && to > from && (to%sf == 0 || to == len(sealed))
+			if whole && !changed && plainLen == len(plain) {
+				t.Fatal("a true run does not open")
+			}
 			return
 		}
-		if end := first*FrameSize + len(out) - 1; end > plainLen {
-			t.Fatalf("frames %d on of %d bytes gave %d", first, plainLen, len(out)-1)
+		// The length of the whole is only proven by the last frame.
+		if changed || from != first*sf || to == len(sealed) && plainLen != len(plain) {
+			t.Fatalf("opened [%d, %d) as frames %d on of %d bytes", from, to, first, plainLen)
+		}
+		if want := plain[first*FrameSize:][:len(out)-1]; !bytes.Equal(out[1:], want) {
+			t.Fatal("wrong bytes")
 		}
 	})
 }
