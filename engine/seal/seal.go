@@ -5,8 +5,6 @@ package seal
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -171,14 +169,4 @@ func newStream(key *Key) *stream {
 		panic(err) // the block has 16 bytes
 	}
 	return &stream{aead: aead}
-}
-
-// expand is HKDF-Expand-SHA-256 of a uniformly random key: what HKDF-Extract
-// would make of it is no better.
-func expand(key *Key, label string) [32]byte {
-	out, err := hkdf.Expand(sha256.New, key[:], label, 32)
-	if err != nil {
-		panic(err) // 32 bytes are never too many
-	}
-	return [32]byte(out)
 }
