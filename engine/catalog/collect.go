@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/preezm/preezm/peers"
+)
+
+// abandonWriting turns every segment that is still being written into
+// deletions. Only Open and a put that ends call it: nothing is being written
+// then.
+func (c *Catalog) abandonWriting(ctx context.Context) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		_, err := dropSegments(ctx, tx, "state = 0")
+		return err
+	})
+}
+
+// Abandon forgets the segments of a put that ended before they were
+// acknowledged. The caller holds the put lock.
+func (c *Catalog) Abandon(ctx context.Context) error { return c.abandonWriting(ctx) }
+
+// dropSegments removes the ready or unready segments that meet a condition on
+// table segments, queues their shards for deletion and returns the bytes that
+// keepers may forget.
+func dropSegments(ctx context.Context, tx *sql.Tx, where string, args ...any) (int64, error) {
+	var freed int64
+	err := tx.QueryRowContext(ctx, `SELECT coalesce(sum(shard_len), 0) FROM segments JOIN shards ON segment = id
+		WHERE shards.state = 1 AND segments.`+where, args...).Scan(&freed)
+	if err != nil {
+		return 0, err
+	}
+	in := "(SELECT id FROM segments WHERE segments." + where + ")"
+	for _, q := range []string{
+		"INSERT OR IGNORE INTO deletions(keeper, shard) SELECT keeper, shard FROM shards WHERE segment IN " + in,
+		"DELETE FROM shards WHERE segment IN " + in,
+		"DELETE FROM chunks WHERE segment IN " + in,
+		"DELETE FROM segments WHERE " + where,
+	} {
+		if _, err := tx.ExecContext(ctx, q, args...); err != nil {
+			return 0, err
+		}
+	}
+	return freed, nil
+}
+
+// Collect removes the segments that no version needs any more and returns the
+// bytes that keepers may forget. Segments that never were needed, left by an
+// interrupted put, go when they were made before orphansBefore (nanoseconds).
+// No put may run meanwhile: it could be about to need one of them.
+func (c *Catalog) Collect(ctx context.Context, orphansBefore int64) (int64, error) {
+	var freed int64
+	err := c.write(ctx, func(tx *sql.Tx) error {
+		var some bool
+		err := tx.QueryRowContext(ctx, `SELECT EXISTS(SELECT 1 FROM candidates)
+			OR EXISTS(SELECT 1 FROM segments WHERE state = 1 AND made < ?
+				AND NOT EXISTS(SELECT 1 FROM chunks WHERE segment = segments.id AND refs > 0))`, orphansBefore).Scan(&some)
+		if err != nil || !some {
+			return err
+		}
+		dead := `id IN (SELECT id FROM segments WHERE state = 1
+			AND (made < ? OR id IN (SELECT segment FROM candidates))
+			AND NOT EXISTS(SELECT 1 FROM chunks WHERE segment = segments.id AND refs > 0))`
+		if _, err := tx.ExecContext(ctx, `CREATE TEMP TABLE dead AS SELECT id FROM segments WHERE `+dead, orphansBefore); err != nil {
+			return err
+		}
+		if freed, err = dropSegments(ctx, tx, "id IN (SELECT id FROM temp.dead)"); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DROP TABLE temp.dead"); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "DELETE FROM candidates")
+		return err
+	})
+	return freed, err
+}
+
+// Deletions gives up to limit shards that a keeper may forget.
+func (c *Catalog) Deletions(ctx context.Context, keeper peers.DeviceID, limit int) ([]peers.ShardID, error) {
+	return collect(ctx, c.r, func(rows *sql.Rows) (id peers.ShardID, err error) {
+		var b []byte
+		if err = rows.Scan(&b); err == nil && copy(id[:], b) != len(id) {
+			err = errors.New("a shard's name is damaged in the catalog")
+		}
+		return id, err
+	}, "SELECT shard FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?) LIMIT ?", keeper[:], limit)
+}
+
+// Deleted records that a keeper has forgotten the shards.
+func (c *Catalog) Deleted(ctx context.Context, keeper peers.DeviceID, ids []peers.ShardID) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		del, err := tx.PrepareContext(ctx, "DELETE FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?) AND shard = ?")
+		if err != nil {
+			return err
+		}
+		defer del.Close()
+		for _, id := range ids {
+			if _, err := del.ExecContext(ctx, keeper[:], id[:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Indebted gives up to limit segments, after the given one, with a shard that
+// is owed or lost.
+func (c *Catalog) Indebted(ctx context.Context, after int64, limit int) ([]int64, error) {
+	return collect(ctx, c.r, scanInt,
+		"SELECT DISTINCT segment FROM shards WHERE state <> 1 AND segment > ? AND segment IN (SELECT id FROM segments WHERE state = 1) ORDER BY segment LIMIT ?", after, limit)
+}
+
+func scanInt(rows *sql.Rows) (n int64, err error) {
+	err = rows.Scan(&n)
+	return n, err
+}
+
+// Totals counts everything for a status.
+type Totals struct {
+	Files, Folders, Bytes int64
+	Segments, Stored      int64 // Stored in shard bytes acknowledged
+	Debt, Pending         int64 // shards owed or lost; deletions that wait
+}
+
+// Totals gives the counts.
+func (c *Catalog) Totals(ctx context.Context) (Totals, error) {
+	sum, err := c.SumBelow(ctx, "")
+	if err != nil {
+		return Totals{}, err
+	}
+	t := Totals{Files: sum.Files, Folders: sum.Folders, Bytes: sum.Bytes}
+	err = c.r.QueryRowContext(ctx, `SELECT
+		(SELECT count(*) FROM segments WHERE state = 1),
+		(SELECT coalesce(sum(shard_len), 0) FROM shards JOIN segments ON id = segment WHERE shards.state = 1 AND segments.state = 1),
+		(SELECT count(*) FROM shards JOIN segments ON id = segment WHERE shards.state <> 1 AND segments.state = 1),
+		(SELECT count(*) FROM deletions)`).Scan(&t.Segments, &t.Stored, &t.Debt, &t.Pending)
+	if err != nil {
+		return t, fmt.Errorf("catalog: %w", explain(err))
+	}
+	return t, nil
+}
+
+// KeeperTotals is what one keeper holds, by the catalog.
+type KeeperTotals struct{ Shards, Bytes int64 }
+
+// Keepers counts the shards that each keeper acknowledged.
+func (c *Catalog) Keepers(ctx context.Context) (map[peers.DeviceID]KeeperTotals, error) {
+	type row struct {
+		d peers.DeviceID
+		t KeeperTotals
+	}
+	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (r row, err error) {
+		var b []byte
+		err = rows.Scan(&b, &r.t.Shards, &r.t.Bytes)
+		copy(r.d[:], b)
+		return r, err
+	}, `SELECT k.device, count(*), sum(g.shard_len) FROM shards s JOIN keepers k ON k.id = s.keeper
+		JOIN segments g ON g.id = s.segment WHERE s.state = 1 AND g.state = 1 GROUP BY k.id`)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[peers.DeviceID]KeeperTotals, len(rows))
+	for _, r := range rows {
+		out[r.d] = r.t
+	}
+	return out, nil
+}
+
+// Placement calls f for each ready segment with its k and, for each shard
+// believed to be there, the keeper.
+func (c *Catalog) Placement(ctx context.Context, f func(segment int64, k int, keepers []peers.DeviceID)) error {
+	rows, err := c.r.QueryContext(ctx, `SELECT g.id, g.k, k.device FROM segments g
+		LEFT JOIN shards s ON s.segment = g.id AND s.state = 1 LEFT JOIN keepers k ON k.id = s.keeper
+		WHERE g.state = 1 ORDER BY g.id`)
+	if err != nil {
+		return fmt.Errorf("catalog: %w", explain(err))
+	}
+	defer rows.Close()
+	var id, next int64
+	var k, nextK int
+	var held []peers.DeviceID
+	for rows.Next() {
+		var b []byte
+		if err := rows.Scan(&next, &nextK, &b); err != nil {
+			return fmt.Errorf("catalog: %w", err)
+		}
+		if next != id {
+			if id != 0 {
+				f(id, k, held)
+			}
+			id, k, held = next, nextK, held[:0]
+		}
+		if len(b) == 32 {
+			held = append(held, peers.DeviceID(b))
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("catalog: %w", explain(err))
+	}
+	if id != 0 {
+		f(id, k, held)
+	}
+	return nil
+}
+
+// ChunkSegments gives, for each chunk row, the segment it lies in, for all
+// chunks at once: 16 bytes a chunk, so that the health of 100,000 files is one
+// pass.
+func (c *Catalog) ChunkSegments(ctx context.Context) (map[int64]int64, error) {
+	rows, err := c.r.QueryContext(ctx, "SELECT id, segment FROM chunks")
+	if err != nil {
+		return nil, fmt.Errorf("catalog: %w", explain(err))
+	}
+	defer rows.Close()
+	out := map[int64]int64{}
+	for rows.Next() {
+		var id, seg int64
+		if err := rows.Scan(&id, &seg); err != nil {
+			return nil, fmt.Errorf("catalog: %w", err)
+		}
+		out[id] = seg
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("catalog: %w", explain(err))
+	}
+	return out, nil
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	sqlite3 "github.com/mattn/go-sqlite3"
+)
+
+// ErrDiskFull: this machine's own disk has no room for the catalog.
+var ErrDiskFull = errors.New("the disk that holds the catalog is full: make room on it and try again")
+
+// migrations are applied in order; PRAGMA user_version counts the applied
+// ones. A released step is never edited: add one.
+var migrations = []string{`
+CREATE TABLE versions(
+  parent  BLOB NOT NULL,     -- folder, '' for the top
+  name    BLOB NOT NULL,     -- last part of the path
+  kind    INTEGER NOT NULL,  -- 1 file, 2 folder, 3 symlink
+  size    INTEGER NOT NULL,
+  mode    INTEGER NOT NULL,
+  mtime   INTEGER NOT NULL,  -- nanoseconds since 1970
+  target  BLOB NOT NULL,     -- of a symlink
+  ctime   INTEGER NOT NULL,  -- with inode and device: how the source looked,
+  inode   INTEGER NOT NULL,  -- so that an unchanged file is not read again
+  device  INTEGER NOT NULL,
+  kept    INTEGER NOT NULL,  -- nanoseconds since 1970
+  torn    INTEGER NOT NULL,  -- 1: changed while it was read
+  parts   BLOB NOT NULL,     -- chunk ids and holes in order, see parts.go
+  PRIMARY KEY(parent, name)
+) WITHOUT ROWID;
+
+CREATE TABLE keepers(
+  id      INTEGER PRIMARY KEY,
+  device  BLOB NOT NULL UNIQUE
+);
+
+CREATE TABLE segments(
+  id        INTEGER PRIMARY KEY,
+  k         INTEGER NOT NULL,
+  n         INTEGER NOT NULL,
+  shard_len INTEGER NOT NULL,
+  data_len  INTEGER NOT NULL,
+  state     INTEGER NOT NULL,  -- 0 being written, 1 ready
+  made      INTEGER NOT NULL
+);
+CREATE INDEX segments_writing ON segments(state) WHERE state = 0;
+
+CREATE TABLE shards(
+  segment INTEGER NOT NULL REFERENCES segments(id),
+  idx     INTEGER NOT NULL,
+  keeper  INTEGER NOT NULL REFERENCES keepers(id),
+  shard   BLOB NOT NULL,
+  root    BLOB NOT NULL,
+  state   INTEGER NOT NULL,    -- 0 owed, 1 there, 2 lost or damaged
+  PRIMARY KEY(segment, idx)
+) WITHOUT ROWID;
+CREATE INDEX shards_debt ON shards(segment) WHERE state <> 1;
+CREATE INDEX shards_keeper ON shards(keeper);
+
+CREATE TABLE chunks(
+  id      INTEGER PRIMARY KEY,
+  cid     BLOB NOT NULL UNIQUE,
+  segment INTEGER NOT NULL REFERENCES segments(id),
+  off     INTEGER NOT NULL,
+  sealed  INTEGER NOT NULL,    -- bytes in the segment
+  plain   INTEGER NOT NULL,    -- bytes of the file
+  coding  INTEGER NOT NULL,    -- 0 as it is, 1 zstd
+  key     BLOB NOT NULL,
+  refs    INTEGER NOT NULL
+);
+CREATE INDEX chunks_segment ON chunks(segment, refs);
+
+-- Segments that may have become empty; looked at when no put is running.
+CREATE TABLE candidates(segment INTEGER PRIMARY KEY);
+
+-- Shards that keepers may forget, until they have been told.
+CREATE TABLE deletions(
+  keeper INTEGER NOT NULL REFERENCES keepers(id),
+  shard  BLOB NOT NULL,
+  PRIMARY KEY(keeper, shard)
+) WITHOUT ROWID;
+`}
+
+func (c *Catalog) migrate(ctx context.Context) error {
+	var have int
+	if err := c.w.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
+		return explain(err)
+	}
+	if have > len(migrations) {
+		return ErrNewer
+	}
+	for i := have; i < len(migrations); i++ {
+		err := c.write(ctx, func(tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, migrations[i]); err != nil {
+				return fmt.Errorf("schema step %d: %w", i+1, err)
+			}
+			_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", i+1))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// explain replaces SQLite's words for a full disk by ours.
+func explain(err error) error {
+	var se sqlite3.Error
+	if errors.As(err, &se) && se.Code == sqlite3.ErrFull {
+		return fmt.Errorf("%w (%w)", ErrDiskFull, err)
+	}
+	return err
+}

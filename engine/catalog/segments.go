@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/preezm/preezm/peers"
+)
+
+// ShardState says what is known of a shard.
+type ShardState uint8
+
+// The states, as stored.
+const (
+	Owed  ShardState = iota // the keeper has not acknowledged it
+	There                   // acknowledged as durable
+	Lost                    // the keeper said it lacks it, or gave wrong bytes
+)
+
+// Shard is one piece of a segment and where it is.
+type Shard struct {
+	Keeper peers.DeviceID
+	ID     peers.ShardID
+	Root   peers.Root
+	State  ShardState
+}
+
+// Segment is the unit of erasure coding: K of its N shards bring it back.
+type Segment struct {
+	ID       int64
+	K, N     int
+	ShardLen int // bytes
+	DataLen  int // bytes used of K*ShardLen
+	Shards   []Shard
+}
+
+// Chunk is a piece of a file inside a segment.
+type Chunk struct {
+	ID      int64
+	Name    [32]byte // keyed hash of the plaintext
+	Segment int64
+	Off     int // in the segment's data
+	Sealed  int // bytes there
+	Plain   int // bytes of the file
+	Zstd    bool
+	Key     [32]byte
+}
+
+// NextIDs gives row numbers above every one in use, for segments and chunks.
+func (c *Catalog) NextIDs(ctx context.Context) (segment, chunk int64, err error) {
+	err = c.w.QueryRowContext(ctx, `SELECT coalesce((SELECT max(id) FROM segments), 0) + 1,
+		coalesce((SELECT max(id) FROM chunks), 0) + 1`).Scan(&segment, &chunk)
+	if err != nil {
+		return 0, 0, fmt.Errorf("catalog: %w", explain(err))
+	}
+	return segment, chunk, nil
+}
+
+func keeperID(ctx context.Context, tx *sql.Tx, d peers.DeviceID) (int64, error) {
+	var id int64
+	err := tx.QueryRowContext(ctx, "SELECT id FROM keepers WHERE device = ?", d[:]).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		var res sql.Result
+		if res, err = tx.ExecContext(ctx, "INSERT INTO keepers(device) VALUES(?)", d[:]); err == nil {
+			id, err = res.LastInsertId()
+		}
+	}
+	return id, err
+}
+
+// Intend records segments that are about to be written, before the first of
+// their shards leaves this machine.
+func (c *Catalog) Intend(ctx context.Context, segs []*Segment, now int64) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		for _, s := range segs {
+			_, err := tx.ExecContext(ctx, "INSERT INTO segments(id, k, n, shard_len, data_len, state, made) VALUES(?,?,?,?,?,0,?)",
+				s.ID, s.K, s.N, s.ShardLen, s.DataLen, now)
+			if err != nil {
+				return err
+			}
+			for i := range s.Shards {
+				if err := insertShard(ctx, tx, s.ID, i, &s.Shards[i]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func insertShard(ctx context.Context, tx *sql.Tx, segment int64, idx int, sh *Shard) error {
+	k, err := keeperID(ctx, tx, sh.Keeper)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO shards(segment, idx, keeper, shard, root, state) VALUES(?,?,?,?,?,?)",
+		segment, idx, k, sh.ID[:], sh.Root[:], sh.State)
+	return err
+}
+
+// Batch is what one transaction of a put makes true: segments whose shards
+// are durable, the chunks in them, and versions that need nothing more.
+type Batch struct {
+	Segments []*Segment // with the shards' states
+	Chunks   []Chunk
+	Versions []*Version
+}
+
+// Commit applies a batch.
+func (c *Catalog) Commit(ctx context.Context, b *Batch) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		for _, s := range b.Segments {
+			if _, err := tx.ExecContext(ctx, "UPDATE segments SET state = 1 WHERE id = ?", s.ID); err != nil {
+				return err
+			}
+			for i, sh := range s.Shards {
+				if _, err := tx.ExecContext(ctx, "UPDATE shards SET state = ? WHERE segment = ? AND idx = ?", sh.State, s.ID, i); err != nil {
+					return err
+				}
+			}
+		}
+		if len(b.Chunks) > 0 {
+			ins, err := tx.PrepareContext(ctx, "INSERT INTO chunks(id, cid, segment, off, sealed, plain, coding, key, refs) VALUES(?,?,?,?,?,?,?,?,0)")
+			if err != nil {
+				return err
+			}
+			defer ins.Close()
+			for i := range b.Chunks {
+				k := &b.Chunks[i]
+				if _, err := ins.ExecContext(ctx, k.ID, k.Name[:], k.Segment, k.Off, k.Sealed, k.Plain, k.Zstd, k.Key[:]); err != nil {
+					return err
+				}
+			}
+		}
+		if len(b.Versions) == 0 {
+			return nil
+		}
+		up, err := newUpserter(ctx, tx)
+		if err != nil {
+			return err
+		}
+		defer up.close()
+		for _, v := range b.Versions {
+			if err := up.upsert(v); err != nil {
+				return fmt.Errorf("%q: %w", v.Path, err)
+			}
+		}
+		return nil
+	})
+}
+
+const chunkColumns = "id, cid, segment, off, sealed, plain, coding, key"
+
+func scanChunk(rows *sql.Rows) (Chunk, error) {
+	var k Chunk
+	var name, key []byte
+	if err := rows.Scan(&k.ID, &name, &k.Segment, &k.Off, &k.Sealed, &k.Plain, &k.Zstd, &key); err != nil {
+		return k, err
+	}
+	if len(name) != 32 || len(key) != 32 {
+		return k, fmt.Errorf("chunk %d is damaged in the catalog", k.ID)
+	}
+	copy(k.Name[:], name)
+	copy(k.Key[:], key)
+	return k, nil
+}
+
+// Finder looks chunks up by name; one goroutine at a time.
+type Finder struct{ stmt *sql.Stmt }
+
+// NewFinder prepares a Finder. Close it.
+func (c *Catalog) NewFinder(ctx context.Context) (*Finder, error) {
+	s, err := c.r.PrepareContext(ctx, "SELECT id FROM chunks WHERE cid = ?")
+	if err != nil {
+		return nil, fmt.Errorf("catalog: %w", explain(err))
+	}
+	return &Finder{s}, nil
+}
+
+// Find gives the row of the chunk with that name, or 0.
+func (f *Finder) Find(ctx context.Context, name [32]byte) (int64, error) {
+	var id int64
+	err := f.stmt.QueryRowContext(ctx, name[:]).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	} else if err != nil {
+		return 0, fmt.Errorf("catalog: %w", explain(err))
+	}
+	return id, nil
+}
+
+// Close releases the statement.
+func (f *Finder) Close() error { return f.stmt.Close() }
+
+// Chunks gives the chunks with the given rows, by row. A row that is missing
+// is an error: some version names it.
+func (c *Catalog) Chunks(ctx context.Context, ids []int64) (map[int64]Chunk, error) {
+	out := make(map[int64]Chunk, len(ids))
+	stmt, err := c.r.PrepareContext(ctx, "SELECT "+chunkColumns+" FROM chunks WHERE id = ?")
+	if err != nil {
+		return nil, fmt.Errorf("catalog: %w", explain(err))
+	}
+	defer stmt.Close()
+	for _, id := range ids {
+		if _, ok := out[id]; ok {
+			continue
+		}
+		rows, err := stmt.QueryContext(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("catalog: %w", explain(err))
+		}
+		if !rows.Next() {
+			return nil, errors.Join(fmt.Errorf("catalog: chunk %d is not there", id), rows.Close())
+		}
+		k, err := scanChunk(rows)
+		if err := errors.Join(err, rows.Close()); err != nil {
+			return nil, fmt.Errorf("catalog: %w", err)
+		}
+		out[id] = k
+	}
+	return out, nil
+}
+
+// Segment gives one segment with its shards.
+func (c *Catalog) Segment(ctx context.Context, id int64) (*Segment, error) {
+	s := &Segment{ID: id}
+	err := c.r.QueryRowContext(ctx, "SELECT k, n, shard_len, data_len FROM segments WHERE id = ?", id).
+		Scan(&s.K, &s.N, &s.ShardLen, &s.DataLen)
+	if err != nil {
+		return nil, fmt.Errorf("catalog: segment %d: %w", id, explain(err))
+	}
+	s.Shards, err = collect(ctx, c.r, scanShard, `SELECT k.device, s.shard, s.root, s.state FROM shards s
+		JOIN keepers k ON k.id = s.keeper WHERE s.segment = ? ORDER BY s.idx`, id)
+	if err == nil && (len(s.Shards) != s.N || s.K < 1 || s.K > s.N || s.ShardLen < 1 || s.DataLen > s.K*s.ShardLen) {
+		err = fmt.Errorf("catalog: segment %d is damaged in the catalog", id)
+	}
+	return s, err
+}
+
+func scanShard(rows *sql.Rows) (Shard, error) {
+	var s Shard
+	var dev, id, root []byte
+	if err := rows.Scan(&dev, &id, &root, &s.State); err != nil {
+		return s, err
+	}
+	if len(dev) != 32 || len(id) != 32 || len(root) != 32 {
+		return s, errors.New("a shard is damaged in the catalog")
+	}
+	copy(s.Keeper[:], dev)
+	copy(s.ID[:], id)
+	copy(s.Root[:], root)
+	return s, nil
+}
+
+// SetShard replaces what is known of one shard. When it names another shard
+// than before, the old one is queued for deletion.
+func (c *Catalog) SetShard(ctx context.Context, segment int64, idx int, sh Shard) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO deletions(keeper, shard)
+			SELECT keeper, shard FROM shards WHERE segment = ? AND idx = ? AND shard <> ?`, segment, idx, sh.ID[:])
+		if err != nil {
+			return err
+		}
+		// The segment may have been collected meanwhile.
+		var one int
+		err = tx.QueryRowContext(ctx, "SELECT 1 FROM segments WHERE id = ?", segment).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		return insertShard(ctx, tx, segment, idx, &sh)
+	})
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/chunk"
+	"github.com/preezm/preezm/engine/seal"
+	"github.com/preezm/preezm/engine/segment"
+)
+
+const (
+	// maxGetSegments segments are in memory at once during a get.
+	maxGetSegments = 4
+	// unitsAtOnce parts of one segment are fetched at once.
+	unitsAtOnce = 4
+)
+
+// segmentJob brings back the chunks that are wanted of one segment.
+type segmentJob struct {
+	*get
+	id   int64
+	uses []use
+}
+
+// run fails only when the whole get must end; what happens to single files
+// is reported.
+func (j *segmentJob) run() error {
+	seg, err := j.e.cat.Segment(j.ctx, j.id)
+	if err != nil {
+		return err
+	}
+	chunks := byChunk(j.uses)
+	var ranges []segment.Range
+	for _, c := range chunks {
+		row := &c[0].row
+		if !sane(row, seg) {
+			return fmt.Errorf("chunk %d is damaged in the catalog", row.ID)
+		}
+		ranges = append(ranges, segment.Range{Off: row.Off, Len: row.Sealed})
+	}
+	buf := j.segmentBuffer(seg.N * seg.ShardLen)
+	defer j.segments.Put(buf)
+	units := segment.Units(ranges, seg.K, seg.ShardLen)
+	var all errgroup.Group
+	all.SetLimit(unitsAtOnce)
+	for _, u := range units {
+		all.Go(func() error { return j.fetch.unit(j.ctx, seg, u, columns(*buf, seg, u)) })
+	}
+	fetchErr := all.Wait()
+	checked := false
+	for _, c := range chunks {
+		if err := context.Cause(j.ctx); err != nil {
+			return err
+		}
+		plain := j.bytes.get(c[0].row.Plain)
+		err := fetchErr
+		if err == nil {
+			err = j.open(plain, &c[0].row, *buf)
+		}
+		if errors.Is(err, seal.ErrAuthentic) && !checked {
+			// Somebody gave wrong bytes: find out who, and do without them.
+			checked = true
+			if err = j.recheck(seg, *buf); err == nil {
+				err = j.open(plain, &c[0].row, *buf)
+			} else {
+				fetchErr = err
+			}
+		}
+		if err == nil {
+			err = j.deliver(c, *plain)
+		} else {
+			j.giveUp(c, err)
+			err = nil
+		}
+		j.bytes.put(plain)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sane guards against a damaged catalog.
+func sane(c *catalog.Chunk, s *catalog.Segment) bool {
+	return c.Off >= 0 && c.Sealed > 0 && c.Off+c.Sealed <= s.DataLen && c.Plain > 0 && c.Plain <= chunk.Max
+}
+
+// segmentBuffer gives a buffer for n bytes. Pages that are not touched cost
+// nothing, so ranges use the same layout as whole segments.
+func (g *get) segmentBuffer(n int) *[]byte {
+	if b, ok := g.segments.Get().(*[]byte); ok && cap(*b) >= n {
+		*b = (*b)[:n]
+		return b
+	}
+	b := make([]byte, n)
+	return &b
+}
+
+// columns are a unit's places in a segment's buffer, shard by shard.
+func columns(buf []byte, seg *catalog.Segment, u segment.Unit) [][]byte {
+	out := make([][]byte, seg.N)
+	for i := range out {
+		at := i * seg.ShardLen
+		out[i] = buf[at+u.Lo : at+u.Hi : at+u.Hi]
+	}
+	return out
+}
+
+// open opens a chunk from the segment's data into plain.
+func (j *segmentJob) open(plain *[]byte, row *catalog.Chunk, data []byte) error {
+	sealed := data[row.Off : row.Off+row.Sealed]
+	ad := chunkAD(nil, chunk.ID(row.Name), row.Zstd, row.Plain)
+	if !row.Zstd {
+		out, err := seal.Open((*plain)[:0], row.Key, ad, sealed)
+		if err == nil && len(out) != row.Plain {
+			err = fmt.Errorf("chunk %d has another length than the catalog says", row.ID)
+		}
+		return err
+	}
+	packed := j.bytes.get(len(sealed))
+	defer j.bytes.put(packed)
+	body, err := seal.Open((*packed)[:0], row.Key, ad, sealed)
+	if err != nil {
+		return err
+	}
+	_, err = chunk.Decompress((*plain)[:0], body, row.Plain)
+	return err
+}
+
+// recheck reads the whole segment again, with every shard checked against its
+// root.
+func (j *segmentJob) recheck(seg *catalog.Segment, buf []byte) error {
+	required := make([]bool, seg.N)
+	for i := range seg.K {
+		required[i] = true
+	}
+	return j.fetch.verified(j.ctx, seg, columns(buf, seg, segment.Whole(seg.K, seg.ShardLen)), required)
+}
+
+// deliver writes a chunk wherever it belongs.
+func (j *segmentJob) deliver(uses []use, plain []byte) error {
+	for _, u := range uses {
+		if !u.file.failed.Load() {
+			err := j.write(u.file, plain, u.off)
+			if err != nil && u.file.failed.CompareAndSwap(false, true) {
+				if err := j.refuse(u.file.v, err); err != nil {
+					return err
+				}
+			}
+		}
+		j.meter.bytes.Add(int64(len(plain)))
+		j.settle(j.root, u.file)
+	}
+	return nil
+}
+
+// giveUp fails the files that need a chunk which cannot be had.
+func (j *segmentJob) giveUp(uses []use, err error) {
+	for _, u := range uses {
+		if u.file.failed.CompareAndSwap(false, true) && j.ctx.Err() == nil {
+			j.problem(u.file.v.Path, true, "cannot be brought back now: %v", err)
+		}
+		j.settle(j.root, u.file)
+	}
+}

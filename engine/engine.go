@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package engine is what happens to a file: it is cut into chunks, the
+// chunks are sealed and packed into segments, the segments are erasure-coded
+// and their shards handed to keepers; and all the way back. The engine opens
+// no sockets of its own: it is given a circle of keepers.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/chunk"
+	"github.com/preezm/preezm/engine/identity"
+	"github.com/preezm/preezm/peers"
+)
+
+// Errors a caller decides on.
+var (
+	// ErrNotFound: no file or folder of that name is kept.
+	ErrNotFound = catalog.ErrNotFound
+	// ErrExists: a file is there already, and overwriting was not asked for.
+	ErrExists = errors.New("is there already")
+	// ErrNoKeepers: the circle is empty.
+	ErrNoKeepers = errors.New("no machine keeps for you yet: invite one first")
+	// ErrTooFewKeepers: not enough keepers took or gave their part.
+	ErrTooFewKeepers = errors.New("too few machines of your circle took part")
+	// ErrInvalidPath: the name cannot be one of a kept file.
+	ErrInvalidPath = errors.New("is not a valid name")
+	// ErrNotKept: some files could not be kept; the report names them.
+	ErrNotKept = errors.New("some files were not kept")
+	// ErrNotBack: some files could not be brought back; the report names them.
+	ErrNotBack = errors.New("some files were not brought back")
+)
+
+// orphanAge is how long the segments of an interrupted put wait for it to be
+// repeated.
+const orphanAge = 7 * 24 * time.Hour
+
+// Config is what an engine needs.
+type Config struct {
+	Dir     string // the catalog lies here
+	Secrets identity.Secrets
+	Keepers func() []peers.Keeper // the circle at this moment
+	Logger  *slog.Logger
+}
+
+// Engine keeps files and brings them back. It is safe for concurrent use;
+// puts run one after another.
+type Engine struct {
+	cat     *catalog.Catalog
+	namer   *chunk.Namer
+	secrets identity.Secrets
+	keepers func() []peers.Keeper
+	log     *slog.Logger
+	scores  *scores
+
+	// putting holds one token: a put, or whoever removes segments that a put
+	// could be about to need, owns it.
+	putting chan struct{}
+	// maintaining keeps two repairs from paying the same debt.
+	maintaining sync.Mutex
+}
+
+// Open opens the catalog in cfg.Dir, which it makes when missing.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	cat, err := catalog.Open(ctx, filepath.Join(cfg.Dir, "catalog.db"))
+	if err != nil {
+		return nil, err
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Engine{
+		cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets,
+		keepers: cfg.Keepers, log: log, scores: newScores(), putting: make(chan struct{}, 1),
+	}, nil
+}
+
+// Close releases the catalog. No other call may be running.
+func (e *Engine) Close() error { return e.cat.Close() }
+
+// Seen tells the engine that a keeper answers again, so that it is asked
+// before its penalty ends.
+func (e *Engine) Seen(d peers.DeviceID) { e.scores.ok(d, 0, 0) }
+
+// lockPut waits until no other put runs. waiting is called once if it must.
+func (e *Engine) lockPut(ctx context.Context, waiting func()) error {
+	select {
+	case e.putting <- struct{}{}:
+		return nil
+	default:
+	}
+	waiting()
+	select {
+	case e.putting <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (e *Engine) unlockPut() { <-e.putting }
+
+// collect drops segments that nobody needs. The caller holds the put lock.
+func (e *Engine) collect(ctx context.Context) (freed int64, err error) {
+	return e.cat.Collect(ctx, time.Now().Add(-orphanAge).UnixNano())
+}
+
+// checkPath checks a name that comes from a person.
+func checkPath(p Path) error {
+	if !validPath(string(p)) {
+		return fmt.Errorf("%q %w", string(p), ErrInvalidPath)
+	}
+	return nil
+}

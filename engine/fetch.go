@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/segment"
+	"github.com/preezm/preezm/erasure"
+	"github.com/preezm/preezm/peers"
+)
+
+// fetcher reads columns of segments from whichever keepers give them first.
+// It is safe for concurrent use.
+type fetcher struct {
+	e       *Engine
+	blames  *blames
+	keepers map[peers.DeviceID]peers.Keeper
+	mu      sync.Mutex
+	codecs  map[erasure.Geometry]*erasure.Codec
+	fetched atomic.Int64
+	rebuilt atomic.Int64
+}
+
+func (e *Engine) newFetcher(b *blames) *fetcher {
+	f := &fetcher{e: e, blames: b, keepers: map[peers.DeviceID]peers.Keeper{}, codecs: map[erasure.Geometry]*erasure.Codec{}}
+	for _, k := range e.keepers() {
+		f.keepers[k.Device()] = k
+	}
+	return f
+}
+
+func (f *fetcher) codec(seg *catalog.Segment) (*erasure.Codec, error) {
+	g := erasure.Geometry{K: seg.K, N: seg.N}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.codecs[g]
+	if c == nil {
+		var err error
+		if c, err = erasure.New(g); err != nil {
+			return nil, err
+		}
+		f.codecs[g] = c
+	}
+	return c, nil
+}
+
+var (
+	errGone   = errors.New("is no longer in your circle")
+	errNotPut = errors.New("has not received its part yet")
+)
+
+// shardRead is one request and its outcome.
+type shardRead struct {
+	idx  int
+	err  error
+	took time.Duration
+}
+
+// race is one unit being fetched: the data shards it needs, or any k shards
+// from which they can be rebuilt, whichever come first.
+type race struct {
+	*fetcher
+	ctx     context.Context
+	seg     *catalog.Segment
+	u       segment.Unit
+	bufs    [][]byte
+	results chan shardRead
+	stop    map[int]context.CancelFunc
+	began   map[int]time.Time
+	late    time.Duration // from then on a read counts as slow
+	have    []bool
+	tried   []bool
+	why     map[int]error
+}
+
+// unit fills, for each data shard that u needs, bufs[i] with its columns.
+// bufs has one buffer of u.Hi-u.Lo bytes for each of the n shards; those of
+// other shards may be used too. The bytes are not authenticated: the caller
+// opens the chunks in them. It returns when nothing uses the buffers any more.
+func (f *fetcher) unit(ctx context.Context, seg *catalog.Segment, u segment.Unit, bufs [][]byte) error {
+	r := &race{
+		fetcher: f, ctx: ctx, seg: seg, u: u, bufs: bufs, results: make(chan shardRead, seg.N),
+		stop: map[int]context.CancelFunc{}, began: map[int]time.Time{}, have: make([]bool, seg.N), tried: make([]bool, seg.N), why: map[int]error{},
+	}
+	defer r.drain()
+	for _, i := range u.Shards {
+		if k := f.keepers[seg.Shards[i].Keeper]; k != nil && !f.e.scores.avoid(k.Device()) {
+			r.start(i)
+		}
+	}
+	patience := f.e.scores.patience(u.Hi - u.Lo)
+	r.late = patience
+	hedge := time.NewTimer(patience)
+	defer hedge.Stop()
+	for {
+		if r.complete() {
+			return nil
+		}
+		if r.count() >= seg.K {
+			return r.rebuild()
+		}
+		// Keep enough requests running to end with either.
+		for r.count()+len(r.stop) < r.target() && r.another() {
+		}
+		if len(r.stop) == 0 {
+			return r.shortage()
+		}
+		select {
+		case res := <-r.results:
+			r.settle(res)
+			if res.err == nil {
+				hedge.Reset(max(250*time.Millisecond, min(patience, 3*res.took)))
+			}
+		case <-hedge.C:
+			// Whoever is late gets company, not a cut: it may still be first.
+			for range len(r.stop) {
+				if !r.another() {
+					break
+				}
+			}
+			hedge.Reset(patience)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// target is how many shards must be there or on their way: only the needed
+// ones while each of those still may come, else k.
+func (r *race) target() int {
+	for _, i := range r.u.Shards {
+		if !r.have[i] && r.stop[i] == nil {
+			return r.seg.K
+		}
+	}
+	return 0
+}
+
+func (r *race) count() (n int) {
+	for _, h := range r.have {
+		n += btoi(h)
+	}
+	return n
+}
+
+func (r *race) complete() bool {
+	return !slices.ContainsFunc(r.u.Shards, func(i int) bool { return !r.have[i] })
+}
+
+// start asks the keeper of shard i, or notes at once why it cannot.
+func (r *race) start(i int) {
+	sh := r.seg.Shards[i]
+	r.tried[i] = true
+	k := r.keepers[sh.Keeper]
+	if k == nil {
+		r.why[i] = errGone
+		return
+	}
+	if sh.State == catalog.Owed {
+		r.why[i] = errNotPut
+		return
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.stop[i], r.began[i] = cancel, time.Now()
+	go func() {
+		t := time.Now()
+		err := k.ReadShard(ctx, sh.ID, int64(r.u.Lo), r.bufs[i])
+		r.results <- shardRead{i, err, time.Since(t)}
+	}()
+}
+
+// another asks one more keeper, the best of those not yet asked: needed
+// shards first, and those to be avoided last.
+func (r *race) another() bool {
+	best, rank := -1, 4
+	for i, sh := range r.seg.Shards {
+		if r.tried[i] {
+			continue
+		}
+		x := 2*btoi(r.e.scores.avoid(sh.Keeper)) + btoi(!slices.Contains(r.u.Shards, i))
+		if sh.State == catalog.Lost {
+			x = 3
+		}
+		if x < rank {
+			best, rank = i, x
+		}
+	}
+	if best < 0 {
+		return false
+	}
+	r.start(best)
+	return true
+}
+
+func (r *race) settle(res shardRead) {
+	r.stop[res.idx]()
+	delete(r.stop, res.idx)
+	sh := r.seg.Shards[res.idx]
+	if res.err == nil {
+		r.have[res.idx] = true
+		r.fetched.Add(int64(r.u.Hi - r.u.Lo))
+		r.e.scores.ok(sh.Keeper, r.u.Hi-r.u.Lo, res.took)
+		return
+	}
+	if r.ctx.Err() != nil {
+		return
+	}
+	r.why[res.idx] = res.err
+	r.e.scores.fail(sh.Keeper, lie(res.err))
+	r.blames.add(sh.Keeper, r.keepers[sh.Keeper].Name(), res.err, lie(res.err))
+	if errors.Is(res.err, peers.ErrNotFound) || lie(res.err) {
+		r.e.markLost(r.ctx, r.seg, res.idx)
+	}
+}
+
+// drain ends what still runs and waits for it.
+func (r *race) drain() {
+	late := len(r.stop)
+	for i, cancel := range r.stop {
+		cancel()
+		if r.ctx.Err() == nil && time.Since(r.began[i]) >= r.late {
+			// It lost the race against keepers that started later.
+			r.e.scores.fail(r.seg.Shards[i].Keeper, false)
+			r.blames.add(r.seg.Shards[i].Keeper, r.keepers[r.seg.Shards[i].Keeper].Name(), errSlow, false)
+		}
+	}
+	for range late {
+		<-r.results
+	}
+	clear(r.stop)
+}
+
+// rebuild computes the needed shards that did not come from those that did.
+func (r *race) rebuild() error {
+	r.drain()
+	c, err := r.codec(r.seg)
+	if err != nil {
+		return err
+	}
+	shards := make([][]byte, r.seg.N)
+	required := make([]bool, r.seg.N)
+	for i := range shards {
+		shards[i] = r.bufs[i]
+		if !r.have[i] {
+			shards[i] = r.bufs[i][:0]
+		}
+	}
+	for _, i := range r.u.Shards {
+		required[i] = !r.have[i]
+	}
+	if err := c.Reconstruct(shards, required); err != nil {
+		return fmt.Errorf("segment %d: %w", r.seg.ID, err)
+	}
+	for _, i := range r.u.Shards {
+		if &shards[i][0] != &r.bufs[i][0] {
+			copy(r.bufs[i], shards[i])
+		}
+	}
+	r.rebuilt.Add(1)
+	return nil
+}
+
+func (r *race) shortage() error {
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	return fmt.Errorf("%w: %d of the %d needed (%s)", ErrTooFewKeepers, r.count(), r.seg.K, r.reasons())
+}
+
+// reasons says of each keeper that failed what it did.
+func (r *race) reasons() string {
+	return explainShards(r.fetcher, r.seg, r.why)
+}
+
+func explainShards(f *fetcher, seg *catalog.Segment, why map[int]error) string {
+	var out []string
+	for i, err := range why {
+		name := seg.Shards[i].Keeper.Short()
+		if k := f.keepers[seg.Shards[i].Keeper]; k != nil {
+			name = k.Name()
+		}
+		out = append(out, name+" "+reason(err))
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; ")
+}
+
+// markLost remembers that a keeper does not have a shard as it should be, so
+// that it is made again. Failing to is no reason to fail a get.
+func (e *Engine) markLost(ctx context.Context, seg *catalog.Segment, idx int) {
+	sh := seg.Shards[idx]
+	sh.State = catalog.Lost
+	if err := e.cat.SetShard(context.WithoutCancel(ctx), seg.ID, idx, sh); err != nil {
+		e.log.Warn("catalog", "err", err)
+	}
+}
+
+// verified fetches whole shards until k are there whose roots are right, and
+// fills bufs[i] for every required shard. It names whoever gave wrong bytes.
+// bufs has a buffer of seg.ShardLen bytes for each shard.
+func (f *fetcher) verified(ctx context.Context, seg *catalog.Segment, bufs [][]byte, required []bool) error {
+	reads := f.readAll(ctx, seg, bufs, seg.K)
+	c, err := f.codec(seg)
+	if err != nil {
+		return err
+	}
+	shards := make([][]byte, seg.N)
+	want := make([]bool, seg.N)
+	why := map[int]error{}
+	missing := false
+	for i := range shards {
+		if shards[i] = bufs[i]; reads[i] != nil {
+			shards[i] = bufs[i][:0]
+			why[i], want[i] = reads[i], required[i]
+			missing = missing || required[i]
+		}
+	}
+	if good := seg.N - len(why); good < seg.K {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("%w: %d of the %d needed gave what they were given (%s)", ErrTooFewKeepers, good, seg.K, explainShards(f, seg, why))
+	}
+	if !missing {
+		return nil
+	}
+	if err := c.Reconstruct(shards, want); err != nil {
+		return fmt.Errorf("segment %d: %w", seg.ID, err)
+	}
+	for i := range shards {
+		if want[i] && &shards[i][0] != &bufs[i][0] {
+			copy(bufs[i], shards[i])
+		}
+	}
+	f.rebuilt.Add(1)
+	return nil
+}
+
+const (
+	// verifyPatience bounds a checked read of one whole shard.
+	verifyPatience = 2 * time.Minute
+	// verifyGrace: once enough good shards are there, the others get three
+	// times as long as those took, at least this.
+	verifyGrace = time.Second
+)
+
+// readAll reads the shards of a segment whole and checks their roots; the
+// result has nil for each good one. Once enough of them are good the slow
+// ones are not waited for.
+func (f *fetcher) readAll(ctx context.Context, seg *catalog.Segment, bufs [][]byte, enough int) []error {
+	ctx, cancel := context.WithTimeout(ctx, verifyPatience)
+	defer cancel()
+	out := make([]error, seg.N)
+	results := make(chan int, seg.N)
+	open, good := 0, 0
+	for i, sh := range seg.Shards {
+		k := f.keepers[sh.Keeper]
+		switch {
+		case k == nil:
+			out[i] = errGone
+		case sh.State == catalog.Owed:
+			out[i] = errNotPut
+		default:
+			open++
+			go func() {
+				out[i] = f.readWhole(ctx, k, seg, i, bufs[i])
+				results <- i
+			}()
+		}
+	}
+	started := time.Now()
+	grace := time.NewTimer(verifyPatience)
+	defer grace.Stop()
+	for open > 0 {
+		select {
+		case i := <-results:
+			open--
+			if out[i] == nil {
+				if good++; good == enough {
+					grace.Reset(max(verifyGrace, 3*time.Since(started)))
+				}
+			}
+		case <-grace.C:
+			cancel()
+		}
+	}
+	return out
+}
+
+func (f *fetcher) readWhole(ctx context.Context, k peers.Keeper, seg *catalog.Segment, i int, buf []byte) error {
+	sh := seg.Shards[i]
+	err := k.ReadShard(ctx, sh.ID, 0, buf)
+	if err == nil {
+		f.fetched.Add(int64(len(buf)))
+		if erasure.ShardRoot(buf) != sh.Root {
+			err = peers.ErrDamaged
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = errSlow
+	}
+	f.e.scores.fail(k.Device(), lie(err))
+	f.blames.add(k.Device(), k.Name(), err, lie(err))
+	if errors.Is(err, peers.ErrNotFound) || lie(err) {
+		f.e.markLost(ctx, seg, i)
+	}
+	return err
+}

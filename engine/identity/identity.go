@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package identity keeps the owner's master secret and derives from it one
+// key for each purpose. The master is 32 random bytes in a file that only its
+// owner can read; the 24 words that encode it, and the sealed home, stand on
+// the same derivation.
+package identity
+
+import (
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/preezm/preezm/engine/internal/durable"
+)
+
+// header is the first line of the file: it names the format and its version.
+const header = "preezm owner key 1"
+
+// maxFile bounds what Load reads.
+const maxFile = 4 << 10
+
+// ErrFormat: the file is not an owner key this program can read.
+var ErrFormat = errors.New("is not a Preezm owner key")
+
+// Secrets are the owner's derived keys, one purpose each.
+type Secrets struct {
+	Dedup   [32]byte // names chunks (keyed BLAKE3)
+	Chunker [32]byte // chooses where chunks are cut
+}
+
+// Create writes a fresh master secret to path, which must not exist, and
+// returns the keys derived from it.
+func Create(path string) (Secrets, error) {
+	master := make([]byte, 32)
+	rand.Read(master) // crypto/rand.Read never fails
+	text := header + "\n" + hex.EncodeToString(master) + "\n"
+	if err := durable.WriteNew(path, []byte(text), 0o600); err != nil {
+		return Secrets{}, fmt.Errorf("write the owner key: %w", err)
+	}
+	return derive(master)
+}
+
+// Load reads the master secret at path and returns the keys derived from it.
+func Load(path string) (Secrets, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Secrets{}, fmt.Errorf("read the owner key: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err != nil {
+		return Secrets{}, fmt.Errorf("read the owner key: %w", err)
+	}
+	master, err := parse(string(b))
+	if err != nil {
+		return Secrets{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return derive(master)
+}
+
+func parse(text string) ([]byte, error) {
+	head, rest, ok := strings.Cut(text, "\n")
+	if !ok || head != header {
+		return nil, ErrFormat
+	}
+	master, err := hex.DecodeString(strings.TrimSuffix(rest, "\n"))
+	// The decoder's own error would quote a character of the secret.
+	if err != nil || len(master) != 32 {
+		return nil, ErrFormat
+	}
+	return master, nil
+}
+
+// derive follows RFC 5869: one Extract of the master, one Expand a purpose.
+func derive(master []byte) (Secrets, error) {
+	prk, err := hkdf.Extract(sha256.New, master, []byte("preezm/v1/root"))
+	if err != nil {
+		return Secrets{}, fmt.Errorf("derive keys: %w", err)
+	}
+	var s Secrets
+	for _, k := range []struct {
+		label string
+		into  *[32]byte
+	}{{"dedup", &s.Dedup}, {"chunker", &s.Chunker}} {
+		b, err := hkdf.Expand(sha256.New, prk, k.label, 32)
+		if err != nil {
+			return Secrets{}, fmt.Errorf("derive keys: %w", err)
+		}
+		copy(k.into[:], b)
+	}
+	return s, nil
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/peers"
+)
+
+// List gives what lies in a folder, folders first within each name's order as
+// the catalog has it. A file's own path lists just it.
+func (e *Engine) List(ctx context.Context, o ListOptions) ([]Entry, error) {
+	versions, err := e.versions(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var h *health
+	if o.Health {
+		if h, err = e.health(ctx, nil, len(versions) > 1000 || o.Folder == ""); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]Entry, 0, len(versions))
+	for i := range versions {
+		v := &versions[i]
+		en := entryOf(v)
+		switch {
+		case v.Kind == catalog.Folder:
+			if err := e.sum(ctx, &en, h); err != nil {
+				return nil, err
+			}
+		case h != nil:
+			if en.MayLose, en.Keepers, err = h.of(ctx, v); err != nil {
+				return nil, err
+			}
+		}
+		if en.MayLose == noLimit {
+			en.MayLose, en.Keepers = 0, 0
+		}
+		out = append(out, en)
+	}
+	return out, nil
+}
+
+func (e *Engine) versions(ctx context.Context, o ListOptions) ([]catalog.Version, error) {
+	folder := string(o.Folder)
+	if folder != "" {
+		if err := checkPath(o.Folder); err != nil {
+			return nil, err
+		}
+		v, err := e.cat.Version(ctx, folder)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", folder, err)
+		}
+		if v.Kind != catalog.Folder {
+			return []catalog.Version{v}, nil
+		}
+	}
+	if !o.Recursive {
+		return e.cat.Children(ctx, folder)
+	}
+	var out []catalog.Version
+	err := e.cat.Below(ctx, folder, func(v *catalog.Version) error {
+		out = append(out, *v)
+		return ctx.Err()
+	})
+	return out, err
+}
+
+func entryOf(v *catalog.Version) Entry {
+	p := Path(v.Path)
+	return Entry{
+		Path: p, RawPath: p.Bytes(), Kind: Kind(v.Kind), Size: v.Size, Mode: v.Mode,
+		ModTime: time.Unix(0, v.ModTime), Target: v.Target, Kept: time.Unix(0, v.Kept), Torn: v.Torn,
+	}
+}
+
+// sum fills a folder's entry from what lies below it: the sizes added up, the
+// health of its worst file.
+func (e *Engine) sum(ctx context.Context, en *Entry, h *health) error {
+	s, err := e.cat.SumBelow(ctx, string(en.Path))
+	if err != nil {
+		return err
+	}
+	en.Size, en.Files = s.Bytes, s.Files
+	if h == nil {
+		return nil
+	}
+	en.MayLose, en.Keepers = noLimit, noLimit
+	err = e.cat.Below(ctx, string(en.Path), func(v *catalog.Version) error {
+		lose, keepers, err := h.of(ctx, v)
+		en.MayLose, en.Keepers = min(en.MayLose, lose), min(en.Keepers, keepers)
+		return err
+	})
+	return err
+}
+
+// noLimit is the health of what has no data, such as an empty file: its only
+// place is the catalog.
+const noLimit = 1<<31 - 1
+
+// health knows how many machines each segment can still lose.
+type health struct {
+	e    *Engine
+	segs map[int64]segmentHealth
+	of1  map[int64]int64 // chunk to segment, when loaded for all
+}
+
+type segmentHealth struct{ mayLose, keepers int32 }
+
+// health looks at every segment. With online, only those keepers count;
+// without, every one of the circle does. all prepares for asking after many
+// files.
+func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all bool) (*health, error) {
+	if online == nil {
+		online = map[peers.DeviceID]bool{}
+		for _, k := range e.keepers() {
+			online[k.Device()] = true
+		}
+	}
+	h := &health{e: e, segs: map[int64]segmentHealth{}}
+	err := e.cat.Placement(ctx, func(seg int64, k int, keepers []peers.DeviceID) {
+		on := 0
+		for _, d := range keepers {
+			on += btoi(online[d])
+		}
+		h.segs[seg] = segmentHealth{int32(max(on-k, -1)), int32(on)}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if all {
+		h.of1, err = e.cat.ChunkSegments(ctx)
+	}
+	return h, err
+}
+
+// of gives how many machines may still be lost before v cannot be brought
+// back, -1 when it cannot be now, and how many hold a piece.
+func (h *health) of(ctx context.Context, v *catalog.Version) (mayLose, keepers int, err error) {
+	mayLose, keepers = noLimit, noLimit
+	segment := func(chunk int64) int64 { return h.of1[chunk] }
+	if h.of1 == nil {
+		ids := make([]int64, 0, len(v.Parts))
+		for _, p := range v.Parts {
+			if p.Chunk != 0 {
+				ids = append(ids, p.Chunk)
+			}
+		}
+		rows, err := h.e.cat.Chunks(ctx, ids)
+		if err != nil {
+			return 0, 0, err
+		}
+		segment = func(chunk int64) int64 { return rows[chunk].Segment }
+	}
+	for _, p := range v.Parts {
+		if p.Chunk == 0 {
+			continue
+		}
+		s, ok := h.segs[segment(p.Chunk)]
+		if !ok {
+			s.mayLose = -1
+		}
+		mayLose, keepers = min(mayLose, int(s.mayLose)), min(keepers, int(s.keepers))
+	}
+	return mayLose, keepers, nil
+}
+
+// Remove forgets files and folders with all below them. Keepers are told what
+// they may forget, at once when they answer, else later.
+func (e *Engine) Remove(ctx context.Context, names []Path) (*RemoveReport, error) {
+	if len(names) == 0 {
+		return nil, errors.New("nothing to remove: name a file or folder")
+	}
+	paths := make([]string, len(names))
+	for i, n := range names {
+		if err := checkPath(n); err != nil {
+			return nil, err
+		}
+		for _, other := range names[:i] {
+			if under(string(n), string(other)) || under(string(other), string(n)) {
+				return nil, fmt.Errorf("%q and %q overlap: name only one of them", string(other), string(n))
+			}
+		}
+		paths[i] = string(n)
+	}
+	gone, err := e.cat.Remove(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	r := &RemoveReport{Files: gone.Files, Folders: gone.Folders, Bytes: gone.Bytes}
+	// It is removed: what follows must not make that look like a failure.
+	quiet := context.WithoutCancel(ctx)
+	select {
+	case e.putting <- struct{}{}:
+		r.Freed, err = e.collect(quiet)
+		e.unlockPut()
+		if err != nil {
+			e.log.Warn("collect", "err", err)
+		}
+		e.tellDeletions(ctx, deletionPatience)
+	default: // the put that is running collects at its end
+	}
+	t, err := e.cat.Totals(quiet)
+	if err != nil {
+		return r, err
+	}
+	r.Pending = t.Pending
+	return r, nil
+}

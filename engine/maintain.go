@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/erasure"
+	"github.com/preezm/preezm/peers"
+)
+
+const (
+	// deletionPatience bounds how long a put or a removal waits for keepers
+	// to be told what they may forget; what is not told waits in the catalog.
+	deletionPatience = 3 * time.Second
+	deletionBatch    = 1000
+)
+
+// Maintain pays debts: it tells keepers what they may forget and remakes
+// shards that keepers lack, from any k others, until nothing is left that can
+// be done now or ctx ends.
+func (e *Engine) Maintain(ctx context.Context) error {
+	e.maintaining.Lock()
+	defer e.maintaining.Unlock()
+	e.tellDeletions(ctx, time.Minute)
+	return e.payDebts(ctx)
+}
+
+// tellDeletions asks each keeper, all at once, to forget what is queued.
+func (e *Engine) tellDeletions(ctx context.Context, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, k := range e.keepers() {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				ids, err := e.cat.Deletions(ctx, k.Device(), deletionBatch)
+				if err != nil || len(ids) == 0 {
+					return
+				}
+				if err = k.DeleteShards(ctx, ids); err == nil {
+					err = e.cat.Deleted(context.WithoutCancel(ctx), k.Device(), ids)
+				}
+				if err != nil {
+					e.log.Info("deletions wait", "keeper", k.Name(), "shards", len(ids), "err", err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// payDebts remakes missing shards, one segment at a time: it never takes the
+// machine from a put or a get.
+func (e *Engine) payDebts(ctx context.Context) error {
+	var after int64
+	for {
+		ids, err := e.cat.Indebted(ctx, after, 100)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		for _, id := range ids {
+			after = id
+			if err := e.remake(ctx, id); err != nil {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				e.log.Info("a segment is not whole yet", "segment", id, "err", err)
+			}
+		}
+	}
+}
+
+// remake rebuilds the missing shards of a segment and stores them: with the
+// same keeper when it is still of the circle, else with one that has none of
+// this segment.
+func (e *Engine) remake(ctx context.Context, id int64) error {
+	seg, err := e.cat.Segment(ctx, id)
+	if err != nil {
+		return err
+	}
+	homes := e.homesFor(seg)
+	if len(homes) == 0 {
+		return errors.New("no keeper can take the missing shards now")
+	}
+	f := e.newFetcher(&blames{})
+	bufs := make([][]byte, seg.N)
+	required := make([]bool, seg.N)
+	for i := range homes {
+		required[i] = true
+	}
+	for i := range bufs {
+		bufs[i] = make([]byte, seg.ShardLen)
+	}
+	if err := f.verified(ctx, seg, bufs, required); err != nil {
+		return err
+	}
+	var errs []error
+	for i, k := range homes {
+		sh := seg.Shards[i]
+		if erasure.ShardRoot(bufs[i]) != sh.Root {
+			return fmt.Errorf("shard %d of segment %d was rebuilt wrong", i, id)
+		}
+		if sh.Keeper != k.Device() || sh.State == catalog.Lost {
+			// A keeper that lost a shard may hold a damaged one by that name.
+			sh.Keeper = k.Device()
+			rand.Read(sh.ID[:])
+			// Written down first, so that a crash leaves no shard unknown.
+			sh.State = catalog.Owed
+			if err := e.cat.SetShard(ctx, id, i, sh); err != nil {
+				return err
+			}
+		}
+		if err := k.PutShard(ctx, sh.ID, sh.Root, bufs[i]); err != nil {
+			e.scores.fail(k.Device(), false)
+			errs = append(errs, err)
+			continue
+		}
+		e.scores.ok(k.Device(), 0, 0)
+		sh.State = catalog.There
+		if err := e.cat.SetShard(context.WithoutCancel(ctx), id, i, sh); err != nil {
+			return err
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// homesFor chooses a keeper for each missing shard of seg, among those that
+// are not to be avoided now.
+func (e *Engine) homesFor(seg *catalog.Segment) map[int]peers.Keeper {
+	circle := e.keepers()
+	byID := make(map[peers.DeviceID]peers.Keeper, len(circle))
+	for _, k := range circle {
+		byID[k.Device()] = k
+	}
+	taken := map[peers.DeviceID]bool{}
+	for _, sh := range seg.Shards {
+		if byID[sh.Keeper] != nil {
+			taken[sh.Keeper] = true
+		}
+	}
+	homes := map[int]peers.Keeper{}
+	for i, sh := range seg.Shards {
+		if sh.State == catalog.There {
+			continue
+		}
+		k := byID[sh.Keeper]
+		for _, other := range circle {
+			if k != nil {
+				break
+			}
+			if !taken[other.Device()] && !e.scores.avoid(other.Device()) {
+				k = other
+				taken[other.Device()] = true
+			}
+		}
+		if k != nil && !e.scores.avoid(k.Device()) {
+			homes[i] = k
+		}
+	}
+	return homes
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	mrand "math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/chunk"
+	"github.com/preezm/preezm/engine/seal"
+	"github.com/preezm/preezm/engine/segment"
+	"github.com/preezm/preezm/erasure"
+	"github.com/preezm/preezm/peers"
+)
+
+// chunkJob is a chunk just cut, and its place in its file.
+type chunkJob struct {
+	file *fileJob
+	part int
+	data *[]byte
+}
+
+// flyingChunk is a chunk that this put found to be new and that is not yet in
+// the catalog. nameMu guards done and waiters.
+type flyingChunk struct {
+	row     catalog.Chunk
+	done    bool       // its segment is acknowledged and queued for commit
+	waiters []*fileJob // to release then
+}
+
+// openSegment is a segment being filled, coded and delivered.
+type openSegment struct {
+	rec    catalog.Segment
+	buf    []byte
+	off    int // packMu
+	chunks []*flyingChunk
+	// writers counts the chunks being sealed into buf, plus one while the
+	// segment takes more; at zero it is full.
+	writers atomic.Int64
+	shards  [][]byte
+}
+
+// chunkAD is the additional data that a chunk is sealed with: what it is, so
+// that a key never opens something else than was meant.
+func chunkAD(dst []byte, name chunk.ID, zstd bool, plain int) []byte {
+	dst = append(dst, "preezm/v1/chunk"...)
+	coding := byte(0)
+	if zstd {
+		coding = 1
+	}
+	dst = append(dst, coding)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(plain))
+	return append(dst, name[:]...)
+}
+
+// pack names, deduplicates, compresses and seals chunks until jobs is closed.
+func (p *put) pack() {
+	var ad []byte
+	for j := range p.jobs {
+		if p.ctx.Err() == nil {
+			if err := p.packOne(j, &ad); err != nil {
+				p.fail(err)
+			}
+		}
+		p.bytes.put(j.data)
+	}
+}
+
+func (p *put) packOne(j chunkJob, ad *[]byte) error {
+	name := p.e.namer.Name(*j.data)
+	c, id, err := p.claim(name, j.file)
+	if err != nil {
+		return err
+	}
+	j.file.setPart(j.part, catalog.Part{Chunk: id})
+	if c == nil {
+		p.meter.bytes.Add(int64(len(*j.data)))
+		return nil
+	}
+	body := *j.data
+	c.row.Plain, c.row.Key = len(body), seal.NewKey()
+	p.newBytes.Add(int64(len(body)))
+	packed := p.bytes.get(len(body))
+	defer p.bytes.put(packed)
+	if out, ok := chunk.Compress((*packed)[:0], body); ok {
+		body, c.row.Zstd = out, true
+	}
+	c.row.Sealed = seal.SealedLen(len(body))
+	p.packed.Add(int64(c.row.Sealed))
+	s, err := p.reserve(c)
+	if err != nil {
+		return err
+	}
+	*ad = chunkAD((*ad)[:0], name, c.row.Zstd, c.row.Plain)
+	// Sealed straight into the segment: no copy on the way.
+	seal.Seal(s.buf[c.row.Off:c.row.Off:c.row.Off+c.row.Sealed], c.row.Key, *ad, body)
+	p.wrote(s)
+	return nil
+}
+
+// claim finds the chunk's row. A nil flyingChunk means that it is kept
+// already, or on its way; the file is released, now or when it is durable.
+func (p *put) claim(name chunk.ID, f *fileJob) (*flyingChunk, int64, error) {
+	p.nameMu.Lock()
+	defer p.nameMu.Unlock()
+	if c := p.inFlight[name]; c != nil {
+		if c.done {
+			defer p.release(f)
+		} else {
+			c.waiters = append(c.waiters, f)
+		}
+		return nil, c.row.ID, nil
+	}
+	// The catalog is asked under the same lock that the committer takes to
+	// move chunks there, so a chunk is always in one of the two places.
+	id, err := p.finder.Find(p.ctx, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	if id != 0 {
+		defer p.release(f)
+		return nil, id, nil
+	}
+	c := &flyingChunk{waiters: []*fileJob{f}}
+	c.row.ID, c.row.Name = p.nextChunk, name
+	p.nextChunk++
+	p.inFlight[name] = c
+	return c, c.row.ID, nil
+}
+
+// reserve finds room for a sealed chunk.
+func (p *put) reserve(c *flyingChunk) (*openSegment, error) {
+	p.packMu.Lock()
+	defer p.packMu.Unlock()
+	if s := p.current; s != nil && s.off+c.row.Sealed > segment.Capacity(p.geo.K) {
+		p.current = nil
+		p.wrote(s)
+	}
+	if p.current == nil {
+		var buf []byte
+		select {
+		case buf = <-p.free:
+		case <-p.ctx.Done():
+			return nil, context.Cause(p.ctx)
+		}
+		if buf == nil {
+			buf = make([]byte, p.geo.N*peers.MaxShard)
+		}
+		p.current = &openSegment{buf: buf}
+		p.current.rec.ID = p.nextSeg
+		p.current.writers.Store(1)
+		p.nextSeg++
+	}
+	s := p.current
+	c.row.Segment, c.row.Off = s.rec.ID, s.off
+	s.off += c.row.Sealed
+	s.chunks = append(s.chunks, c)
+	s.writers.Add(1)
+	return s, nil
+}
+
+// wrote ends one writer of s; the last one passes it on.
+func (p *put) wrote(s *openSegment) {
+	if s.writers.Add(-1) == 0 {
+		select {
+		case p.full <- s:
+		case <-p.ctx.Done():
+		}
+	}
+}
+
+// flush passes the last segment on. No packer runs any more.
+func (p *put) flush() {
+	p.packMu.Lock()
+	s := p.current
+	p.current = nil
+	p.packMu.Unlock()
+	if s != nil {
+		p.wrote(s)
+	}
+}
+
+// encode turns full segments into shards, records the intent to store them
+// and hands them over for delivery.
+func (p *put) encode() {
+	for s := range p.full {
+		if p.ctx.Err() != nil {
+			continue
+		}
+		if err := p.encodeOne(s); err != nil {
+			p.fail(err)
+			continue
+		}
+		p.sent.Go(func() { p.deliver(s) })
+	}
+}
+
+func (p *put) encodeOne(s *openSegment) error {
+	k, n := p.geo.K, p.geo.N
+	size := segment.ShardLen(s.off, k)
+	// Keepers must not see where the data ends.
+	var seed [32]byte
+	rand.Read(seed[:])
+	mrand.NewChaCha8(seed).Read(s.buf[s.off : k*size])
+	s.shards = make([][]byte, n)
+	for i := range s.shards {
+		s.shards[i] = s.buf[i*size : (i+1)*size : (i+1)*size]
+	}
+	if err := p.codec.Encode(s.shards); err != nil {
+		return fmt.Errorf("erasure coding: %w", err)
+	}
+	s.rec.K, s.rec.N, s.rec.ShardLen, s.rec.DataLen = k, n, size, s.off
+	s.rec.Shards = make([]catalog.Shard, n)
+	for i, t := range p.place(s.rec.ID) {
+		sh := &s.rec.Shards[i]
+		rand.Read(sh.ID[:])
+		sh.Keeper, sh.Root = t.Device(), erasure.ShardRoot(s.shards[i])
+	}
+	return p.e.cat.Intend(p.ctx, []*catalog.Segment{&s.rec}, time.Now().UnixNano())
+}
+
+// landed is called when enough keepers hold the segment: it is committed,
+// with the files that waited for it alone.
+func (p *put) landed(s *openSegment) {
+	p.commits.add(commitItem{segment: s})
+	var released []*fileJob
+	p.nameMu.Lock()
+	for _, c := range s.chunks {
+		c.done = true
+		released = append(released, c.waiters...)
+		c.waiters = nil
+	}
+	p.nameMu.Unlock()
+	for _, f := range released {
+		p.release(f)
+	}
+}

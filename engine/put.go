@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/chunk"
+	"github.com/preezm/preezm/erasure"
+	"github.com/preezm/preezm/peers"
+)
+
+// bufferBudget bounds the segment buffers of one put or get, in bytes.
+const bufferBudget = 84 << 20
+
+// put is one running Put. Its stages are goroutines joined by channels:
+//
+//	scan -> jobs -> pack (name, deduplicate, compress, seal) -> full
+//	     -> encode (erasure, roots, intent) -> deliver (keepers) -> commit
+//
+// Memory is bounded by the segment buffers in free and by the capacity of
+// jobs. The first error cancels ctx with its cause; every stage then drains.
+type put struct {
+	e       *Engine
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	meter   *meter
+	bytes   bytePool
+	geo     erasure.Geometry
+	codec   *erasure.Codec
+	targets []*target
+
+	jobs chan chunkJob
+	free chan []byte // segment buffers, nil where not yet made
+	full chan *openSegment
+	sent sync.WaitGroup // deliveries
+
+	packMu  sync.Mutex
+	current *openSegment
+	nextSeg int64
+
+	nameMu    sync.Mutex
+	finder    *catalog.Finder
+	inFlight  map[chunk.ID]*flyingChunk
+	nextChunk int64
+
+	commits committer
+
+	reportMu sync.Mutex
+	report   PutReport
+	newBytes atomic.Int64
+	packed   atomic.Int64
+	stored   atomic.Int64
+	debt     atomic.Int64
+}
+
+// Put keeps the sources, files or folders, in the circle. It returns when
+// everything that could be kept is durable on the keepers and in the catalog.
+// The report is valid, as far as it goes, also with an error. A put that was
+// interrupted resumes when it is repeated: what was acknowledged is not sent
+// again. Files that cannot be read are reported and make ErrNotKept; the rest
+// is kept.
+func (e *Engine) Put(ctx context.Context, o PutOptions, progress func(Progress)) (*PutReport, error) {
+	p := &put{e: e, meter: newMeter(StageScan, progress)}
+	defer p.meter.close()
+	sources, err := p.resolve(o)
+	if err != nil {
+		return &p.report, err
+	}
+	if err := e.lockPut(ctx, func() { p.meter.set(StageWait) }); err != nil {
+		return &p.report, err
+	}
+	defer e.unlockPut()
+	err = p.run(ctx, sources)
+	p.finish()
+	if err == nil {
+		for _, pr := range p.report.Problems {
+			if pr.Failed {
+				return &p.report, ErrNotKept
+			}
+		}
+	}
+	return &p.report, err
+}
+
+func (p *put) run(ctx context.Context, sources []source) error {
+	p.ctx, p.cancel = context.WithCancelCause(ctx)
+	defer p.cancel(nil)
+	if err := p.prepare(); err != nil {
+		return err
+	}
+	defer p.finder.Close()
+
+	var counting, packing, encoding sync.WaitGroup
+	if p.meter.report != nil {
+		counting.Go(func() { p.count(sources) })
+	}
+	workers := runtime.GOMAXPROCS(0)
+	for range workers {
+		packing.Go(p.pack)
+		encoding.Go(p.encode)
+	}
+	p.commits.start(p)
+	for _, t := range p.targets {
+		t.start(p.ctx)
+	}
+	p.meter.set(StagePut)
+
+	p.scan(sources)
+	close(p.jobs)
+	packing.Wait()
+	p.flush()
+	close(p.full)
+	encoding.Wait()
+	p.sent.Wait()
+	for _, t := range p.targets {
+		t.stop()
+	}
+	p.commits.stop()
+	err := context.Cause(p.ctx)
+	p.cancel(nil)
+	counting.Wait()
+
+	// The catalog outlives a cancelled put: what it holds must be put right.
+	quiet := context.WithoutCancel(ctx)
+	_, cerr := p.e.collect(quiet)
+	err = errors.Join(err, p.e.cat.Abandon(quiet), cerr)
+	p.e.tellDeletions(ctx, deletionPatience)
+	return err
+}
+
+func (p *put) fail(err error) { p.cancel(err) }
+
+func (p *put) prepare() error {
+	keepers := p.e.keepers()
+	if len(keepers) == 0 {
+		return ErrNoKeepers
+	}
+	var err error
+	if p.geo, err = erasure.ForCircle(len(keepers)); err != nil {
+		return err
+	}
+	if p.codec, err = erasure.New(p.geo); err != nil {
+		return err
+	}
+	for _, k := range keepers {
+		p.targets = append(p.targets, newTarget(k))
+	}
+	if p.nextSeg, p.nextChunk, err = p.e.cat.NextIDs(p.ctx); err != nil {
+		return err
+	}
+	if p.finder, err = p.e.cat.NewFinder(p.ctx); err != nil {
+		return err
+	}
+	p.inFlight = map[chunk.ID]*flyingChunk{}
+	p.jobs = make(chan chunkJob, 8)
+	buffers := max(2, bufferBudget/(p.geo.N*peers.MaxShard))
+	p.free = make(chan []byte, buffers)
+	for range buffers {
+		p.free <- nil
+	}
+	p.full = make(chan *openSegment, buffers)
+	return nil
+}
+
+func (p *put) finish() {
+	r := &p.report
+	r.NewBytes, r.Packed, r.Stored, r.Debt = p.newBytes.Load(), p.packed.Load(), p.stored.Load(), p.debt.Load()
+	r.K, r.N, r.Elapsed = p.geo.K, p.geo.N, p.meter.elapsed()
+	for _, t := range p.targets {
+		took, note := t.outcome()
+		if took {
+			r.Keepers++
+		}
+		if note != "" {
+			r.Notes = append(r.Notes, note)
+		}
+	}
+}
+
+func (p *put) problem(path Path, failed bool, format string, args ...any) {
+	p.reportMu.Lock()
+	defer p.reportMu.Unlock()
+	p.report.Problems = append(p.report.Problems,
+		Problem{Path: path, RawPath: path.Bytes(), Text: fmt.Sprintf(format, args...), Failed: failed})
+}
+
+// fileJob is a version on its way. It is committed when nothing of it is
+// open any more: not the reading, and no chunk that is not yet durable.
+type fileJob struct {
+	v    catalog.Version
+	mu   sync.Mutex // guards v.Parts while chunks are packed
+	open atomic.Int64
+	bad  atomic.Bool // given up: never committed
+	size int64       // bytes read so far
+}
+
+func (f *fileJob) setPart(i int, p catalog.Part) {
+	f.mu.Lock()
+	f.v.Parts[i] = p
+	f.mu.Unlock()
+}
+
+// addPart appends a part and returns its place.
+func (f *fileJob) addPart(p catalog.Part) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// Neighbouring holes are one hole.
+	if n := len(f.v.Parts); p.Hole > 0 && n > 0 && f.v.Parts[n-1].Hole > 0 {
+		f.v.Parts[n-1].Hole += p.Hole
+		return n - 1
+	}
+	f.v.Parts = append(f.v.Parts, p)
+	return len(f.v.Parts) - 1
+}
+
+// release ends one thing that kept f open.
+func (p *put) release(f *fileJob) {
+	if f.open.Add(-1) == 0 && !f.bad.Load() {
+		f.v.Kept = time.Now().UnixNano()
+		p.commits.add(commitItem{version: &f.v})
+	}
+}
+
+// committer writes to the catalog, in the order things were added, as many
+// at once as have gathered while it was busy.
+type committer struct {
+	mu     sync.Mutex
+	queue  []commitItem
+	wake   chan struct{}
+	closed bool
+	done   sync.WaitGroup
+	err    error
+}
+
+// commitItem is an acknowledged segment or a version that is complete.
+type commitItem struct {
+	segment *openSegment
+	version *catalog.Version
+}
+
+func (c *committer) start(p *put) {
+	c.wake = make(chan struct{}, 1)
+	c.done.Go(func() {
+		for {
+			<-c.wake
+			c.mu.Lock()
+			items, closed := c.queue, c.closed
+			c.queue = nil
+			c.mu.Unlock()
+			if len(items) > 0 && c.err == nil {
+				if c.err = p.commit(items); c.err != nil {
+					p.fail(c.err)
+				}
+			}
+			if closed {
+				return
+			}
+		}
+	})
+}
+
+func (c *committer) add(it commitItem) {
+	c.mu.Lock()
+	c.queue = append(c.queue, it)
+	c.mu.Unlock()
+	c.poke()
+}
+
+func (c *committer) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// stop waits until everything added is committed.
+func (c *committer) stop() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.poke()
+	c.done.Wait()
+}
+
+// commit makes the items true in one transaction. It runs to its end even
+// when the put was cancelled: keepers hold the segments already.
+func (p *put) commit(items []commitItem) error {
+	var b catalog.Batch
+	var files, bytes int64
+	for _, it := range items {
+		if it.segment != nil {
+			b.Segments = append(b.Segments, &it.segment.rec)
+			for _, c := range it.segment.chunks {
+				b.Chunks = append(b.Chunks, c.row)
+			}
+		} else {
+			b.Versions = append(b.Versions, it.version)
+			if it.version.Kind == catalog.File {
+				files++
+			}
+		}
+	}
+	if err := p.e.cat.Commit(context.WithoutCancel(p.ctx), &b); err != nil {
+		return err
+	}
+	p.nameMu.Lock()
+	for i := range b.Chunks {
+		delete(p.inFlight, b.Chunks[i].Name)
+		bytes += int64(b.Chunks[i].Plain)
+	}
+	p.nameMu.Unlock()
+	p.meter.files.Add(files)
+	p.meter.bytes.Add(bytes)
+	return nil
+}

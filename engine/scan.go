@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/chunk"
+)
+
+// source is a file or folder on this machine and its name in the catalog.
+type source struct {
+	local string
+	path  string
+}
+
+// resolve checks the options before anything is done.
+func (p *put) resolve(o PutOptions) ([]source, error) {
+	if o.Into != "" {
+		if err := checkPath(o.Into); err != nil {
+			return nil, err
+		}
+	}
+	if len(o.Sources) == 0 {
+		return nil, errors.New("nothing to keep: name a file or folder")
+	}
+	var out []source
+	for _, s := range o.Sources {
+		if !filepath.IsAbs(s) {
+			return nil, fmt.Errorf("%q is not an absolute path", s)
+		}
+		s = filepath.Clean(s)
+		if _, err := os.Lstat(s); err != nil {
+			return nil, fmt.Errorf("cannot read %q: %w", s, plain(err))
+		}
+		name := filepath.Base(s)
+		if !validPath(name) || name == string(filepath.Separator) {
+			return nil, fmt.Errorf("%q has no name of its own: name the files and folders in it instead", s)
+		}
+		out = append(out, source{s, catalog.JoinPath(string(o.Into), name)})
+	}
+	return out, nil
+}
+
+// plain drops the path that os puts into its errors, since ours name it.
+func plain(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// count adds up the sources ahead of the scan, for the time left.
+func (p *put) count(sources []source) {
+	for _, s := range sources {
+		err := filepath.WalkDir(s.local, func(_ string, d fs.DirEntry, err error) error {
+			if p.ctx.Err() != nil {
+				return fs.SkipAll
+			}
+			if err != nil || !d.Type().IsRegular() {
+				return nil
+			}
+			if fi, err := d.Info(); err == nil {
+				p.meter.totalFiles.Add(1)
+				p.meter.totalBytes.Add(fi.Size())
+			}
+			return nil
+		})
+		if err != nil {
+			return
+		}
+	}
+	p.meter.totalKnown.Store(true)
+}
+
+// scanner walks the sources and feeds jobs; one goroutine.
+type scanner struct {
+	*put
+	split *chunk.Splitter
+}
+
+func (p *put) scan(sources []source) {
+	split, err := chunk.NewSplitter(p.e.secrets.Chunker)
+	if err != nil {
+		p.fail(fmt.Errorf("chunker: %w", err))
+		return
+	}
+	s := &scanner{p, split}
+	for _, src := range sources {
+		parent, name := catalog.SplitPath(src.path)
+		if err := s.makeFolders(parent); err != nil {
+			p.fail(err)
+			return
+		}
+		known, err := p.e.cat.Version(p.ctx, src.path)
+		had := map[string]catalog.Version{}
+		if err == nil {
+			had[name] = known
+		} else if !errors.Is(err, catalog.ErrNotFound) {
+			p.fail(err)
+			return
+		}
+		s.visit(src.local, src.path, had[name])
+	}
+}
+
+// makeFolders sees to the folders that --into names.
+func (s *scanner) makeFolders(folder string) error {
+	if folder == "" {
+		return nil
+	}
+	parent, _ := catalog.SplitPath(folder)
+	if err := s.makeFolders(parent); err != nil {
+		return err
+	}
+	v, err := s.e.cat.Version(s.ctx, folder)
+	if err == nil && v.Kind == catalog.Folder {
+		return nil
+	} else if err == nil {
+		return fmt.Errorf("%q is kept as a %s, so nothing can go into it: choose another folder or remove it first", folder, Kind(v.Kind))
+	} else if !errors.Is(err, catalog.ErrNotFound) {
+		return err
+	}
+	s.commitEntry(&catalog.Version{Path: folder, Kind: catalog.Folder, Mode: 0o755, ModTime: time.Now().UnixNano()})
+	return nil
+}
+
+func (s *scanner) commitEntry(v *catalog.Version) {
+	v.Kept = time.Now().UnixNano()
+	s.commits.add(commitItem{version: v})
+}
+
+// visit keeps one file, folder or symlink and all below it. had is what the
+// catalog knows under that name, or the zero Version.
+func (s *scanner) visit(local, path string, had catalog.Version) {
+	if s.ctx.Err() != nil {
+		return
+	}
+	fi, err := os.Lstat(local)
+	if err != nil {
+		s.problem(Path(path), true, "cannot be read: %v", plain(err))
+		return
+	}
+	kind := kindOf(fi.Mode())
+	if had.Kind != 0 && had.Kind != kind && (had.Kind == catalog.Folder || kind == catalog.Folder) {
+		s.problem(Path(path), true, "is a %s here and kept as a %s: remove that one first (preezm rm)", Kind(kind), Kind(had.Kind))
+		return
+	}
+	v := &catalog.Version{
+		Path: path, Kind: kind, Mode: modeBits(fi), ModTime: fi.ModTime().UnixNano(), Source: sourceOf(fi),
+	}
+	switch kind {
+	case catalog.Folder:
+		s.visitFolder(local, v, had)
+	case catalog.Symlink:
+		s.reportMu.Lock()
+		s.report.Symlinks++
+		s.reportMu.Unlock()
+		if v.Target, err = os.Readlink(local); err != nil {
+			s.problem(Path(path), true, "cannot be read: %v", plain(err))
+		} else if had.Kind != kind || had.Target != v.Target || had.ModTime != v.ModTime {
+			s.commitEntry(v)
+		}
+	case catalog.File:
+		s.reportMu.Lock()
+		s.report.Files++
+		s.report.Bytes += fi.Size()
+		s.reportMu.Unlock()
+		if same(&had, v, fi.Size()) {
+			s.reportMu.Lock()
+			s.report.Unchanged++
+			s.reportMu.Unlock()
+			s.meter.files.Add(1)
+			s.meter.bytes.Add(fi.Size())
+			return
+		}
+		s.meter.working(path)
+		s.visitFile(local, v)
+	default:
+		s.problem(Path(path), false, "is not a file, a folder or a link (%v): left out", fi.Mode().Type())
+	}
+}
+
+// same tells whether a file still is as it was kept.
+func same(had, now *catalog.Version, size int64) bool {
+	return had.Kind == catalog.File && !had.Torn && had.Size == size && had.ModTime == now.ModTime &&
+		had.Mode == now.Mode && had.Source == now.Source
+}
+
+func kindOf(m fs.FileMode) catalog.Kind {
+	switch m.Type() {
+	case 0:
+		return catalog.File
+	case fs.ModeDir:
+		return catalog.Folder
+	case fs.ModeSymlink:
+		return catalog.Symlink
+	}
+	return 0
+}
+
+func (s *scanner) visitFolder(local string, v *catalog.Version, had catalog.Version) {
+	s.reportMu.Lock()
+	s.report.Folders++
+	s.reportMu.Unlock()
+	names, err := os.ReadDir(local)
+	if err != nil {
+		s.problem(Path(v.Path), true, "cannot be read: %v", plain(err))
+		return
+	}
+	known := map[string]catalog.Version{}
+	if had.Kind == catalog.Folder {
+		children, err := s.e.cat.Children(s.ctx, v.Path)
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		for _, c := range children {
+			_, name := catalog.SplitPath(c.Path)
+			known[name] = c
+		}
+	}
+	if had.Kind != v.Kind || had.Mode != v.Mode || had.ModTime != v.ModTime {
+		s.commitEntry(v)
+	}
+	for _, d := range names {
+		name := d.Name()
+		s.visit(filepath.Join(local, name), catalog.JoinPath(v.Path, name), known[name])
+	}
+}
+
+// visitFile reads a file. One that changes meanwhile is read once more; if it
+// changes again, what was read is kept and marked.
+func (s *scanner) visitFile(local string, v *catalog.Version) {
+	for try := 0; ; try++ {
+		f := &fileJob{v: *v}
+		f.open.Store(1)
+		changed, err := s.read(local, f)
+		if err != nil || s.ctx.Err() != nil {
+			f.bad.Store(true)
+			if err != nil && s.ctx.Err() == nil {
+				s.problem(Path(v.Path), true, "cannot be read: %v", plain(err))
+			}
+			return
+		}
+		if changed && try == 0 {
+			f.bad.Store(true)
+			continue
+		}
+		if f.v.Torn = changed; changed {
+			s.problem(Path(v.Path), false, "changed while it was read, twice: what was read is kept, but parts may not fit together; put it again when it is at rest")
+		}
+		s.release(f)
+		return
+	}
+}
+
+var errShrunk = errors.New("the file became shorter while it was read")
+
+// read sends the file's content on its way and tells whether it changed
+// meanwhile.
+func (s *scanner) read(local string, f *fileJob) (changed bool, err error) {
+	file, err := openForRead(local)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	before, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	if !before.Mode().IsRegular() {
+		return false, errors.New("is no longer a file")
+	}
+	size := before.Size()
+	f.v.ModTime, f.v.Mode, f.v.Source = before.ModTime().UnixNano(), modeBits(before), sourceOf(before)
+	if size <= chunk.Min {
+		err = s.readSmall(file, size, f)
+	} else {
+		err = s.readLarge(file, before, f)
+	}
+	if errors.Is(err, errShrunk) {
+		err, changed = nil, true
+	}
+	if err != nil {
+		return false, err
+	}
+	f.v.Size = f.size
+	after, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	return changed || after.Size() != f.size || !after.ModTime().Equal(before.ModTime()) ||
+		sourceOf(after) != sourceOf(before), nil
+}
+
+// readSmall makes one chunk of a file that is too short to cut.
+func (s *scanner) readSmall(file *os.File, size int64, f *fileJob) error {
+	if size == 0 {
+		return nil
+	}
+	buf := s.bytes.get(int(size))
+	n, err := io.ReadFull(file, *buf)
+	*buf = (*buf)[:n]
+	if n > 0 {
+		s.send(f, buf)
+	} else {
+		s.bytes.put(buf)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errShrunk
+	}
+	return err
+}
+
+// readLarge cuts each run of data by content and keeps holes as holes.
+func (s *scanner) readLarge(file *os.File, fi fs.FileInfo, f *fileJob) error {
+	size := fi.Size()
+	for pos := int64(0); pos < size; {
+		data, end, err := nextData(file, fi, pos)
+		if err != nil {
+			return err
+		}
+		if data > pos {
+			s.hole(f, data-pos)
+		}
+		if data == end {
+			return nil
+		}
+		s.split.Reset(io.NewSectionReader(file, data, end-data))
+		for got := data; ; {
+			piece, err := s.split.Next()
+			if errors.Is(err, io.EOF) {
+				if got < end {
+					return errShrunk
+				}
+				break
+			} else if err != nil {
+				return err
+			}
+			if err := s.ctx.Err(); err != nil {
+				return err
+			}
+			got += int64(len(piece))
+			if len(piece) >= chunk.Min && allZero(piece) {
+				s.hole(f, int64(len(piece)))
+				continue
+			}
+			buf := s.bytes.get(len(piece))
+			copy(*buf, piece)
+			s.send(f, buf)
+		}
+		pos = end
+	}
+	return nil
+}
+
+func (s *scanner) hole(f *fileJob, n int64) {
+	f.addPart(catalog.Part{Hole: n})
+	f.size += n
+	s.meter.bytes.Add(n)
+}
+
+func (s *scanner) send(f *fileJob, buf *[]byte) {
+	f.size += int64(len(*buf))
+	f.open.Add(1)
+	i := f.addPart(catalog.Part{})
+	select {
+	case s.jobs <- chunkJob{f, i, buf}:
+	case <-s.ctx.Done():
+	}
+}
+
+var zeros [4096]byte
+
+func allZero(b []byte) bool {
+	for len(b) > len(zeros) {
+		if string(b[:len(zeros)]) != string(zeros[:]) {
+			return false
+		}
+		b = b[len(zeros):]
+	}
+	return string(b) == string(zeros[:len(b)])
+}

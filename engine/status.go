@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package engine
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/erasure"
+	"github.com/preezm/preezm/peers"
+)
+
+// probePatience bounds how long Status waits for a keeper's answer.
+const probePatience = 5 * time.Second
+
+// Status tells how well everything is kept.
+func (e *Engine) Status(ctx context.Context, o StatusOptions) (*Status, error) {
+	t, err := e.cat.Totals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &Status{
+		Files: t.Files, Folders: t.Folders, Bytes: t.Bytes, Stored: t.Stored, Segments: t.Segments,
+		Debt: t.Debt, Pending: t.Pending, Health: []HealthCount{},
+	}
+	circle := e.keepers()
+	if g, err := erasure.ForCircle(len(circle)); err == nil {
+		s.K, s.N = g.K, g.N
+	}
+	if s.Keepers, err = e.keeperStates(ctx, circle, o.Probe); err != nil {
+		return nil, err
+	}
+	var online map[peers.DeviceID]bool
+	if o.Probe {
+		online = map[peers.DeviceID]bool{}
+		for _, k := range s.Keepers {
+			online[k.Device] = k.Online
+		}
+	}
+	h, err := e.health(ctx, online, true)
+	if err != nil {
+		return nil, err
+	}
+	counts := map[int]*HealthCount{}
+	err = e.cat.Below(ctx, "", func(v *catalog.Version) error {
+		lose, _, err := h.of(ctx, v)
+		if err != nil || v.Kind != catalog.File || lose == noLimit {
+			return err
+		}
+		c := counts[lose]
+		if c == nil {
+			c = &HealthCount{MayLose: lose}
+			counts[lose] = c
+		}
+		c.Files++
+		c.Bytes += v.Size
+		return ctx.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range counts {
+		s.Health = append(s.Health, *c)
+	}
+	slices.SortFunc(s.Health, func(a, b HealthCount) int { return a.MayLose - b.MayLose })
+	if len(s.Health) > 0 {
+		s.MayLose = s.Health[0].MayLose
+	}
+	return s, nil
+}
+
+// keeperStates looks at each keeper of the circle, and at those that hold
+// shards but are no longer of it.
+func (e *Engine) keeperStates(ctx context.Context, circle []peers.Keeper, probe bool) ([]KeeperStatus, error) {
+	held, err := e.cat.Keepers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]KeeperStatus, len(circle))
+	var all sync.WaitGroup
+	for i, k := range circle {
+		t := held[k.Device()]
+		delete(held, k.Device())
+		out[i] = KeeperStatus{Device: k.Device(), Name: k.Name(), Shards: t.Shards, Bytes: t.Bytes, Asked: probe}
+		if !probe {
+			continue
+		}
+		all.Go(func() {
+			one, cancel := context.WithTimeout(ctx, probePatience)
+			defer cancel()
+			started := time.Now()
+			info, err := k.Info(one)
+			if err != nil {
+				out[i].Text = reason(err)
+				return
+			}
+			out[i].Online, out[i].Free, out[i].Latency = true, info.Free, time.Since(started)
+		})
+	}
+	all.Wait()
+	for d, t := range held {
+		out = append(out, KeeperStatus{Device: d, Name: d.Short(), Shards: t.Shards, Bytes: t.Bytes, Asked: probe, Text: errGone.Error()})
+	}
+	return out, nil
+}
