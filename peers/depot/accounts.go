@@ -17,12 +17,7 @@ func cost(size int64) int64 {
 }
 
 // Usage is how much room is promised, used and left, in bytes as cost counts.
-type Usage struct {
-	Quota  int64 // what is promised
-	Used   int64 // what the stored shards take
-	Free   int64 // what would still be taken now
-	Shards int64 // how many are stored
-}
+type Usage = peers.Usage
 
 // account is one owner's part.
 type account struct {

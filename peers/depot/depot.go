@@ -88,13 +88,14 @@ func (d *Depot) open(ctx context.Context, dir string, o Options) (err error) {
 			return err
 		}
 	}
-	if d.index, err = d.openOrRebuild(ctx, dir); err != nil {
-		return err
+	owners, err := d.openIndex(ctx, dir)
+	if errors.Is(err, errIndex) {
+		d.log.Warn("depot: the index is damaged and is made anew from the shards", "err", err)
+		if err := d.discardIndex(dir); err != nil {
+			return err
+		}
+		owners, err = d.openIndex(ctx, dir)
 	}
-	if err := d.reconcile(ctx); err != nil {
-		return err
-	}
-	owners, err := d.index.owners(ctx)
 	if err != nil {
 		return err
 	}
@@ -110,27 +111,38 @@ func (d *Depot) open(ctx context.Context, dir string, o Options) (err error) {
 	return nil
 }
 
-// openOrRebuild opens the index; an unusable one is moved away for a person to
-// look at and a new one made, which reconcile fills.
-func (d *Depot) openOrRebuild(ctx context.Context, dir string) (*index, error) {
-	path := filepath.Join(dir, "index.db")
-	x, err := openIndex(ctx, path)
-	if !errors.Is(err, errIndex) {
-		return x, err
-	}
-	d.log.Warn("depot: the index is damaged and is made anew from the shards", "err", err)
-	if err := os.MkdirAll(filepath.Join(dir, damagedDir), 0o700); err != nil {
+// openIndex opens the index, brings it in line with the shards and sums it up.
+func (d *Depot) openIndex(ctx context.Context, dir string) (map[peers.DeviceID]*account, error) {
+	var err error
+	if d.index, err = openIndex(ctx, filepath.Join(dir, "index.db")); err != nil {
 		return nil, err
+	}
+	if err := d.reconcile(ctx); err != nil {
+		return nil, err
+	}
+	return d.index.owners(ctx)
+}
+
+// discardIndex moves the index away for a person to look at.
+func (d *Depot) discardIndex(dir string) error {
+	if d.index != nil {
+		if err := d.index.close(); err != nil {
+			d.log.Warn("depot: close of the damaged index", "err", err)
+		}
+		d.index = nil
+	}
+	if err := os.MkdirAll(filepath.Join(dir, damagedDir), 0o700); err != nil {
+		return diskError(err)
 	}
 	for _, name := range [...]string{"index.db", "index.db-wal", "index.db-shm"} {
 		// The latest damaged index replaces the one before: it holds nothing
 		// that the shards do not.
 		err := os.Rename(filepath.Join(dir, name), filepath.Join(dir, damagedDir, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			return err
 		}
 	}
-	return openIndex(ctx, path)
+	return nil
 }
 
 // Close waits for the work under way and closes the depot. End the readers

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,8 @@ var (
 )
 
 const ample = 1 << 40
+
+var nopLogger = slog.New(slog.DiscardHandler)
 
 func open(t testing.TB, dir string, o depot.Options) *depot.Depot {
 	t.Helper()
@@ -275,6 +278,17 @@ func TestTwoDepotsOnOneFolder(t *testing.T) {
 	closeDepot(t, d)
 	d = open(t, dir, depot.Options{})
 	want(t, d, anna, id(1), body(1, 100))
+}
+
+func TestFolderWithAnyName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "Père Noël's #1 50% ?x=y&mode=ro;", "depot")
+	d := open(t, dir, depot.Options{})
+	mustPut(t, d, anna, id(1), body(1, 100))
+	closeDepot(t, d)
+	if _, err := os.Stat(filepath.Join(dir, "index.db")); err != nil {
+		t.Error(err)
+	}
+	want(t, open(t, dir, depot.Options{}), anna, id(1), body(1, 100))
 }
 
 func TestClosed(t *testing.T) {

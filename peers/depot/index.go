@@ -66,7 +66,7 @@ func openIndex(ctx context.Context, path string) (*index, error) {
 		slashed = "/" + slashed // C:/... on Windows
 	}
 	dsn := (&url.URL{Scheme: "file", Path: slashed}).String() +
-		"?_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=5000&_txlock=immediate"
+		"?_locking_mode=EXCLUSIVE&_synchronous=NORMAL&_txlock=immediate"
 	db, err := sql.Open("sqlite3", dsn)
 	if err != nil {
 		return nil, err
@@ -82,6 +82,13 @@ func openIndex(ctx context.Context, path string) (*index, error) {
 }
 
 func (x *index) prepare(ctx context.Context) error {
+	// Exclusive locking (see openIndex) must be set before WAL, which the
+	// driver's own option would not do. The depot's lock keeps others out
+	// already, and SQLite then needs no -shm file, which could not be made on
+	// a full disk.
+	if _, err := x.db.ExecContext(ctx, "PRAGMA journal_mode = WAL"); err != nil {
+		return indexError(err)
+	}
 	var verdict string
 	if err := x.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
 		return indexError(err)
@@ -178,9 +185,10 @@ func (x *index) lookup(ctx context.Context, id peers.ShardID) (row, bool, error)
 	if err := rows.Scan(&owner, &root, &r.size, &r.stored, &r.stamp); err != nil {
 		return row{}, false, indexError(err)
 	}
-	if copy(r.owner[:], owner) != 32 || copy(r.root[:], root) != 32 {
+	if len(owner) != 32 || len(root) != 32 {
 		return row{}, false, fmt.Errorf("%w: row of %s", errIndex, id)
 	}
+	r.owner, r.root = peers.DeviceID(owner), erasure.Root(root)
 	return r, true, indexError(rows.Close())
 }
 
@@ -229,9 +237,10 @@ func (x *index) after(ctx context.Context, id []byte, n int) ([]row, error) {
 		if err := rows.Scan(&id, &owner, &root, &r.size, &r.stored, &r.stamp); err != nil {
 			return nil, indexError(err)
 		}
-		if copy(r.id[:], id) != 32 || copy(r.owner[:], owner) != 32 || copy(r.root[:], root) != 32 {
+		if len(id) != 32 || len(owner) != 32 || len(root) != 32 {
 			return nil, fmt.Errorf("%w: row of %x", errIndex, id)
 		}
+		r.id, r.owner, r.root = peers.ShardID(id), peers.DeviceID(owner), erasure.Root(root)
 		out = append(out, r)
 	}
 	return out, indexError(rows.Err())

@@ -22,11 +22,7 @@ var (
 
 // Shard is an open shard. Offsets count from the first byte of the body; a
 // shard stays readable until Close even when it is deleted meanwhile.
-type Shard interface {
-	io.ReaderAt
-	io.Closer
-	Size() int64 // bytes of the body
-}
+type Shard = peers.Shard
 
 // Entry is a stored shard as a listing shows it, without opening it.
 type Entry struct {
