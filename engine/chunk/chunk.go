@@ -23,7 +23,8 @@ import (
 const (
 	Min = 256 << 10
 	Avg = 1 << 20
-	Max = 4 << 20
+	// Max leaves room for the tags of a sealed chunk in a 4 MiB shard.
+	Max = 4<<20 - 64<<10
 )
 
 // ErrCorrupt: compressed bytes that do not decompress to the length expected.

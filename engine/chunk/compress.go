@@ -111,7 +111,7 @@ var (
 	decoders = sync.Pool{New: func() any {
 		dec, err := zstd.NewReader(nil,
 			zstd.WithDecoderConcurrency(1),
-			zstd.WithDecoderMaxWindow(Max),
+			zstd.WithDecoderMaxWindow(4<<20),
 			zstd.WithDecoderMaxMemory(Max),
 			zstd.WithDecodeAllCapLimit(true))
 		if err != nil {
