@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/depot"
 	"github.com/preezm/preezm/peers/depot/storagetest"
 )
@@ -21,4 +22,27 @@ func TestDiskKeepsTheRulesOfStorage(t *testing.T) {
 			return d
 		}
 	})
+}
+
+// TestDepotOnAnotherStorage: nothing in a depot relies on a disk.
+func TestDepotOnAnotherStorage(t *testing.T) {
+	dir, m := t.TempDir(), &storagetest.Memory{}
+	d := open(t, dir, depot.Options{Storage: m})
+	mustPut(t, d, anna, id(1), body(1, 300_000))
+	mustPut(t, d, anna, id(2), body(2, 10))
+	closeDepot(t, d)
+	for range 2 { // with its index, then with an empty one
+		d = open(t, dir, depot.Options{Storage: m})
+		want(t, d, anna, id(1), body(1, 300_000))
+		wantMissing(t, d, bruno, id(1))
+		wantUsed(t, d, anna, 300_000, 10)
+		closeDepot(t, d)
+		dir = t.TempDir()
+	}
+	d = open(t, dir, depot.Options{Storage: m})
+	if err := d.Delete(ctx, anna, []peers.ShardID{id(1)}); err != nil {
+		t.Fatal(err)
+	}
+	wantMissing(t, d, anna, id(1))
+	wantUsed(t, d, anna, 10)
 }

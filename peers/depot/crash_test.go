@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/preezm/preezm/peers"
@@ -60,6 +62,9 @@ func crashChild() {
 		}
 		select {}
 	})
+	if os.Getenv(crashPoint) == "" {
+		putForEver(d, fail)
+	}
 	for i := range uint64(crashShards) {
 		if err := put(d, anna, id(i), body(i, crashSize)); err != nil {
 			fail(err)
@@ -74,6 +79,23 @@ func crashChild() {
 		fail(err)
 	}
 	os.Exit(0)
+}
+
+// putForEver has four writers put until the parent kills the child.
+func putForEver(d *depot.Depot, fail func(error)) {
+	var next atomic.Uint64
+	for range 4 {
+		go func() {
+			for {
+				i := next.Add(1)
+				if err := put(d, anna, id(i), body(i, crashSize)); err != nil {
+					fail(err)
+				}
+				fmt.Println(i)
+			}
+		}()
+	}
+	select {}
 }
 
 // crash starts a child and gives what it acknowledged before it died.
@@ -150,5 +172,83 @@ func TestKilledAtEveryPoint(t *testing.T) {
 			}
 			wantUsed(t, d, anna, crashSize, crashSize, crashSize, crashSize)
 		})
+	}
+}
+
+func TestKilledUnderLoad(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "depot")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), crashDir+"="+dir, crashPoint+"=", crashTime+"=0")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var acked []uint64
+	for lines := bufio.NewScanner(out); lines.Scan(); { // to the end: what came after the kill was acknowledged too
+		i, err := strconv.ParseUint(lines.Text(), 10, 64)
+		if err != nil {
+			continue // a line cut by the kill
+		}
+		if acked = append(acked, i); len(acked) == 100 {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); err == nil || len(acked) < 100 {
+		t.Fatalf("child ended with %v after %d puts", err, len(acked))
+	}
+	d := open(t, dir, depot.Options{})
+	wantEmpty(t, dir, "tmp")
+	for _, i := range acked {
+		want(t, d, anna, id(i), body(i, crashSize))
+	}
+	// At most the four in flight came through without an acknowledgement, and
+	// those are whole.
+	u, err := d.Usage(ctx, anna)
+	if err != nil || u.Shards < int64(len(acked)) || u.Shards > int64(len(acked))+4 {
+		t.Errorf("%d shards after %d acknowledged (%v)", u.Shards, len(acked), err)
+	}
+	for i := range slices.Max(acked) + 4 {
+		if s, err := d.Get(ctx, anna, id(i+1)); err == nil {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			want(t, d, anna, id(i+1), body(i+1, crashSize))
+		}
+	}
+}
+
+// TestIndexLostAfterAKill: the kill leaves the write-ahead log, which then
+// belongs to no index or to another one.
+func TestIndexLostAfterAKill(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, db string){
+		"index deleted": func(t *testing.T, db string) { remove(t, db) },
+		"index emptied": func(t *testing.T, db string) { truncate(t, db, 0) },
+		"log deleted":   func(t *testing.T, db string) { remove(t, db+"-wal") },
+		"log emptied":   func(t *testing.T, db string) { truncate(t, db+"-wal", 0) },
+		"log cut":       func(t *testing.T, db string) { truncate(t, db+"-wal", 6000) },
+		"log damaged":   func(t *testing.T, db string) { overwrite(t, db+"-wal", 4096) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "depot")
+			crash(t, dir, "durable", 4)
+			spoil(t, filepath.Join(dir, "index.db"))
+			d := open(t, dir, depot.Options{})
+			for i := range uint64(4) {
+				want(t, d, anna, id(i), body(i, crashSize))
+			}
+			wantUsed(t, d, anna, crashSize, crashSize, crashSize, crashSize)
+		})
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
 }
