@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package desktop
+
+import (
+	"context"
+
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
+)
+
+// Node is what the window asks of a home; node.API fits.
+type Node interface {
+	About(ctx context.Context) (node.About, error)
+	Invite(ctx context.Context, o node.InviteOptions) (node.Invite, error)
+	Join(ctx context.Context, code string) (node.Member, error)
+	Circle(ctx context.Context, probe bool) ([]node.Member, error)
+	Put(ctx context.Context, o engine.PutOptions, progress func(engine.Progress)) (*engine.PutReport, error)
+	Get(ctx context.Context, o engine.GetOptions, progress func(engine.Progress)) (*engine.GetReport, error)
+	List(ctx context.Context, o engine.ListOptions) ([]engine.Entry, error)
+	Remove(ctx context.Context, names []engine.Path) (*engine.RemoveReport, error)
+	Status(ctx context.Context, o engine.StatusOptions) (*engine.Status, error)
+}
+
+// Setup is what the Welcome screen asks for.
+type Setup struct {
+	Name  string // this machine, as the circle sees it
+	Offer int64  // bytes kept for others
+}
+
+// Host makes a home and finds or starts the node that serves it.
+type Host interface {
+	// Exists tells whether the home has been made.
+	Exists() bool
+	// Init makes the home.
+	Init(s Setup) error
+	// Open gives the running node, or starts one. Open may be called again
+	// after a node was lost; the one before is closed.
+	Open(ctx context.Context) (Node, error)
+	// Lost carries one error each time a node that Open gave ends by itself.
+	Lost() <-chan error
+	// Close stops what Open started and waits for it.
+	Close() error
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package desktop
+
+import (
+	"context"
+	"errors"
+
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/circle"
+)
+
+// say turns an error into words for people, with the remedy where there is
+// one. What has no words of its own is shown as it is: a sentence in English
+// helps more than none.
+func (u *UI) say(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, context.Canceled):
+		return u.t("error.cancelled")
+	case errors.Is(err, engine.ErrNoKeepers):
+		return u.t("error.no-keepers")
+	case errors.Is(err, engine.ErrTooFewKeepers):
+		return u.t("error.too-few-keepers")
+	case errors.Is(err, engine.ErrExists):
+		return u.t("error.exists")
+	case errors.Is(err, circle.ErrInviteExpired):
+		return u.t("error.invite-expired")
+	case errors.Is(err, circle.ErrInviteUsed), errors.Is(err, circle.ErrInviteUnknown):
+		return u.t("error.invite-used")
+	case errors.Is(err, circle.ErrInviteCode):
+		return u.t("error.invite-code")
+	case errors.Is(err, node.ErrHomeBusy):
+		return u.t("error.home-busy")
+	case errors.Is(err, node.ErrNotServing):
+		return u.t("error.not-serving")
+	case errors.Is(err, node.ErrOtherVersion):
+		return u.t("error.other-version")
+	case errors.Is(err, peers.ErrRefused):
+		return u.t("error.refused")
+	case errors.Is(err, peers.ErrUnreachable):
+		return u.t("error.unreachable")
+	case errors.Is(err, peers.ErrQuota):
+		return u.t("error.quota")
+	case errors.Is(err, peers.ErrDiskFull):
+		return u.t("error.disk-full")
+	}
+	return err.Error()
+}

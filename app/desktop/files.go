@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package desktop
+
+import (
+	"context"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/layout"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"github.com/preezm/preezm/app/desktop/i18n"
+	"github.com/preezm/preezm/engine"
+)
+
+// searchRest is how long the keyboard must rest before a search looks: a
+// search walks through every file of the home.
+const searchRest = 120 * time.Millisecond
+
+// files is the Files screen: what is kept, folder by folder or found by name.
+type files struct {
+	ui *UI
+
+	// The model.
+	folder   engine.Path
+	query    string
+	all      []item // of every folder, for search; nil until asked for
+	shown    []item
+	loaded   bool
+	by       column
+	down     bool // descending
+	picked   selection
+	asked    int // counts questions, so that late answers are known as such
+	debounce *time.Timer
+
+	// The view.
+	healthMark  *widget.Icon
+	healthWords *widget.RichText
+	healthLine  *widget.RichText
+	trail       *fyne.Container
+	entry       *widget.Entry
+	header      []*widget.Button
+	list        *widget.List
+	table       fyne.CanvasObject
+	empty       *emptyState
+	actions     *fyne.Container
+	actionText  *widget.Label
+	transferBox *panel
+	root        fyne.CanvasObject
+	columns     columns
+}
+
+func newFiles(u *UI) *files {
+	f := &files{ui: u, columns: measureColumns(u.locale, u.opt.Now())}
+
+	f.healthMark = widget.NewIcon(gradeNone.icon())
+	f.healthWords = newHeading(u.t("health.asking"))
+	f.healthWords.Wrapping = fyne.TextWrapWord
+	f.healthLine = newNote("")
+	f.healthLine.Hide()
+	mark := container.New(layout.NewCustomPaddedLayout(0, 0, 4, 8), container.NewCenter(container.NewGridWrap(fyne.NewSquareSize(32), f.healthMark)))
+	banner := newCard(container.NewBorder(nil, nil, mark, nil, container.New(tightLayout{}, f.healthWords, f.healthLine)))
+
+	add := widget.NewButtonWithIcon(u.t("files.add-file"), theme.ContentAddIcon(), func() { u.askForFile() })
+	add.Importance = widget.HighImportance
+	addFolder := widget.NewButtonWithIcon(u.t("files.add-folder"), theme.FolderNewIcon(), func() { u.askForFolder() })
+	f.entry = widget.NewEntry()
+	f.entry.SetPlaceHolder(u.t("files.search"))
+	f.entry.SetIcon(theme.SearchIcon())
+	f.entry.OnChanged = f.typed
+	tools := container.NewBorder(nil, nil, nil, container.NewHBox(add, addFolder), f.entry)
+	f.trail = container.NewHBox()
+
+	f.list = widget.NewList(func() int { return len(f.shown) },
+		func() fyne.CanvasObject { return newFileRow(u.locale, f.columns, u.opt.Now) },
+		f.fill)
+	f.list.HideSeparators = true
+	f.list.OnSelected = func(i widget.ListItemID) { // by keyboard
+		f.list.Unselect(i)
+		f.pick(i, false, false)
+	}
+	f.table = newTable(f)
+	f.empty = newEmptyState(u)
+	body := newPanel(colorSurface, 12, container.NewStack(f.table, f.empty.view))
+	body.outline = true
+
+	f.actionText = widget.NewLabel("")
+	save := widget.NewButtonWithIcon(u.t("files.save"), theme.DownloadIcon(), func() { u.askWhereTo(pathsOf(f.picked.of(f.shown))) })
+	remove := widget.NewButtonWithIcon(u.t("files.delete"), theme.DeleteIcon(), func() { u.askToRemove(f.picked.of(f.shown)) })
+	none := widget.NewButtonWithIcon("", theme.CancelIcon(), f.unpick)
+	none.Importance = widget.LowImportance
+	f.actions = container.NewBorder(nil, nil, none, container.NewHBox(save, remove), f.actionText)
+	f.actions.Hide()
+
+	u.transfers.list = container.NewVBox()
+	f.transferBox = newCard(u.transfers.list)
+
+	top := container.NewVBox(banner, tools, f.trail)
+	bottom := container.NewVBox(f.actions, f.transferBox)
+	f.root = container.NewBorder(top, bottom, nil, nil, body)
+	u.transfers.seen = func() {
+		visible(f.transferBox, len(u.transfers.all) > 0)
+		f.root.Refresh()
+	}
+	u.transfers.show()
+	f.showTrail()
+	f.showRows()
+	return f
+}
+
+func (f *files) view() fyne.CanvasObject { return f.root }
+
+// refresh reads the folder anew, and the rest when a search is on.
+func (f *files) refresh() {
+	f.asked++
+	asked, n, folder := f.asked, f.ui.node, f.folder
+	options := engine.ListOptions{Folder: folder, Health: true}
+	searching := f.query != ""
+	if searching {
+		options = engine.ListOptions{Recursive: true, Health: true}
+	}
+	f.ui.work(func(ctx context.Context) func() {
+		entries, err := n.List(ctx, options)
+		if err != nil {
+			return func() { f.listFailed(asked, err) }
+		}
+		items := newItems(entries)
+		return func() {
+			switch {
+			case asked != f.asked: // a newer question is on its way
+			case searching:
+				f.all = items
+				f.search(f.query)
+			default:
+				f.show(items)
+			}
+		}
+	})
+}
+
+// listFailed goes back to the top when the folder is gone, and leaves the
+// rest of what is shown.
+func (f *files) listFailed(asked int, err error) {
+	if asked != f.asked {
+		return
+	}
+	f.ui.heard(err)
+	if isNotFound(err) && f.folder != "" {
+		f.open("")
+	}
+}
+
+// show takes the rows to show, in any order.
+func (f *files) show(items []item) {
+	order(items, f.by, f.down)
+	if f.loaded && reflect.DeepEqual(items, f.shown) {
+		return
+	}
+	f.shown, f.loaded = items, true
+	f.showRows()
+}
+
+// typed is called for every letter in the search field.
+func (f *files) typed(query string) {
+	query = strings.TrimSpace(query)
+	if query == f.query {
+		return
+	}
+	f.query = query
+	f.asked++
+	asked := f.asked
+	if f.debounce != nil {
+		f.debounce.Stop()
+	}
+	u := f.ui
+	f.debounce = time.AfterFunc(searchRest, func() {
+		u.pump.post(u.ctx, func() {
+			switch {
+			case asked != f.asked:
+			case f.query != "" && f.all != nil:
+				f.search(f.query)
+			default:
+				f.refresh()
+			}
+		})
+	})
+	if query == "" {
+		f.all = nil // so that the next search sees what came since
+	}
+}
+
+// search looks through what the last listing brought.
+func (f *files) search(query string) {
+	f.asked++
+	asked, all := f.asked, f.all
+	f.ui.work(func(context.Context) func() {
+		found := search(all, query)
+		return func() {
+			if asked == f.asked {
+				f.show(found)
+			}
+		}
+	})
+}
+
+// open goes into a folder.
+func (f *files) open(folder engine.Path) {
+	f.folder, f.query, f.all, f.loaded = folder, "", nil, false
+	f.entry.SetText("")
+	f.picked.clear()
+	f.showTrail()
+	f.root.Refresh()
+	f.list.ScrollToTop()
+	f.refresh()
+}
+
+// sortBy is a click on a column's head.
+func (f *files) sortBy(c column) {
+	if f.by == c {
+		f.down = !f.down
+	} else {
+		f.by, f.down = c, c == bySize || c == byDate
+	}
+	f.shown = slices.Clone(f.shown)
+	order(f.shown, f.by, f.down)
+	f.showRows()
+}
+
+func (f *files) pick(i int, toggle, extend bool) {
+	f.picked.pick(f.shown, i, toggle, extend)
+	f.showActions()
+	f.list.Refresh()
+}
+
+func (f *files) unpick() {
+	f.picked.clear()
+	f.showActions()
+	f.list.Refresh()
+}
+
+// enter is a double click: folders open, files are offered to be saved.
+func (f *files) enter(i int) {
+	if i >= len(f.shown) {
+		return
+	}
+	if it := f.shown[i]; it.Kind == engine.Folder {
+		f.open(it.Path)
+	} else {
+		f.ui.askWhereTo([]engine.Path{it.Path})
+	}
+}
+
+func (f *files) fill(i widget.ListItemID, o fyne.CanvasObject) {
+	if i >= len(f.shown) {
+		return
+	}
+	row, it := o.(*fileRow), f.shown[i]
+	row.onPick = func(toggle, extend bool) { f.pick(i, toggle, extend) }
+	row.onOpen = func() { f.enter(i) }
+	row.onMenu = f.menu
+	row.set(it, f.query != "", f.picked.picked[it.Path])
+}
+
+// menu offers what can be done with the picked rows.
+func (f *files) menu(at fyne.Position) {
+	u, picked := f.ui, f.picked.of(f.shown)
+	if len(picked) == 0 {
+		return
+	}
+	items := []*fyne.MenuItem{
+		fyne.NewMenuItem(u.t("files.save"), func() { u.askWhereTo(pathsOf(picked)) }),
+		fyne.NewMenuItem(u.t("files.delete"), func() { u.askToRemove(picked) }),
+	}
+	if len(picked) == 1 && picked[0].Kind == engine.Folder {
+		items = append([]*fyne.MenuItem{fyne.NewMenuItem(u.t("files.open"), func() { f.open(picked[0].Path) })}, items...)
+	}
+	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", items...), u.win.Canvas(), at)
+}
+
+func (f *files) setHealth(h health) {
+	f.healthMark.SetResource(h.grade.icon())
+	setText(f.healthWords, h.sentence)
+	setText(f.healthLine, h.detail)
+	f.showRows() // the empty state depends on whether there are keepers
+	f.root.Refresh()
+}
+
+// showTrail shows the way from the top to this folder.
+func (f *files) showTrail() {
+	f.trail.Objects = nil
+	visible(f.trail, f.folder != "")
+	if f.folder == "" {
+		return
+	}
+	step := func(name string, to engine.Path) {
+		b := widget.NewButton(name, func() { f.open(to) })
+		b.Importance = widget.LowImportance
+		f.trail.Add(b)
+	}
+	step(f.ui.t("nav.files"), "")
+	parts := strings.Split(string(f.folder), "/")
+	for i, part := range parts {
+		f.trail.Add(widget.NewLabel("›"))
+		name := ellipsize(printable(strings.ToValidUTF8(part, "\uFFFD")), 180, theme.TextSize(), fyne.TextStyle{})
+		step(name, engine.Path(path.Join(parts[:i+1]...)))
+	}
+	f.trail.Refresh()
+}
+
+// showRows shows the list, or what to do when it is empty.
+func (f *files) showRows() {
+	isEmpty := f.loaded && len(f.shown) == 0
+	visible(f.table, !isEmpty)
+	visible(f.empty.view, isEmpty)
+	if isEmpty {
+		f.empty.show(f.query, f.folder != "")
+	}
+	f.showHeader()
+	f.showActions()
+	f.list.Refresh()
+}
+
+// showActions shows what is picked and what can be done with it.
+func (f *files) showActions() {
+	picked := f.picked.of(f.shown)
+	if was := f.actions.Visible(); was != (len(picked) > 0) {
+		visible(f.actions, !was)
+		f.root.Refresh()
+	}
+	if len(picked) == 0 {
+		return
+	}
+	var size int64
+	for _, it := range picked {
+		size += it.Size
+	}
+	f.actionText.SetText(f.ui.n("files.picked", int64(len(picked)), i18n.A{"size": f.ui.locale.Size(size)}))
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package desktop
+
+import (
+	"context"
+	"errors"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/widget"
+
+	"github.com/preezm/preezm/app/desktop/i18n"
+	"github.com/preezm/preezm/engine"
+)
+
+// dropped is called when files fall onto the window, on whatever screen.
+func (u *UI) dropped(uris []fyne.URI) {
+	if u.frame == nil {
+		return
+	}
+	var sources []string
+	for _, uri := range uris {
+		if uri.Scheme() == "file" {
+			sources = append(sources, filepath.FromSlash(uri.Path()))
+		}
+	}
+	if len(sources) == 0 {
+		return
+	}
+	u.goTo("files")
+	u.put(sources)
+}
+
+// put keeps local files and folders, in the folder that is shown.
+func (u *UI) put(sources []string) {
+	n, into := u.node, u.frame.files.folder
+	title := u.n("transfer.put", int64(len(sources)), i18n.A{"name": shownName(filepath.Base(sources[0]))})
+	u.transfers.start(title, func(ctx context.Context, progress func(engine.Progress)) (outcome, error) {
+		r, err := n.Put(ctx, engine.PutOptions{Sources: sources, Into: into}, progress)
+		if r == nil {
+			return outcome{}, err
+		}
+		return outcome{u.putSummary(r), r.Problems, r.Notes}, err
+	}, func(t *transfer) {
+		switch {
+		case errors.Is(t.err, engine.ErrNoKeepers):
+			t.againTo, t.again = u.t("circle.invite"), func() { u.goTo("circle"); u.invite() }
+		case t.err != nil:
+			// What is kept already is not sent again, so this resumes.
+			t.againTo, t.again = u.t("transfer.again"), func() { u.put(sources) }
+		}
+		u.changed()
+	})
+}
+
+// putSummary says in one line what a put did. It is called off the window's
+// thread: it reads the locale only.
+func (u *UI) putSummary(r *engine.PutReport) string {
+	l := u.locale
+	if r.Files > 0 && r.Unchanged == r.Files {
+		return l.N("transfer.unchanged", r.Files)
+	}
+	parts := []string{l.N("transfer.put-done", r.Files, i18n.A{"size": l.Size(r.Bytes)}), l.N("transfer.on-machines", int64(r.Keepers))}
+	if r.Debt > 0 {
+		parts = append(parts, l.N("health.debt", r.Debt))
+	}
+	return join(parts...)
+}
+
+// askForFile and askForFolder are the way in without drag and drop.
+func (u *UI) askForFile() {
+	u.fileDialog(dialog.NewFileOpen(func(r fyne.URIReadCloser, err error) {
+		if err != nil || r == nil {
+			return
+		}
+		uri := r.URI()
+		if err := r.Close(); err != nil {
+			fyne.LogError("close", err)
+		}
+		u.dropped([]fyne.URI{uri})
+	}, u.win), u.t("files.add-yes"))
+}
+
+func (u *UI) askForFolder() {
+	u.fileDialog(dialog.NewFolderOpen(func(folder fyne.ListableURI, err error) {
+		if err == nil && folder != nil {
+			u.dropped([]fyne.URI{folder})
+		}
+	}, u.win), u.t("files.add-yes"))
+}
+
+// askWhereTo brings files back into a folder of the person's choice.
+func (u *UI) askWhereTo(names []engine.Path) {
+	if len(names) == 0 {
+		return
+	}
+	u.fileDialog(dialog.NewFolderOpen(func(folder fyne.ListableURI, err error) {
+		if err == nil && folder != nil && u.frame != nil {
+			u.get(names, filepath.FromSlash(folder.Path()), false)
+		}
+	}, u.win), u.t("files.save-here"))
+}
+
+func (u *UI) fileDialog(d *dialog.FileDialog, confirm string) {
+	d.SetConfirmText(confirm)
+	d.SetDismissText(u.t("dialog.cancel"))
+	size := u.win.Canvas().Size()
+	d.Resize(fyne.NewSize(min(size.Width-60, 860), min(size.Height-60, 600)))
+	d.Show()
+}
+
+// get brings files back into a local folder.
+func (u *UI) get(names []engine.Path, to string, overwrite bool) {
+	n := u.node
+	title := u.n("transfer.get", int64(len(names)), i18n.A{"name": shownName(path.Base(string(names[0]))), "to": shownName(to)})
+	u.transfers.start(title, func(ctx context.Context, progress func(engine.Progress)) (outcome, error) {
+		r, err := n.Get(ctx, engine.GetOptions{Names: names, To: to, Overwrite: overwrite}, progress)
+		if r == nil {
+			return outcome{}, err
+		}
+		o := outcome{summary: u.locale.N("transfer.get-done", r.Files, i18n.A{"size": u.locale.Size(r.Bytes)}), problems: r.Problems}
+		for _, as := range r.Renamed {
+			o.notes = append(o.notes, u.locale.T("transfer.renamed", i18n.A{"name": shownName(string(as.Path)), "as": as.As}))
+		}
+		for _, b := range r.Blamed {
+			o.notes = append(o.notes, b.Name+": "+b.Text)
+		}
+		return o, err
+	}, func(t *transfer) {
+		switch {
+		case errors.Is(t.err, engine.ErrExists):
+			t.againTo, t.again = u.t("transfer.replace"), func() { u.get(names, to, true) }
+		case t.err != nil:
+			t.againTo, t.again = u.t("transfer.again"), func() { u.get(names, to, overwrite) }
+		}
+	})
+}
+
+// askToRemove deletes after a question.
+func (u *UI) askToRemove(items []item) {
+	if len(items) == 0 {
+		return
+	}
+	text := u.n("remove.text", int64(len(items)), i18n.A{"name": items[0].name})
+	d := dialog.NewCustomConfirm(u.n("remove.title", int64(len(items))), u.t("remove.yes"), u.t("dialog.cancel"),
+		container.New(widthLayout{440}, newNote(text)),
+		func(yes bool) {
+			if yes && u.frame != nil {
+				u.remove(pathsOf(items))
+			}
+		}, u.win)
+	d.SetConfirmImportance(widget.DangerImportance)
+	d.Show()
+}
+
+func (u *UI) remove(names []engine.Path) {
+	n := u.node
+	u.work(func(ctx context.Context) func() {
+		_, err := n.Remove(ctx, names)
+		return func() {
+			if err != nil {
+				u.heard(err)
+				u.tell(u.t("remove.failed"), err)
+			}
+			if u.frame != nil {
+				u.frame.files.picked.clear()
+			}
+			u.changed()
+		}
+	})
+}
+
+// changed reads anew after the home changed.
+func (u *UI) changed() {
+	if u.frame == nil {
+		return
+	}
+	u.frame.files.all = nil
+	u.frame.files.refresh()
+	u.askHealth()
+}
+
+// tell shows an error that has no better place.
+func (u *UI) tell(title string, err error) {
+	dialog.ShowCustom(title, u.t("dialog.close"), container.New(widthLayout{420}, newNote(u.say(err))), u.win)
+}
+
+// shownName is a local name fit for a line on screen.
+func shownName(name string) string { return printable(strings.ToValidUTF8(name, "\uFFFD")) }

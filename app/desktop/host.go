@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package desktop
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/app/node"
+)
+
+// homeHost is the Host of a real home: it uses the node that runs, or runs
+// one for as long as the window is there.
+type homeHost struct {
+	home    string
+	version string
+	log     *slog.Logger
+	lost    chan error
+
+	mu   sync.Mutex
+	stop func() error // ends what the last Open gave
+}
+
+var _ Host = (*homeHost)(nil)
+
+// busyWait is how long Open waits for a home that a command has open.
+const busyWait = 10 * time.Second
+
+func newHomeHost(home, version string, log *slog.Logger) *homeHost {
+	return &homeHost{home: home, version: version, log: log, lost: make(chan error, 1)}
+}
+
+// Exists is part of Host. A home whose settings cannot be read exists: Open
+// says what is wrong with it, and Welcome must not offer to make another.
+func (h *homeHost) Exists() bool {
+	_, err := node.ReadSettings(h.home)
+	return !errors.Is(err, node.ErrNoHome)
+}
+
+// Init is part of Host.
+func (h *homeHost) Init(s Setup) error {
+	return node.Init(h.home, node.InitOptions{Name: s.Name, Offer: s.Offer})
+}
+
+// Lost is part of Host.
+func (h *homeHost) Lost() <-chan error { return h.lost }
+
+// Open is part of Host.
+func (h *homeHost) Open(ctx context.Context) (Node, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.end(); err != nil {
+		h.log.Warn("closing the node before", "error", err)
+	}
+	api, err := node.Dial(ctx, h.home)
+	if err == nil {
+		h.stop = api.Close
+		return api, nil
+	}
+	if !errors.Is(err, node.ErrNotServing) {
+		return nil, err
+	}
+	n, err := node.Open(ctx, h.home, node.Options{Role: node.RoleWindow, Wait: busyWait, Version: h.version, Logger: h.log})
+	if errors.Is(err, node.ErrHomeBusy) {
+		// A node may have started between the two calls.
+		if api, dialErr := node.Dial(ctx, h.home); dialErr == nil {
+			h.stop = api.Close
+			return api, nil
+		}
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	return h.serve(n)
+}
+
+// serve runs the node in the background and returns once it answers.
+func (h *homeHost) serve(n *node.Node) (Node, error) {
+	// Not the caller's context: the node lives until stop, and stop waits.
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		err := n.Serve(ctx)
+		ended <- err
+		if ctx.Err() == nil { // nobody asked it to end
+			select {
+			case h.lost <- err:
+			default: // one report is enough
+			}
+		}
+	}()
+	h.stop = func() error {
+		cancel()
+		return errors.Join(<-ended, n.Close())
+	}
+	select {
+	case <-n.Ready():
+		return n, nil
+	case err := <-ended:
+		ended <- err
+		return nil, errors.Join(err, h.end())
+	}
+}
+
+// end stops what the last Open gave; the lock is held.
+func (h *homeHost) end() error {
+	stop := h.stop
+	h.stop = nil
+	if stop == nil {
+		return nil
+	}
+	return stop()
+}
+
+// Close is part of Host.
+func (h *homeHost) Close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.end()
+}

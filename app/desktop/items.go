@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package desktop
+
+import (
+	"cmp"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/preezm/preezm/engine"
+)
+
+// item is one entry as the Files screen shows and finds it.
+type item struct {
+	engine.Entry
+	name   string // what is shown: the last part of the path
+	within string // the folder it is in, shown among search results
+	folded string // name without case and accents, for search and order
+}
+
+func newItems(entries []engine.Entry) []item {
+	items := make([]item, len(entries))
+	for i, e := range entries {
+		// Linux allows names that are no text; what cannot be shown is
+		// replaced on screen only, the Path stays what it is.
+		shown := strings.ToValidUTF8(string(e.Path), "\uFFFD")
+		dir, name := path.Split(shown)
+		items[i] = item{Entry: e, name: printable(name), within: printable(strings.TrimSuffix(dir, "/")), folded: fold(name)}
+	}
+	return items
+}
+
+// printable keeps control characters out of a line: a file name may hold a
+// newline, or the mark that turns text around to hide an ending.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// fold takes case and accents away, so that "ete" finds "Été".
+func fold(s string) string {
+	ascii := true
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			ascii = false
+			break
+		}
+	}
+	if ascii {
+		return strings.ToLower(s)
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Mn, r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, norm.NFD.String(s))
+}
+
+// search gives the items whose name holds every word of the query.
+func search(items []item, query string) []item {
+	words := strings.Fields(fold(query))
+	var found []item
+	for _, it := range items {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(it.folded, w) }) {
+			found = append(found, it)
+		}
+	}
+	return found
+}
+
+// column is what the list is ordered by.
+type column int
+
+const (
+	byName column = iota
+	bySize
+	byDate
+	byHealth
+)
+
+// order sorts in place: folders before files, then by the column, then by
+// name. The paths make it total, so equal names never swap places.
+func order(items []item, by column, descending bool) {
+	slices.SortFunc(items, func(a, b item) int {
+		if c := folderRank(a) - folderRank(b); c != 0 {
+			return c
+		}
+		c := 0
+		switch by {
+		case bySize:
+			c = cmp.Compare(a.Size, b.Size)
+		case byDate:
+			c = a.ModTime.Compare(b.ModTime)
+		case byHealth:
+			c = cmp.Compare(a.MayLose, b.MayLose)
+		}
+		if c == 0 {
+			c = strings.Compare(a.folded, b.folded)
+			if by != byName {
+				return tie(c, a, b)
+			}
+		}
+		if descending {
+			c = -c
+		}
+		return tie(c, a, b)
+	})
+}
+
+func tie(c int, a, b item) int {
+	if c != 0 {
+		return c
+	}
+	return strings.Compare(string(a.Path), string(b.Path))
+}
+
+func folderRank(it item) int {
+	if it.Kind == engine.Folder {
+		return 0
+	}
+	return 1
+}
+
+// selection is what is picked in the list. Paths, not rows: the list may be
+// reordered or reloaded under it.
+type selection struct {
+	picked map[engine.Path]bool
+	anchor engine.Path // where a range starts
+}
+
+// pick applies a click: alone it picks one, with toggle (Ctrl) it adds or
+// removes one, with extend (Shift) it picks from the last one on.
+func (s *selection) pick(items []item, i int, toggle, extend bool) {
+	if i < 0 || i >= len(items) {
+		return
+	}
+	p := items[i].Path
+	from := slices.IndexFunc(items, func(it item) bool { return it.Path == s.anchor })
+	switch {
+	case extend && from >= 0:
+		s.picked = make(map[engine.Path]bool)
+		for j := min(from, i); j <= max(from, i); j++ {
+			s.picked[items[j].Path] = true
+		}
+		return
+	case toggle && s.picked[p]:
+		delete(s.picked, p)
+	case toggle && s.picked != nil:
+		s.picked[p] = true
+	default:
+		s.picked = map[engine.Path]bool{p: true}
+	}
+	s.anchor = p
+}
+
+func (s *selection) clear() { *s = selection{} }
+
+// of gives what is picked among items, in their order.
+func (s *selection) of(items []item) []item {
+	var picked []item
+	for _, it := range items {
+		if s.picked[it.Path] {
+			picked = append(picked, it)
+		}
+	}
+	return picked
+}
+
+func pathsOf(items []item) []engine.Path {
+	paths := make([]engine.Path, len(items))
+	for i, it := range items {
+		paths[i] = it.Path
+	}
+	return paths
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package desktop
+
+import (
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"github.com/preezm/preezm/app/desktop/i18n"
+	"github.com/preezm/preezm/engine"
+)
+
+// rowHeight leaves room for a second, small line: where a found file is.
+const rowHeight = 44
+
+// columns are the widths of the list, measured from the words of the language
+// so that nothing is cut in any of them. The name takes what is left.
+type columns struct{ size, date, health float32 }
+
+const (
+	columnGap = 16
+	iconSpace = 40 // left of the name
+	markSpace = 24 // left of the words of health
+)
+
+func measureColumns(l *i18n.Locale, now time.Time) columns {
+	width := func(texts ...string) float32 {
+		var w float32
+		for _, t := range texts {
+			w = max(w, fyne.MeasureText(t, theme.TextSize(), fyne.TextStyle{}).Width)
+		}
+		return w
+	}
+	sorted := func(title string) float32 { return width(title) + 2*theme.InnerPadding() + 22 }
+	late := time.Date(now.Year(), now.Month(), now.Day(), 20, 58, 0, 0, now.Location())
+	return columns{
+		size: max(width(l.Size(888_000_000), l.Size(888)), sorted(l.T("files.size"))),
+		date: max(width(l.When(late, now), l.When(late.AddDate(0, 0, -1), now), l.When(late.AddDate(-1, 0, -3), now)), sorted(l.T("files.date"))),
+		health: max(markSpace+width(l.T("health.empty"), l.T("health.lost"), l.T("health.fragile"), l.N("health.safe", 1), l.N("health.safe", 22)),
+			sorted(l.T("files.health"))),
+	}
+}
+
+// place gives the left edge and width of each column in a row of this width.
+func (c columns) place(width float32) (name, size, date, health [2]float32) {
+	right := width - columnGap
+	health = [2]float32{right - c.health, c.health}
+	date = [2]float32{health[0] - columnGap - c.date, c.date}
+	size = [2]float32{date[0] - columnGap - c.size, c.size}
+	name = [2]float32{iconSpace, max(size[0]-columnGap-iconSpace, 40)}
+	return name, size, date, health
+}
+
+// fileRow shows one item. It reacts when the mouse goes down, not when the
+// toolkit is sure that no double click follows: that would be 300 ms late.
+type fileRow struct {
+	widget.BaseWidget
+	columns columns
+	locale  *i18n.Locale
+	now     func() time.Time
+
+	item   item
+	found  bool // among search results: say where it is
+	picked bool
+
+	onPick func(toggle, extend bool)
+	onOpen func()
+	onMenu func(at fyne.Position)
+}
+
+var (
+	_ desktop.Mouseable      = (*fileRow)(nil)
+	_ fyne.DoubleTappable    = (*fileRow)(nil)
+	_ fyne.SecondaryTappable = (*fileRow)(nil)
+)
+
+func newFileRow(l *i18n.Locale, c columns, now func() time.Time) *fileRow {
+	r := &fileRow{columns: c, locale: l, now: now}
+	r.ExtendBaseWidget(r)
+	return r
+}
+
+func (r *fileRow) set(it item, found, picked bool) {
+	r.item, r.found, r.picked = it, found, picked
+	r.Refresh()
+}
+
+// MouseDown picks. A secondary click on what is not picked picks it first, so
+// that the menu speaks of what is under the pointer.
+func (r *fileRow) MouseDown(e *desktop.MouseEvent) {
+	if e.Button == desktop.MouseButtonSecondary && r.picked {
+		return
+	}
+	r.onPick(e.Modifier&fyne.KeyModifierShortcutDefault != 0, e.Modifier&fyne.KeyModifierShift != 0)
+}
+
+// MouseUp is part of desktop.Mouseable.
+func (r *fileRow) MouseUp(*desktop.MouseEvent) {}
+
+// DoubleTapped opens.
+func (r *fileRow) DoubleTapped(*fyne.PointEvent) { r.onOpen() }
+
+// TappedSecondary shows what can be done with it.
+func (r *fileRow) TappedSecondary(e *fyne.PointEvent) { r.onMenu(e.AbsolutePosition) }
+
+// CreateRenderer is part of fyne.Widget.
+func (r *fileRow) CreateRenderer() fyne.WidgetRenderer {
+	n := &rowRenderer{row: r, ground: canvas.NewRectangle(nil), icon: widget.NewIcon(nil), mark: widget.NewIcon(nil)}
+	for _, t := range []**canvas.Text{&n.name, &n.within, &n.size, &n.date, &n.health} {
+		*t = canvas.NewText("", nil)
+	}
+	n.objects = []fyne.CanvasObject{n.ground, n.icon, n.name, n.within, n.size, n.date, n.mark, n.health}
+	return n
+}
+
+type rowRenderer struct {
+	row                              *fileRow
+	ground                           *canvas.Rectangle
+	icon, mark                       *widget.Icon
+	name, within, size, date, health *canvas.Text
+	objects                          []fyne.CanvasObject
+}
+
+func (n *rowRenderer) MinSize() fyne.Size { return fyne.NewSize(400, rowHeight) }
+
+func (n *rowRenderer) Refresh() {
+	r := n.row
+	n.ground.FillColor = nil
+	if r.picked {
+		n.ground.FillColor = themeColor(theme.ColorNameSelection)
+	}
+	n.ground.CornerRadius = 8
+	text, quiet := themeColor(theme.ColorNameForeground), themeColor(colorQuiet)
+
+	n.name.Color, n.name.TextSize = text, theme.TextSize()
+	n.within.Color, n.within.TextSize = quiet, theme.CaptionTextSize()
+	n.size.Color, n.size.TextSize = quiet, theme.TextSize()
+	n.date.Color, n.date.TextSize = quiet, theme.TextSize()
+
+	n.size.Text, n.date.Text = "", ""
+	if r.item.Kind != engine.Symlink {
+		n.size.Text = r.locale.Size(r.item.Size)
+	}
+	if !r.item.ModTime.IsZero() {
+		n.date.Text = r.locale.When(r.item.ModTime, r.now())
+	}
+	g, words := entryHealth(r.locale, r.item.Entry)
+	n.health.Text, n.health.TextSize, n.health.Color = words, theme.TextSize(), themeColor(g.color())
+	n.mark.SetResource(g.icon())
+	n.icon.SetResource(kindIcon(r.item.Entry))
+
+	n.Layout(r.Size())
+	for _, o := range n.objects {
+		o.Refresh()
+	}
+}
+
+func (n *rowRenderer) Layout(s fyne.Size) {
+	name, size, date, health := n.row.columns.place(s.Width)
+	n.ground.Resize(fyne.NewSize(s.Width-8, s.Height-2))
+	n.ground.Move(fyne.NewPos(4, 1))
+	square := func(icon *widget.Icon, x, side float32) {
+		icon.Resize(fyne.NewSquareSize(side))
+		icon.Move(fyne.NewPos(x, (s.Height-side)/2))
+	}
+	square(n.icon, 12, 20)
+	square(n.mark, health[0], 16)
+	line := func(t *canvas.Text, x, y float32) {
+		m := t.MinSize()
+		t.Resize(m)
+		t.Move(fyne.NewPos(x, y-m.Height/2))
+	}
+	n.name.Text = ellipsize(n.row.item.name, name[1], theme.TextSize(), fyne.TextStyle{})
+	n.within.Text = ""
+	middle := s.Height / 2
+	if n.row.found && n.row.item.within != "" {
+		n.within.Text = ellipsize(n.row.item.within, name[1], theme.CaptionTextSize(), fyne.TextStyle{})
+		line(n.name, name[0], middle-9)
+		line(n.within, name[0], middle+9)
+	} else {
+		line(n.name, name[0], middle)
+	}
+	line(n.size, size[0]+size[1]-n.size.MinSize().Width, middle)
+	line(n.date, date[0], middle)
+	line(n.health, health[0]+markSpace, middle)
+}
+
+func (n *rowRenderer) Objects() []fyne.CanvasObject { return n.objects }
+func (n *rowRenderer) Destroy()                     {}
+
+func kindIcon(e engine.Entry) fyne.Resource {
+	switch e.Kind {
+	case engine.Folder:
+		return theme.NewColoredResource(theme.FolderIcon(), theme.ColorNamePrimary)
+	case engine.Symlink:
+		return theme.NewColoredResource(theme.MailForwardIcon(), colorQuiet)
+	}
+	return theme.NewColoredResource(theme.FileIcon(), colorQuiet)
+}
