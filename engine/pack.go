@@ -74,11 +74,10 @@ func (p *put) pack() {
 
 func (p *put) packOne(j chunkJob, ad *[]byte) error {
 	name := p.e.namer.Name(*j.data)
-	c, id, err := p.claim(name, j.file)
+	c, err := p.claim(name, j)
 	if err != nil {
 		return err
 	}
-	j.file.setPart(j.part, catalog.Part{Chunk: id})
 	if c == nil {
 		p.meter.bytes.Add(int64(len(*j.data)))
 		return nil
@@ -104,34 +103,39 @@ func (p *put) packOne(j chunkJob, ad *[]byte) error {
 	return nil
 }
 
-// claim finds the chunk's row. A nil flyingChunk means that it is kept
-// already, or on its way; the file is released, now or when it is durable.
-func (p *put) claim(name chunk.ID, f *fileJob) (*flyingChunk, int64, error) {
+// claim finds the chunk's row and notes it in the file. A nil flyingChunk
+// means that it is kept already, or on its way; the file is released, now or
+// when it is durable.
+func (p *put) claim(name chunk.ID, j chunkJob) (*flyingChunk, error) {
 	p.nameMu.Lock()
 	defer p.nameMu.Unlock()
+	// The part is set before anything can release the file for commit.
 	if c := p.inFlight[name]; c != nil {
+		j.file.setPart(j.part, catalog.Part{Chunk: c.row.ID})
 		if c.done {
-			defer p.release(f)
+			p.release(j.file)
 		} else {
-			c.waiters = append(c.waiters, f)
+			c.waiters = append(c.waiters, j.file)
 		}
-		return nil, c.row.ID, nil
+		return nil, nil
 	}
 	// The catalog is asked under the same lock that the committer takes to
 	// move chunks there, so a chunk is always in one of the two places.
 	id, err := p.finder.Find(p.ctx, name)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	if id != 0 {
-		defer p.release(f)
-		return nil, id, nil
+		j.file.setPart(j.part, catalog.Part{Chunk: id})
+		p.release(j.file)
+		return nil, nil
 	}
-	c := &flyingChunk{waiters: []*fileJob{f}}
+	c := &flyingChunk{waiters: []*fileJob{j.file}}
 	c.row.ID, c.row.Name = p.nextChunk, name
 	p.nextChunk++
+	j.file.setPart(j.part, catalog.Part{Chunk: c.row.ID})
 	p.inFlight[name] = c
-	return c, c.row.ID, nil
+	return c, nil
 }
 
 // reserve finds room for a sealed chunk.

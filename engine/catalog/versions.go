@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 )
 
 // Kind tells files, folders and symbolic links apart.
@@ -238,6 +239,9 @@ func (u *upserter) close() {
 
 func (u *upserter) upsert(v *Version) error {
 	parent, name := SplitPath(v.Path)
+	if slices.Contains(v.Parts, Part{}) {
+		return errParts
+	}
 	parts := encodeParts(v.Parts)
 	var kind Kind
 	var oldParts []byte
