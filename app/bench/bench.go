@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -48,6 +49,7 @@ type sample struct {
 type bench struct {
 	options
 	root    string
+	out     io.Writer
 	samples []sample
 	bigFile string
 	folder  string
@@ -55,7 +57,7 @@ type bench struct {
 
 func (b *bench) run(ctx context.Context) error {
 	b.bigFile, b.folder = filepath.Join(b.root, "big"), filepath.Join(b.root, "small")
-	fmt.Printf("making %d MiB of random data and %d files of %d KiB in %s\n", b.big>>20, b.small, smallSize>>10, b.root)
+	fmt.Fprintf(b.out, "making %d MiB of random data and %d files of %d KiB in %s\n", b.big>>20, b.small, smallSize>>10, b.root)
 	if err := writeRandom(b.bigFile, b.big); err != nil {
 		return err
 	}
@@ -64,6 +66,7 @@ func (b *bench) run(ctx context.Context) error {
 	}
 	sides := []func(context.Context, string) error{b.ceilingRun, b.preezmBig, b.preezmSmall}
 	for rep := range b.reps {
+		fmt.Fprintf(b.out, "run %d of %d\n", rep+1, b.reps)
 		for i := range sides {
 			// Start with another one each time, so that none always runs on
 			// the heels of the same neighbour.
@@ -97,7 +100,7 @@ func (b *bench) measure(s sample, keepers func() proc.Usage, do func() (proc.Usa
 	after := keepers()
 	s.cpu, s.owner, s.keeper = own.CPU+after.CPU-before, own.Peak, after.Peak
 	b.samples = append(b.samples, s)
-	fmt.Printf("  %-8s %-22s %7.2f s %7.2f CPU s\n", s.side, s.work, s.wall.Seconds(), s.cpu.Seconds())
+	fmt.Fprintf(b.out, "  %-8s %-22s %7.2f s %7.2f CPU s\n", s.side, s.work, s.wall.Seconds(), s.cpu.Seconds())
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -47,7 +48,7 @@ func main() {
 		o.big, o.small, o.reps = 128<<20, 1000, 1
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, o, *dir, *out)
+	err := run(ctx, os.Stdout, o, *dir, *out)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -55,7 +56,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, o options, dir, out string) (err error) {
+func run(ctx context.Context, w io.Writer, o options, dir, out string) (err error) {
 	for _, p := range []*string{&o.preezm, &o.ceiling} {
 		if *p, err = filepath.Abs(*p); err != nil {
 			return err
@@ -70,12 +71,12 @@ func run(ctx context.Context, o options, dir, out string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
 
-	b := &bench{options: o, root: root}
+	b := &bench{options: o, root: root, out: w}
 	if err := b.run(ctx); err != nil {
 		return err
 	}
 	r := b.report()
-	r.print(os.Stdout)
+	r.print(w)
 	if out != "" {
 		return r.write(out)
 	}

@@ -6,42 +6,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
+	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/app/internal/proc"
 	"github.com/preezm/preezm/engine"
 )
 
-// circle starts five keepers and pairs them with an owner that has no node of
+// fleet starts five keepers and pairs them with an owner that has no node of
 // its own: each command opens the home itself, so that its CPU seconds and
 // memory are those of the work.
-func (b *bench) circle(ctx context.Context, dir string) (*proc.Circle, error) {
-	c, err := proc.NewCircle(ctx, b.preezm, dir, keepers)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Pair(ctx); err != nil {
-		c.Kill()
-		return nil, err
-	}
-	return c, nil
+func (b *bench) fleet(ctx context.Context, dir string) (*e2e.Fleet, error) {
+	return e2e.NewFleet(ctx, e2e.FleetOptions{Binary: b.preezm, Dir: dir, Keepers: keepers, Log: os.Stderr})
 }
 
-func keeperUsage(c *proc.Circle) func() proc.Usage {
-	return func() proc.Usage {
-		var u proc.Usage
-		for _, k := range c.Keepers {
-			u = u.Add(k.Usage())
+func keeperUsage(f *e2e.Fleet) func() proc.Usage {
+	return func() (u proc.Usage) {
+		for _, k := range f.Keepers {
+			if k.Serving() {
+				u = u.Add(proc.Of(k.About().PID))
+			}
 		}
 		return u
 	}
 }
 
 // put measures one put of source and notes what it stored.
-func (b *bench) put(ctx context.Context, c *proc.Circle, s sample, source string) error {
+func (b *bench) put(ctx context.Context, f *e2e.Fleet, s sample, source string) error {
 	var r engine.PutReport
-	err := b.measure(s, keeperUsage(c), func() (proc.Usage, error) {
-		u, err := c.Owner.Run(ctx, &r, "put", source)
+	err := b.measure(s, keeperUsage(f), func() (proc.Usage, error) {
+		u, err := proc.JSON(ctx, f.Owner.Command(ctx, "put", source, "--json"), nil, &r)
 		if err == nil && (r.Debt > 0 || len(r.Problems) > 0) {
 			err = fmt.Errorf("%d shards owed, %d problems", r.Debt, len(r.Problems))
 		}
@@ -54,10 +49,10 @@ func (b *bench) put(ctx context.Context, c *proc.Circle, s sample, source string
 }
 
 // get measures one get of source's name and compares what came.
-func (b *bench) get(ctx context.Context, c *proc.Circle, s sample, source, to string) error {
+func (b *bench) get(ctx context.Context, f *e2e.Fleet, s sample, source, to string) error {
 	name := filepath.Base(source)
-	err := b.measure(s, keeperUsage(c), func() (proc.Usage, error) {
-		return c.Owner.Run(ctx, nil, "get", name, "--to", to)
+	err := b.measure(s, keeperUsage(f), func() (proc.Usage, error) {
+		return proc.JSON(ctx, f.Owner.Command(ctx, "get", name, "--to", to, "--json"), nil, nil)
 	})
 	if err != nil {
 		return err
@@ -66,38 +61,40 @@ func (b *bench) get(ctx context.Context, c *proc.Circle, s sample, source, to st
 }
 
 func (b *bench) preezmBig(ctx context.Context, dir string) (err error) {
-	c, err := b.circle(ctx, dir)
+	f, err := b.fleet(ctx, dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.Stop()) }()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	s := sample{side: "preezm", bytes: b.big, files: 1, work: putBig}
-	if err := b.put(ctx, c, s, b.bigFile); err != nil {
+	if err := b.put(ctx, f, s, b.bigFile); err != nil {
 		return err
 	}
 	s.work = getBig
-	if err := b.get(ctx, c, s, b.bigFile, filepath.Join(dir, "back")); err != nil {
+	if err := b.get(ctx, f, s, b.bigFile, filepath.Join(dir, "back")); err != nil {
 		return err
 	}
-	for _, k := range c.Keepers[:gone] {
-		k.Kill()
+	for _, k := range f.Keepers[:gone] {
+		if err := k.Kill(); err != nil {
+			return err
+		}
 	}
 	s.work = getDegraded
-	return b.get(ctx, c, s, b.bigFile, filepath.Join(dir, "back"))
+	return b.get(ctx, f, s, b.bigFile, filepath.Join(dir, "back"))
 }
 
 func (b *bench) preezmSmall(ctx context.Context, dir string) (err error) {
-	c, err := b.circle(ctx, dir)
+	f, err := b.fleet(ctx, dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.Stop()) }()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	s := sample{side: "preezm", bytes: int64(b.small) * smallSize, files: b.small}
 	for _, s.work = range []work{putSmall, putAgain} {
-		if err := b.put(ctx, c, s, b.folder); err != nil {
+		if err := b.put(ctx, f, s, b.folder); err != nil {
 			return err
 		}
 	}
 	s.work = getSmall
-	return b.get(ctx, c, s, b.folder, filepath.Join(dir, "back"))
+	return b.get(ctx, f, s, b.folder, filepath.Join(dir, "back"))
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/app/internal/proc"
 	"github.com/preezm/preezm/app/internal/tree"
 	"github.com/preezm/preezm/engine"
@@ -23,6 +24,8 @@ import (
 const (
 	keepers = 5
 	lose    = 2
+
+	logName = "processes.log"
 )
 
 // demo is one run of it.
@@ -92,26 +95,30 @@ func (d *demo) run(ctx context.Context, file string) error {
 
 	d.begin("circle")
 	t0 := time.Now()
-	c, err := proc.NewCircle(ctx, d.bin, d.root, keepers)
+	log, err := os.Create(filepath.Join(d.root, logName))
 	if err != nil {
 		return err
 	}
-	defer c.Kill()
-	if err := c.Owner.Serve(ctx); err != nil {
+	defer log.Close() // only a log
+	f, err := e2e.NewFleet(ctx, e2e.FleetOptions{Binary: d.bin, Dir: d.root, Keepers: keepers, Log: log})
+	if err != nil {
 		return err
 	}
-	if err := c.Pair(ctx); err != nil {
+	defer f.Close() // kills what still runs; after a failure there is nothing to add
+	if err := f.Owner.Start(ctx); err != nil {
 		return err
 	}
 	d.end("circle", "%d keepers and the owner started and paired by invite in %s", keepers, seconds(time.Since(t0)))
 
 	r := result{tree: before}
-	if err := d.put(ctx, c, source, &r); err != nil {
+	if err := d.put(ctx, f, source, &r); err != nil {
 		return err
 	}
-	d.lose(c, &r)
+	if err := d.lose(f, &r); err != nil {
+		return err
+	}
 	back := filepath.Join(d.root, "restored")
-	if err := d.get(ctx, c, source, back, &r); err != nil {
+	if err := d.get(ctx, f, source, back, &r); err != nil {
 		return err
 	}
 
@@ -123,25 +130,52 @@ func (d *demo) run(ctx context.Context, file string) error {
 	}
 	d.end("compare", "%s: SHA-256, size, mode and time of every file, every folder and link: all equal", humanize.Comma(n)+" entries")
 
-	r.ownerPeak, r.keeperPeak = c.Owner.Usage().Peak, c.KeeperPeak()
-	if err := c.Stop(); err != nil {
-		return err
+	r.ownerPeak = usage(f.Owner).Peak
+	for _, h := range homes(f) {
+		r.keeperPeak = max(r.keeperPeak, usage(h).Peak)
+		if err := h.Stop(ctx); err != nil {
+			return fmt.Errorf("%s did not stop cleanly: %w", name(h), err)
+		}
 	}
 	d.summary(r)
 	return nil
 }
 
-func (d *demo) put(ctx context.Context, c *proc.Circle, source string, r *result) error {
+func homes(f *e2e.Fleet) []*e2e.Home { return append([]*e2e.Home{f.Owner}, f.Keepers...) }
+
+func name(h *e2e.Home) string { return filepath.Base(h.Dir) }
+
+// usage is that of the process that serves h; zero when it is gone.
+func usage(h *e2e.Home) proc.Usage {
+	if !h.Serving() {
+		return proc.Usage{}
+	}
+	return proc.Of(h.About().PID)
+}
+
+// command runs a command of the owner, with its progress on the screen, and
+// gives the time it took and the CPU time of all processes.
+func (d *demo) command(ctx context.Context, f *e2e.Fleet, out any, args ...string) (took, cpu time.Duration, err error) {
+	all := func() (u proc.Usage) {
+		for _, h := range homes(f) {
+			u = u.Add(usage(h))
+		}
+		return u
+	}
+	t0, before := time.Now(), all().CPU
+	own, err := proc.JSON(ctx, f.Owner.Command(ctx, append(args, "--json")...), os.Stderr, out)
+	if err != nil {
+		return 0, 0, fmt.Errorf("preezm %s: %w", args[0], err)
+	}
+	return time.Since(t0), all().CPU - before + own.CPU, nil
+}
+
+func (d *demo) put(ctx context.Context, f *e2e.Fleet, source string, r *result) (err error) {
 	d.begin("put")
-	t0, cpu := time.Now(), c.Usage().CPU
-	if _, err := c.Owner.RunTo(ctx, os.Stderr, &r.put, "put", source); err != nil {
+	if r.putTook, r.putCPU, err = d.command(ctx, f, &r.put, "put", source); err != nil {
 		return err
 	}
-	r.putTook, r.putCPU = time.Since(t0), c.Usage().CPU-cpu
 	d.end("put", "%s on %d machines in %s, %s; every shard fsynced there", bytes(r.put.Bytes), r.put.Keepers, seconds(r.putTook), rate(r.put.Bytes, r.putTook))
-	for _, p := range r.put.Problems {
-		d.say("               %q: %s", p.Path, p.Text)
-	}
 	if r.put.Debt > 0 {
 		return fmt.Errorf("%d shards are still owed to keepers", r.put.Debt)
 	}
@@ -149,27 +183,27 @@ func (d *demo) put(ctx context.Context, c *proc.Circle, source string, r *result
 }
 
 // lose takes keepers away with SIGKILL, chosen at random: any may go.
-func (d *demo) lose(c *proc.Circle, r *result) {
+func (d *demo) lose(f *e2e.Fleet, r *result) error {
 	d.begin("lose")
-	for _, i := range rand.Perm(len(c.Keepers))[:lose] {
-		c.Keepers[i].Kill()
-		r.lost = append(r.lost, c.Keepers[i].Name)
+	for _, i := range rand.Perm(len(f.Keepers))[:lose] {
+		k := f.Keepers[i]
+		r.keeperPeak = max(r.keeperPeak, usage(k).Peak)
+		if err := k.Kill(); err != nil {
+			return err
+		}
+		r.lost = append(r.lost, name(k))
 	}
 	slices.Sort(r.lost)
-	d.end("lose", "killed without a warning (SIGKILL): %s; %d of %d left", strings.Join(r.lost, ", "), len(c.Keepers)-lose, len(c.Keepers))
+	d.end("lose", "killed without a warning (SIGKILL): %s; %d of %d left", strings.Join(r.lost, ", "), len(f.Keepers)-lose, len(f.Keepers))
+	return nil
 }
 
-func (d *demo) get(ctx context.Context, c *proc.Circle, source, to string, r *result) error {
+func (d *demo) get(ctx context.Context, f *e2e.Fleet, source, to string, r *result) (err error) {
 	d.begin("get")
-	t0, cpu := time.Now(), c.Usage().CPU
-	if _, err := c.Owner.RunTo(ctx, os.Stderr, &r.get, "get", filepath.Base(source), "--to", to); err != nil {
+	if r.getTook, r.getCPU, err = d.command(ctx, f, &r.get, "get", filepath.Base(source), "--to", to); err != nil {
 		return err
 	}
-	r.getTook, r.getCPU = time.Since(t0), c.Usage().CPU-cpu
-	d.end("get", "%s into a new folder in %s, %s; %d segments rebuilt from what was left", bytes(r.get.Bytes), seconds(r.getTook), rate(r.get.Bytes, r.getTook), r.get.Rebuilt)
-	for _, p := range r.get.Problems {
-		d.say("               %q: %s", p.Path, p.Text)
-	}
+	d.end("get", "%s into a new folder in %s, %s; segments rebuilt from what was left: %d", bytes(r.get.Bytes), seconds(r.getTook), rate(r.get.Bytes, r.getTook), r.get.Rebuilt)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -28,7 +29,10 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *preezm, *file, *keep)
+	// Progress of the commands goes to standard error, results to standard
+	// output; only when both are one screen can a line be redrawn.
+	tty := isTerminal(os.Stdout) && isTerminal(os.Stderr)
+	err := run(ctx, os.Stdout, tty, *preezm, *file, *keep)
 	stop()
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted; everything it started is gone")
@@ -40,8 +44,8 @@ func main() {
 }
 
 // run gives the demo a folder, and takes it away again. After a failure the
-// logs of the processes stay.
-func run(ctx context.Context, preezm, file string, keep bool) error {
+// log of the processes stays.
+func run(ctx context.Context, out io.Writer, tty bool, preezm, file string, keep bool) error {
 	bin, err := filepath.Abs(preezm)
 	if err != nil {
 		return err
@@ -53,9 +57,7 @@ func run(ctx context.Context, preezm, file string, keep bool) error {
 	if err != nil {
 		return err
 	}
-	// Progress of the commands goes to standard error, results to standard
-	// output; only when both are one screen can a line be redrawn.
-	d := &demo{bin: bin, root: root, out: os.Stdout, tty: isTerminal(os.Stdout) && isTerminal(os.Stderr)}
+	d := &demo{bin: bin, root: root, out: out, tty: tty}
 	err = d.run(ctx, file)
 	if d.open {
 		d.say("") // what went wrong is told on a line of its own
@@ -64,8 +66,8 @@ func run(ctx context.Context, preezm, file string, keep bool) error {
 	case keep:
 		d.say("The demo's folder stays: %s", root)
 	case err != nil && ctx.Err() == nil:
-		if logs := onlyLogs(root); logs > 0 {
-			err = fmt.Errorf("%w\nThe logs of its processes are in %s", err, root)
+		if log := onlyLog(root); log != "" {
+			err = fmt.Errorf("%w\nWhat its processes logged is in %s", err, log)
 		}
 	default:
 		err = errors.Join(err, removeAll(root))
@@ -73,23 +75,21 @@ func run(ctx context.Context, preezm, file string, keep bool) error {
 	return err
 }
 
-// onlyLogs clears root of everything but logs and says how many there are.
-func onlyLogs(root string) (logs int) {
-	entries, err := os.ReadDir(root)
-	if err != nil {
-		return 0
+// onlyLog clears root of everything but the log, and gives its path if
+// anything is in it.
+func onlyLog(root string) string {
+	log := filepath.Join(root, logName)
+	if fi, err := os.Stat(log); err != nil || fi.Size() == 0 {
+		_ = removeAll(root) // the failure that is being told matters more
+		return ""
 	}
+	entries, _ := os.ReadDir(root) // none: nothing to clear
 	for _, e := range entries {
-		if filepath.Ext(e.Name()) == ".log" {
-			logs++
-			continue
+		if e.Name() != logName {
+			_ = removeAll(filepath.Join(root, e.Name())) // as above
 		}
-		_ = removeAll(filepath.Join(root, e.Name())) // what resists stays to be seen
 	}
-	if logs == 0 {
-		_ = os.Remove(root) // kept when something resisted
-	}
-	return logs
+	return log
 }
 
 // removeAll removes a tree that may hold folders without write permission.

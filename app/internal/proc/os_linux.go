@@ -22,8 +22,6 @@ func detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-func interrupt(p *os.Process) { _ = p.Signal(syscall.SIGTERM) } // gone already is as good
-
 // readUsage reads CPU time and peak memory of a live process; see proc(5).
 func readUsage(pid int) (Usage, bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

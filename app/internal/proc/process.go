@@ -3,10 +3,14 @@
 package proc
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os/exec"
+	"runtime"
+	"strings"
 	"sync"
 	"time"
 )
@@ -20,6 +24,13 @@ type Usage struct {
 // Add gives the sum of the CPU times and the larger peak.
 func (u Usage) Add(v Usage) Usage { return Usage{u.CPU + v.CPU, max(u.Peak, v.Peak)} }
 
+// Of gives the usage of a running process; zero when there is none, or where
+// the system does not tell.
+func Of(pid int) Usage {
+	u, _ := readUsage(pid)
+	return u
+}
+
 // samplePeriod is how often a running process is asked for its peak. The
 // kernel keeps the maximum, so only growth in the last period is missed.
 const samplePeriod = 20 * time.Millisecond
@@ -27,7 +38,7 @@ const samplePeriod = 20 * time.Millisecond
 // Process is a started program.
 type Process struct {
 	cmd  *exec.Cmd
-	done chan struct{} // closed when the process is gone and both fields below are final
+	done chan struct{} // closed when the process is gone and what follows is final
 
 	mu   sync.Mutex
 	last Usage
@@ -35,25 +46,35 @@ type Process struct {
 }
 
 // Start runs cmd, away from the terminal's process group so that Ctrl-C
-// reaches this program alone, which then stops the others in order. When ctx
-// ends the process is killed.
+// reaches this program alone, which then ends the others in order. When ctx
+// ends the process is killed; it is killed too when this program dies.
 func Start(ctx context.Context, cmd *exec.Cmd) (*Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	detach(cmd)
-	if err := cmd.Start(); err != nil {
+	p := &Process{cmd: cmd, done: make(chan struct{})}
+	started, waited := make(chan error, 1), make(chan error, 1)
+	go func() {
+		// A child that dies with its parent goes by the thread that started
+		// it, so that thread stays.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			waited <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		return nil, err
 	}
-	p := &Process{cmd: cmd, done: make(chan struct{})}
-	go p.watch(ctx)
+	go p.watch(ctx, waited)
 	return p, nil
 }
 
 // watch owns the process until it is gone.
-func (p *Process) watch(ctx context.Context) {
-	waited := make(chan error, 1)
-	go func() { waited <- p.cmd.Wait() }()
+func (p *Process) watch(ctx context.Context, waited <-chan error) {
 	tick := time.NewTicker(samplePeriod)
 	defer tick.Stop()
 	stop := ctx.Done()
@@ -99,9 +120,6 @@ func (p *Process) Usage() Usage {
 	}
 }
 
-// Done is closed when the process is gone.
-func (p *Process) Done() <-chan struct{} { return p.done }
-
 // Wait waits for the end of the process and gives its error, as exec does.
 func (p *Process) Wait() error {
 	<-p.done
@@ -110,24 +128,34 @@ func (p *Process) Wait() error {
 	return p.err
 }
 
-// Kill ends the process as a power cut would: SIGKILL, no last words.
+// Kill ends the process at once.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // gone already is as good
 	<-p.done
 }
 
-// Stop asks the process to end and kills it when it has not after grace. The
-// error says that it had to be killed or ended with a failure.
-func (p *Process) Stop(grace time.Duration) error {
-	interrupt(p.cmd.Process)
-	select {
-	case <-p.done:
-	case <-time.After(grace):
-		p.Kill()
-		return fmt.Errorf("did not stop within %v", grace)
+// JSON runs cmd to its end and decodes the one document it prints into out,
+// unless that is nil. Progress and complaints go to stderr when that is not
+// nil; else a failure carries them.
+func JSON(ctx context.Context, cmd *exec.Cmd, stderr io.Writer, out any) (Usage, error) {
+	var stdout, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, stderr
+	if stderr == nil {
+		cmd.Stderr = &said
 	}
-	if err := p.Wait(); err != nil {
-		return errors.Join(errors.New("did not stop cleanly"), err)
+	p, err := Start(ctx, cmd)
+	if err != nil {
+		return Usage{}, err
 	}
-	return nil
+	err = p.Wait()
+	u := p.Usage()
+	switch {
+	case ctx.Err() != nil:
+		return u, ctx.Err()
+	case err != nil && said.Len() > 0:
+		return u, fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+	case err != nil || out == nil:
+		return u, err
+	}
+	return u, json.Unmarshal(stdout.Bytes(), out)
 }

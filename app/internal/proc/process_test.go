@@ -5,9 +5,11 @@ package proc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +23,12 @@ func TestMain(m *testing.M) {
 		for t0 := time.Now(); time.Since(t0) < 150*time.Millisecond; {
 		}
 		os.Exit(0)
+	case "answer":
+		fmt.Println(`{"answer": 42}`)
+		os.Exit(0)
+	case "complain":
+		fmt.Fprintln(os.Stderr, "no such thing")
+		os.Exit(1)
 	case "sleep":
 		<-time.After(time.Minute)
 		os.Exit(0)
@@ -58,17 +66,39 @@ func TestUsageOfAnEndedProcess(t *testing.T) {
 	}
 }
 
-func TestStopAndKill(t *testing.T) {
+func TestKill(t *testing.T) {
 	p := start(t, t.Context(), "sleep")
-	if err := p.Stop(time.Minute); err == nil {
-		t.Error("a process that dies of the signal did not stop cleanly")
+	if u := Of(p.cmd.Process.Pid); runtime.GOOS == "linux" && u.Peak == 0 {
+		t.Errorf("usage of a running process: %+v", u)
 	}
-	p = start(t, t.Context(), "sleep")
 	p.Kill()
 	p.Kill() // again is fine
 	var exit *exec.ExitError
 	if err := p.Wait(); !errors.As(err, &exit) {
 		t.Errorf("killed: %v", err)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(what string, out any) error {
+		cmd := exec.Command(exe)
+		cmd.Env = append(os.Environ(), "PROC_TEST="+what)
+		_, err := JSON(t.Context(), cmd, nil, out)
+		return err
+	}
+	var got struct{ Answer int }
+	if err := run("answer", &got); err != nil || got.Answer != 42 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if err := run("complain", &got); err == nil || !strings.Contains(err.Error(), "no such thing") {
+		t.Errorf("a failure says %v", err)
+	}
+	if err := run("spin", &got); err == nil {
+		t.Error("no document, and no error")
 	}
 }
 

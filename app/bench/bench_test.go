@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/preezm/preezm/app/internal/e2e"
+)
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		in   []float64
+		want float64
+	}{{nil, 0}, {[]float64{3}, 3}, {[]float64{4, 1}, 2.5}, {[]float64{9, 1, 2}, 2}} {
+		if got := median(c.in); got != c.want {
+			t.Errorf("median of %v is %v, want %v", c.in, got, c.want)
+		}
+	}
+}
+
+// TestTinyRun drives the whole benchmark with sizes that take no time: every
+// figure is measured, and what came back was compared on the way.
+func TestTinyRun(t *testing.T) {
+	dir := t.TempDir()
+	preezm, err := e2e.Build(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ceiling := filepath.Join(dir, "ceiling")
+	if text, err := exec.CommandContext(t.Context(), "go", "build", "-o", ceiling, "./ceiling").CombinedOutput(); err != nil {
+		t.Fatalf("build the ceiling: %v: %s", err, text)
+	}
+	work, out := filepath.Join(dir, "work"), filepath.Join(dir, "bench.json")
+	if err := os.Mkdir(work, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	o := options{preezm: preezm, ceiling: ceiling, big: 3<<20 + 17, small: 120, reps: 2}
+	if err := run(t.Context(), &said, o, work, out); err != nil {
+		t.Fatalf("%v\n%s", err, said.String())
+	}
+	left, err := os.ReadDir(work)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) != 6 || r.Reps != 2 {
+		t.Fatalf("%d rows of %d runs", len(r.Rows), r.Reps)
+	}
+	for _, row := range r.Rows {
+		if row.Preezm.Wall <= 0 || len(row.Preezm.AllWall) != 2 {
+			t.Errorf("%s was not measured: %+v", row.Work, row.Preezm)
+		}
+		if row.Work == putBig && (row.CPU <= 0 || row.Wall <= 0 || row.Preezm.Stored <= 5<<20) {
+			t.Errorf("%s: ratios %v %v, stored %d", row.Work, row.CPU, row.Wall, row.Preezm.Stored)
+		}
+		if !strings.Contains(said.String(), string(row.Work)) {
+			t.Errorf("the table misses %q", row.Work)
+		}
+	}
+}
