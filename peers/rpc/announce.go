@@ -26,7 +26,6 @@ func (s *Service) announce(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-s.poke:
 		}
 		now := time.Now().Round(0)
 		if gap := now.Sub(last); gap > 2*every+time.Second || gap < -time.Second {
@@ -58,7 +57,10 @@ func (s *Service) announceOnce(ctx context.Context, told map[peers.DeviceID]stri
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, p := range s.cfg.Book.Peers() {
-		if heard, ok := told[p.Device]; ok && heard == now {
+		mu.Lock()
+		heard, ok := told[p.Device]
+		mu.Unlock()
+		if ok && heard == now {
 			continue
 		}
 		wg.Go(func() {

@@ -183,7 +183,9 @@ func (c *Client) callTimed(ctx context.Context, path string, msg any, limit int6
 }
 
 // finish ends an answer without a body to read.
-func (c *Client) finish(resp *response, answer any) error { return c.link.finish(resp, maxSmall, answer) }
+func (c *Client) finish(resp *response, answer any) error {
+	return c.link.finish(resp, maxSmall, answer)
+}
 
 // wrap puts the device's name before an error; ctx's own errors stay bare.
 func (c *Client) wrap(err error) error {

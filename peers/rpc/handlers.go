@@ -165,12 +165,12 @@ func (v *server) put(w http.ResponseWriter, r *http.Request, owner peers.DeviceI
 		return peers.ErrRefused
 	}
 	b := v.body(w, r)
-	if err := v.s.cfg.Depot.Put(r.Context(), owner, id, root, r.ContentLength, b); err != nil {
-		return err
+	err = v.s.cfg.Depot.Put(r.Context(), owner, id, root, r.ContentLength, b)
+	if b.err != nil { // the sender's fault, whatever the depot made of it
+		return fmt.Errorf("%w: body: %w", errMessage, b.err)
 	}
-	if b.err != nil {
-		// A depot that says yes to a body it could not read is wrong.
-		return fmt.Errorf("the depot took a broken body: %w", b.err)
+	if err != nil {
+		return err
 	}
 	if err := v.drain(w, r); err != nil { // a shard that was there already
 		return fmt.Errorf("%w: %w", errMessage, err)

@@ -78,7 +78,6 @@ type Service struct {
 	clients  map[peers.DeviceID]*Client
 
 	buffers bufferPool
-	poke    chan struct{} // asks the announcer to look at once
 }
 
 // New checks the configuration and makes a Service. Nothing runs yet.
@@ -101,7 +100,6 @@ func New(cfg Config) (*Service, error) {
 		cfg: cfg, log: cfg.Logger, codec: codec,
 		finders: append([]transport.Finder(nil), cfg.Finders...),
 		clients: make(map[peers.DeviceID]*Client),
-		poke:    make(chan struct{}, 1),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s, nil

@@ -108,7 +108,8 @@ func (b *batch) resize() {
 	b.r, b.w = 0, 0
 }
 
-// Read gives at most the rest of the record header or record in work.
+// Read gives at most the rest of the record header or record in work, or a
+// whole record with its header.
 func (b *batch) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -120,7 +121,11 @@ func (b *batch) Read(p []byte) (int, error) {
 		}
 	}
 	if b.left == 0 {
-		return b.readHeader(p)
+		if !b.wholeRecord() || len(p) < recordHeader {
+			return b.readHeader(p)
+		}
+		// Header and record in one go, if TLS has room for them.
+		b.left = recordHeader + int(binary.BigEndian.Uint16(b.buf()[b.r+3:]))
 	}
 	n := copy(p, b.buf()[b.r:min(b.w, b.r+b.left)])
 	b.r += n

@@ -95,7 +95,6 @@ func (l *Listener) Close() error {
 // and waits for them. Accepted connections live on.
 func (l *Listener) Serve(ctx context.Context) {
 	var wg sync.WaitGroup
-	defer wg.Wait()
 	stop := context.AfterFunc(ctx, func() {
 		if err := l.Close(); err != nil {
 			l.o.Logger.Warn("close listener", "error", err)
@@ -105,6 +104,7 @@ func (l *Listener) Serve(ctx context.Context) {
 	for _, ln := range l.inner {
 		wg.Go(func() { l.accept(ctx, ln, &wg) })
 	}
+	wg.Wait()
 }
 
 // accept takes connections of one address. An error backs off and goes on:
