@@ -131,8 +131,10 @@ func (d *demo) run(ctx context.Context, file string) error {
 	d.end("compare", "%s: SHA-256, size, mode and time of every file, every folder and link: all equal", humanize.Comma(n)+" entries")
 
 	r.ownerPeak = usage(f.Owner).Peak
+	for _, k := range f.Keepers {
+		r.keeperPeak = max(r.keeperPeak, usage(k).Peak)
+	}
 	for _, h := range homes(f) {
-		r.keeperPeak = max(r.keeperPeak, usage(h).Peak)
 		if err := h.Stop(ctx); err != nil {
 			return fmt.Errorf("%s did not stop cleanly: %w", name(h), err)
 		}

@@ -21,7 +21,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -48,12 +48,9 @@ type Tree struct {
 
 // Counts says in words how many entries of which kind there are.
 func (t *Tree) Counts() string {
-	s := humanize.Comma(t.Files) + " files"
-	if t.Files == 1 {
-		s = "1 file"
-	}
+	s := english.Plural(int(t.Files), "file", "")
 	if t.Folders > 0 {
-		s += fmt.Sprintf(", %s folders, %s links", humanize.Comma(t.Folders), humanize.Comma(t.Links))
+		s += ", " + english.Plural(int(t.Folders), "folder", "") + ", " + english.Plural(int(t.Links), "link", "")
 	}
 	return s
 }
