@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"context"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/preezm/preezm/app/node"
+)
+
+// maxCode bounds what join reads from standard input, in bytes.
+const maxCode = 64 << 10
+
+func (a *app) inviteCommand() *cobra.Command {
+	var lasts string
+	cmd := &cobra.Command{
+		Use:   "invite",
+		Short: "Print a code that lets one machine join your circle",
+		Long: `Print a code for one other machine. Send it over a way you trust: whoever has
+it can join your circle, once, until it ends. There, 'preezm join CODE' (or the
+window) uses it, and both machines then keep for each other.`,
+		Example: `  preezm invite
+  preezm invite --for 7d`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := parseDays(lasts)
+			if err != nil {
+				return err
+			}
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				inv, err := api.Invite(ctx, node.InviteOptions{For: d})
+				if err != nil {
+					return err
+				}
+				about, err := api.About(ctx)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					err = a.printJSON(inv)
+				} else {
+					err = a.say("%s", inv.Code)
+				}
+				if err == nil && !a.json {
+					a.note("Good until %s, for one machine. Whoever has the code can use it.", clock(inv.Expires))
+				}
+				if err == nil && !about.Running {
+					a.note("Nobody can join yet: 'preezm serve' must run here for that.")
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&lasts, "for", "", "how `long` it is good, such as 2h or 7d (default 24h)")
+	return cmd
+}
+
+// parseDays reads a duration that may be in days; empty is 0.
+func parseDays(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 8); err == nil && n > 0 {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, usagef("--for %q is not a time; write it like 2h or 7d", s)
+	}
+	return d, nil
+}
+
+func (a *app) joinCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "join CODE",
+		Short: "Join a circle with a code you were given",
+		Long: `Use a code that 'preezm invite' printed on the other machine, which must be
+running. With '-' the code is read from standard input, so that it stays out
+of the shell's history. Both machines then keep for each other.`,
+		Example: `  preezm join preezm1-...
+  preezm join - < code.txt`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("which code? Give it, or '-' to read it from standard input")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			code := strings.Join(args, " ") // a code may be pasted in pieces
+			if code == "-" {
+				raw, err := io.ReadAll(io.LimitReader(a.in, maxCode))
+				if err != nil {
+					return err
+				}
+				code = string(raw)
+			}
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				m, err := api.Join(ctx, code)
+				if err != nil {
+					return err
+				}
+				about, err := api.About(ctx)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					err = a.printJSON(m)
+				} else {
+					err = a.say("You and %s (%s) are in one circle now and keep for each other.", printable(m.Name), m.Device.Short())
+				}
+				if err == nil && !about.Running {
+					a.note("This machine keeps nothing for others before 'preezm serve' runs here.")
+				}
+				return err
+			})
+		},
+	}
+}
+
+func (a *app) circleCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "circle",
+		Short:   "Show the machines of your circle and which of them answer",
+		Example: `  preezm circle`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				members, err := api.Circle(ctx, true)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					if members == nil {
+						members = []node.Member{}
+					}
+					return a.printJSON(members)
+				}
+				return a.printCircle(members)
+			})
+		},
+	}
+}
+
+func (a *app) printCircle(members []node.Member) error {
+	if len(members) == 0 {
+		return a.say("Nobody is in your circle yet. 'preezm invite' prints a code for a friend.")
+	}
+	t := &table{head: []string{"NAME", "DEVICE", "ANSWERS", ">KEEPS FOR YOU", ">YOU KEEP", ">ROOM LEFT", "LAST HEARD OF"}}
+	for _, m := range members {
+		room := "?"
+		if m.Online {
+			room = size(m.Free)
+		}
+		keeps := "-"
+		if m.Keeper {
+			keeps = size(m.ForMe)
+		}
+		t.add(printable(m.Name), m.Device.Short(), answers(m.Asked, m.Online, m.Latency), keeps, size(m.ForThem), room, clock(m.LastSeen))
+	}
+	if err := t.print(a.out); err != nil {
+		return err
+	}
+	for _, m := range members {
+		if m.Asked && !m.Online && m.Text != "" {
+			a.note("%s: %s", printable(m.Name), oneLine(m.Text))
+		}
+	}
+	return nil
+}
+
+// answers writes what a probe found.
+func answers(asked, online bool, latency time.Duration) string {
+	switch {
+	case !asked:
+		return "not asked"
+	case !online:
+		return "no"
+	case latency <= 0:
+		return "yes"
+	case latency < time.Millisecond:
+		return "yes, in <1 ms"
+	}
+	return "yes, in " + took(latency)
+}

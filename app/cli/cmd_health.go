@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Tell how safe your files are",
+		Long: `Tell how many machines may be lost before a file is gone, what is still owed to
+machines that did not answer, and which machines answer now.`,
+		Example: `  preezm status`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				st, err := api.Status(ctx, engine.StatusOptions{Probe: true})
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(st)
+				}
+				about, err := api.About(ctx)
+				if err != nil {
+					return err
+				}
+				return a.printStatus(st, about)
+			})
+		},
+	}
+}
+
+// health says in words what survives, and the colour that goes with it.
+func health(mayLose int) (text, sgr string) {
+	switch {
+	case mayLose < 0:
+		return "cannot be brought back now", red
+	case mayLose == 0:
+		return "at risk: no machine may be lost", yellow
+	}
+	return "safe: " + canLose(mayLose), green
+}
+
+// headline is the state of everything in one sentence.
+func headline(st *engine.Status) (text, sgr string) {
+	if st.Files == 0 {
+		return "Nothing is kept yet.", ""
+	}
+	text, sgr = health(st.MayLose)
+	if st.MayLose >= 0 {
+		return "Everything is " + strings.TrimSuffix(text, ".") + ".", sgr
+	}
+	var lost int64
+	for _, h := range st.Health {
+		if h.MayLose < 0 {
+			lost += h.Files
+		}
+	}
+	text = count(lost, "file", "files") + " " + text
+	online := 0
+	for _, k := range st.Keepers {
+		if k.Online {
+			online++
+		}
+	}
+	if missing := st.K - online; missing > 0 {
+		text += fmt.Sprintf(": %d of the %s needed are missing", missing, machines(st.K))
+	} else {
+		text += ": too few of the machines that keep them answer with their pieces"
+	}
+	return text + ".", sgr
+}
+
+func (a *app) printStatus(st *engine.Status, about node.About) error {
+	text, sgr := headline(st)
+	if sgr != "" {
+		text = a.paint(sgr, text)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n", text)
+	fmt.Fprintf(&b, "Kept    %s (%s) in %s\n", count(st.Files, "file", "files"), size(st.Bytes), count(st.Folders, "folder", "folders"))
+	fmt.Fprintf(&b, "Takes   %s in your circle\n", size(st.Stored))
+	if st.N > 0 {
+		fmt.Fprintf(&b, "Spread  new files over %s, any %d of which bring them back\n", machines(st.N), st.K)
+	}
+	if st.Debt > 0 {
+		fmt.Fprintf(&b, "Owed    %s to machines that did not answer\n", count(st.Debt, "piece", "pieces"))
+	}
+	if st.Pending > 0 {
+		fmt.Fprintf(&b, "Waiting %s\n", count(st.Pending, "deletion", "deletions"))
+	}
+	if (st.Debt > 0 || st.Pending > 0) && !about.Running {
+		b.WriteString("        'preezm serve' pays these debts when the machines are back\n")
+	}
+	if err := a.say("%s", strings.TrimSuffix(b.String(), "\n")); err != nil {
+		return err
+	}
+	if err := a.printHealth(st.Health); err != nil {
+		return err
+	}
+	if err := a.printKeepers(st.Keepers); err != nil {
+		return err
+	}
+	return a.say("\n%s", onlyHere(about.Home))
+}
+
+// printHealth lists how many files survive what, unless all are alike and the
+// first line said it.
+func (a *app) printHealth(hs []engine.HealthCount) error {
+	if len(hs) < 2 {
+		return nil
+	}
+	t := &table{head: []string{"HEALTH", ">FILES", ">SIZE"}}
+	for _, h := range hs {
+		text, _ := health(h.MayLose)
+		t.add(text, count(h.Files, "file", "files"), size(h.Bytes))
+	}
+	if err := a.say(""); err != nil {
+		return err
+	}
+	return t.print(a.out)
+}
+
+func (a *app) printKeepers(ks []engine.KeeperStatus) error {
+	if len(ks) == 0 {
+		return a.say("\nNo machine keeps for you yet: 'preezm invite' prints a code for a friend.")
+	}
+	t := &table{head: []string{"MACHINE", "DEVICE", "ANSWERS", ">PIECES", ">KEEPS", ">ROOM LEFT"}}
+	for _, k := range ks {
+		room := "?"
+		if k.Asked && k.Online {
+			room = size(k.Free)
+		}
+		t.add(printable(k.Name), k.Device.Short(), answers(k.Asked, k.Online, k.Latency), count(k.Shards, "piece", "pieces"), size(k.Bytes), room)
+	}
+	if err := a.say(""); err != nil {
+		return err
+	}
+	if err := t.print(a.out); err != nil {
+		return err
+	}
+	for _, k := range ks {
+		if k.Asked && !k.Online && k.Text != "" {
+			a.note("%s: %s", printable(k.Name), oneLine(k.Text))
+		}
+	}
+	return nil
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [NAME...]",
+		Short: "Fetch every piece and check it",
+		Long: `Fetch every piece of the named files, or of everything, from the machines that
+keep it and compare it with what was stored.
+
+The exit status is 1 if a file cannot be brought back now or a machine gave
+wrong data.`,
+		Example: `  preezm verify
+  preezm verify Photos`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			names, err := catalogPaths(args)
+			if err != nil {
+				return err
+			}
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				return a.verify(ctx, api, engine.VerifyOptions{Names: names})
+			})
+		},
+	}
+}
+
+func (a *app) verify(ctx context.Context, api node.API, o engine.VerifyOptions) error {
+	m := a.meter()
+	r, err := api.Verify(ctx, o, m.update)
+	m.done()
+	if errors.Is(err, context.Canceled) {
+		return &saidError{"stopped; checking changes nothing"}
+	}
+	if err != nil {
+		return err
+	}
+	a.blamed(r.Blamed)
+	for i, p := range r.Affected {
+		if i == maxListed {
+			a.note("... and %s; --json tells them all", count(int64(len(r.Affected)-i), "more", "more"))
+			break
+		}
+		a.note("cannot be brought back now: %s", printable(string(p)))
+	}
+	if a.json {
+		err = a.printJSON(r)
+	} else {
+		err = a.say("Checked %s (%s) of %s in %s: %s good.", count(r.Shards, "piece", "pieces"), size(r.Bytes),
+			count(r.Files, "file", "files"), took(r.Elapsed), allOr(r.Good, r.Shards))
+	}
+	if err != nil {
+		return err
+	}
+	return verdict(r)
+}
+
+func allOr(good, all int64) string {
+	if good == all {
+		return "all are"
+	}
+	if good == 1 {
+		return "1 is"
+	}
+	return humanize.Comma(good) + " are"
+}
+
+// verdict is the failure a check found, if any.
+func verdict(r *engine.VerifyReport) error {
+	if n := int64(len(r.Affected)); n > 0 || r.Lost > 0 {
+		return &saidError{count(n, "file", "files") + " cannot be brought back now; try again when more machines are on"}
+	}
+	for _, b := range r.Blamed {
+		if b.Lied {
+			return &saidError{"a machine gave wrong data; every file can still be brought back from the others"}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/peers"
+)
+
+// serveWait is how long serve waits for a command that has the home open.
+const serveWait = 10 * time.Second
+
+func (a *app) initCommand() *cobra.Command {
+	var name, offer string
+	var listen []string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make this machine's home",
+		Long: `Make a home folder: this machine's identity, the key to your files and the
+settings. A home that is there already is never touched.
+
+The offer is how much of this machine's disk the circle may use. The last
+part of the disk stays free whatever the offer.`,
+		Example: `  preezm init --name "anna's laptop" --offer 200GB`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o := node.InitOptions{Name: name, Listen: listen}
+			var err error
+			if o.Offer, err = parseOffer(offer); err != nil {
+				return err
+			}
+			home, err := a.home()
+			if err != nil {
+				return err
+			}
+			if err := node.Init(home, o); err != nil {
+				return err
+			}
+			return a.printInit(home)
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "what others call this machine (default: its host name)")
+	cmd.Flags().StringVar(&offer, "offer", "", "`bytes` offered to the circle, such as 200GB; 0 for none (default 100 GB)")
+	cmd.Flags().StringSliceVar(&listen, "listen", nil, "`host:port` to listen on (default: port 24930 of every network)")
+	return cmd
+}
+
+func (a *app) printInit(home string) error {
+	device, s, err := node.Who(home)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(struct {
+			Device peers.DeviceID `json:"device"`
+			Name   string         `json:"name"`
+			Home   string         `json:"home"`
+			Offer  int64          `json:"offer"`
+		}{device, s.Name, home, max(s.Offer, 0)})
+	}
+	offers := "nothing"
+	if s.Offer > 0 {
+		offers = size(s.Offer)
+	}
+	return errors.Join(
+		a.say("The home of %q is ready in %s.", s.Name, printable(home)),
+		a.say("Device ID  %s", device),
+		a.say("Offers     %s to the circle", offers),
+		a.say(""),
+		a.say("Next: 'preezm serve' runs it; 'preezm invite' prints a code for a friend."),
+		a.say("%s", onlyHere(home)),
+	)
+}
+
+// onlyHere is the truth about where the catalog lives, told wherever a person
+// may otherwise think that the circle alone is enough.
+func onlyHere(home string) string {
+	return "Note that the list of your files and their keys so far live only on this machine, in " +
+		printable(home) + ": whoever loses this folder loses the way to the files."
+}
+
+// parseOffer reads --offer; empty is 0, the node's own default.
+func parseOffer(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := humanize.ParseBytes(s)
+	if err != nil || n > math.MaxInt64 {
+		return 0, usagef("--offer %q is not a size; write it like 200GB", s)
+	}
+	if n == 0 {
+		return node.OfferNothing, nil
+	}
+	return int64(n), nil
+}
+
+func (a *app) idCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "id",
+		Short:   "Print this machine's device ID",
+		Example: `  preezm id`,
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			home, err := a.home()
+			if err != nil {
+				return err
+			}
+			device, s, err := node.Who(home)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(struct {
+					Device peers.DeviceID `json:"device"`
+					Name   string         `json:"name"`
+					Home   string         `json:"home"`
+				}{device, s.Name, home})
+			}
+			return a.say("%s", device)
+		},
+	}
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	var listen []string
+	var offer string
+	var noDiscovery, verbose bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run this home: keep for others, and repair your own",
+		Long: `Run this home until it is stopped (Ctrl-C, or SIGTERM): it keeps pieces for
+the circle, lets invited machines join, and repairs your own files when
+machines come back. Other commands find it and work through it.
+
+--listen and --offer are remembered in the home.`,
+		Example: `  preezm serve
+  preezm serve --listen 192.168.1.10:24930 --offer 1TB`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o := node.Options{Role: node.RoleServe, Wait: serveWait, Version: a.version, Listen: listen, NoDiscovery: noDiscovery}
+			var err error
+			if o.Offer, err = parseOffer(offer); err != nil {
+				return err
+			}
+			level := slog.LevelWarn
+			if verbose {
+				level = slog.LevelDebug
+			}
+			o.Logger = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+			home, err := a.home()
+			if err != nil {
+				return err
+			}
+			return a.serve(cmd.Context(), home, o)
+		},
+	}
+	cmd.Flags().StringSliceVar(&listen, "listen", nil, "`host:port` to listen on from now on")
+	cmd.Flags().StringVar(&offer, "offer", "", "`bytes` offered to the circle from now on, such as 200GB")
+	cmd.Flags().BoolVar(&noDiscovery, "no-discovery", false, "do not announce or look for machines on the local network")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log everything on standard error")
+	return cmd
+}
+
+// serve runs a node until ctx ends and prints one line, or one JSON document,
+// once it answers.
+func (a *app) serve(ctx context.Context, home string, o node.Options) (err error) {
+	n, err := node.Open(ctx, home, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	ended := make(chan error, 1)
+	go func() { ended <- n.Serve(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-n.Ready():
+	}
+	told := a.printServing(ctx, n)
+	if told != nil && ctx.Err() == nil {
+		a.note("preezm: %s", oneLine(told.Error()))
+	}
+	return <-ended
+}
+
+func (a *app) printServing(ctx context.Context, n *node.Node) error {
+	about, err := n.About(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(about)
+	}
+	return a.say("%q serves on %s (process %d). Stop it with Ctrl-C.", about.Name, strings.Join(about.Addresses, ", "), about.PID)
+}
+
+// buildVersion is what the build was told, else what the Go toolchain noted.
+func buildVersion(told string) string {
+	if told != "" {
+		return told
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	v := "devel"
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			v += "-" + s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			v += "-modified"
+		}
+	}
+	return v
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the program's version",
+		Example: `  preezm version --json`,
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if a.json {
+				return a.printJSON(struct {
+					Version string `json:"version"`
+					Go      string `json:"go"`
+					System  string `json:"system"`
+					Window  bool   `json:"window"`
+				}{a.version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, a.window != nil})
+			}
+			return a.say("preezm %s (%s/%s, %s)", a.version, runtime.GOOS, runtime.GOARCH, runtime.Version())
+		},
+	}
+}
+
+func (a *app) completionCommand() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use:       "completion bash|zsh|fish|powershell",
+		Short:     "Print a script that completes commands in your shell",
+		Example:   "  preezm completion bash > ~/.local/share/bash-completion/completions/preezm\n  preezm completion zsh > \"${fpath[1]}/_preezm\"\n  preezm completion fish > ~/.config/fish/completions/preezm.fish",
+		ValidArgs: shells,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("name one shell: %s", strings.Join(shells, ", "))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var buf bytes.Buffer
+			var err error
+			switch root := cmd.Root(); args[0] {
+			case "bash":
+				err = root.GenBashCompletionV2(&buf, true)
+			case "zsh":
+				err = root.GenZshCompletion(&buf)
+			case "fish":
+				err = root.GenFishCompletion(&buf, true)
+			case "powershell":
+				err = root.GenPowerShellCompletionWithDesc(&buf)
+			default:
+				return usagef("there is no completion for %q; name one of %s", args[0], strings.Join(shells, ", "))
+			}
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(struct {
+					Shell  string `json:"shell"`
+					Script string `json:"script"`
+				}{args[0], buf.String()})
+			}
+			_, err = a.out.Write(buf.Bytes())
+			return err
+		},
+	}
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
+)
+
+func (a *app) lsCommand() *cobra.Command {
+	var o engine.ListOptions
+	var long bool
+	cmd := &cobra.Command{
+		Use:   "ls [FOLDER]",
+		Short: "List what is kept",
+		Long: `List what is kept, or one folder of it. With -l also how many machines may be
+lost before a file is gone, its size and its time.`,
+		Example: `  preezm ls
+  preezm ls -l -R Photos/2026`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef("name one folder at a time")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				var err error
+				if o.Folder, err = catalogPath(args[0]); err != nil {
+					return err
+				}
+			}
+			o.Health = long || a.json
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				entries, err := api.List(ctx, o)
+				if err != nil {
+					return err
+				}
+				return a.printList(entries, long)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&long, "long", "l", false, "also show safety, size and time")
+	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "R", false, "also list what is in the folders")
+	return cmd
+}
+
+func (a *app) printList(entries []engine.Entry, long bool) error {
+	if a.json {
+		if entries == nil {
+			entries = []engine.Entry{}
+		}
+		for i := range entries {
+			entries[i].RawPath = entries[i].Path.Bytes()
+		}
+		return a.printJSON(entries)
+	}
+	if !long {
+		var b strings.Builder
+		for _, e := range entries {
+			b.WriteString(entryName(e) + "\n")
+		}
+		_, err := fmt.Fprint(a.out, b.String())
+		return err
+	}
+	t := &table{head: []string{"MAY LOSE", ">SIZE", "CHANGED", "NAME"}}
+	for _, e := range entries {
+		name := entryName(e)
+		if e.Kind == engine.Symlink {
+			name += " -> " + printable(e.Target)
+		}
+		if e.Torn {
+			name += "  (changed while it was read)"
+		}
+		t.add(mayLose(e), size(e.Size), clock(e.ModTime), name)
+	}
+	return t.print(a.out)
+}
+
+func entryName(e engine.Entry) string {
+	name := printable(string(e.Path))
+	if e.Kind == engine.Folder {
+		name += "/"
+	}
+	return name
+}
+
+// mayLose is the health of one entry in a narrow column.
+func mayLose(e engine.Entry) string {
+	switch {
+	case e.Kind == engine.Folder && e.Files == 0, e.Kind == engine.Symlink, e.Keepers == 0 && e.MayLose >= 0:
+		return "-" // nothing of it is on other machines
+	case e.MayLose < 0:
+		return "not now"
+	}
+	return machines(e.MayLose)
+}
+
+func (a *app) rmCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm NAME...",
+		Short: "Stop keeping files and folders",
+		Long: `Stop keeping files and folders: they leave the catalog, and the machines of
+your circle forget their pieces. Files on this machine's disk are not touched.`,
+		Example: `  preezm rm Photos/2019 old.zip`,
+		Args:    atLeastOne("names"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			names, err := catalogPaths(args)
+			if err != nil {
+				return err
+			}
+			for i, n := range names {
+				if n == "" {
+					return usagef("%q is everything that is kept; name the files and folders to remove", args[i])
+				}
+			}
+			return a.with(cmd, func(ctx context.Context, api node.API) error { return a.remove(ctx, api, names) })
+		},
+	}
+}
+
+func (a *app) remove(ctx context.Context, api node.API, names []engine.Path) error {
+	r, err := api.Remove(ctx, names)
+	if errors.Is(err, context.Canceled) {
+		return &saidError{"stopped; 'preezm ls' shows whether the names are still kept"}
+	}
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(r)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Removed %s (%s)", count(r.Files, "file", "files"), size(r.Bytes))
+	if r.Folders > 0 {
+		fmt.Fprintf(&b, " and %s", count(r.Folders, "folder", "folders"))
+	}
+	fmt.Fprintf(&b, "; your circle may forget %s.", size(r.Freed))
+	if r.Pending > 0 {
+		fmt.Fprintf(&b, "\n%s for machines that did not answer; 'preezm serve' goes on when they are back.", waits(r.Pending))
+	}
+	return a.say("%s", b.String())
+}
+
+func waits(deletions int64) string {
+	if deletions == 1 {
+		return "1 deletion waits"
+	}
+	return count(deletions, "deletion", "deletions") + " wait"
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers"
+)
+
+// usageError is a command line that makes no sense; exit status 2.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// saidError is a failure whose details are on the screen already, told in one
+// last sentence.
+type saidError struct{ text string }
+
+func (e *saidError) Error() string { return e.text }
+
+// noArgs and the like are cobra's with our exit status and words.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("unexpected argument %q", args[0])
+	}
+	return nil
+}
+
+func atLeastOne(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usagef("which %s? Name at least one", what)
+		}
+		return nil
+	}
+}
+
+// explain turns an error into one sentence for a person that names the thing
+// and the remedy. It is the only place that knows which remedy goes with
+// which error.
+func (a *app) explain(err error) string {
+	text := oneLine(err.Error())
+	with := func(remedy string) string { return text + ". " + remedy }
+	home, herr := a.home()
+	if herr != nil {
+		home = "the home folder"
+	}
+	home = printable(home)
+
+	var said *saidError
+	var busy *node.BusyError
+	switch {
+	case errors.As(err, &said):
+		return oneLine(said.text)
+	case errors.As(err, &busy):
+		return explainBusy(busy, home)
+	case errors.Is(err, context.Canceled):
+		return "stopped"
+	case errors.Is(err, node.ErrNoHome):
+		return fmt.Sprintf("there is no Preezm home in %s yet: make one with 'preezm init', or name another folder with --home", home)
+	case errors.Is(err, node.ErrHomeExists):
+		return fmt.Sprintf("%s already holds a Preezm home; nothing was changed. Name another folder with --home to make a second one", home)
+	case errors.Is(err, node.ErrHomeBusy):
+		return "another process is using " + home + ": wait until it is done"
+	case errors.Is(err, node.ErrSettings):
+		return with("Nothing was changed")
+	case errors.Is(err, node.ErrNoAnswer):
+		return with("Stop the running preezm and start it again; nothing that was kept is lost")
+	case errors.Is(err, node.ErrOtherVersion):
+		return with("Stop the running preezm and start the new one")
+	case errors.Is(err, engine.ErrNoKeepers):
+		return "your circle has no machine to keep files yet: 'preezm invite' prints a code for a friend, 'preezm join CODE' uses one you were given"
+	case errors.Is(err, engine.ErrTooFewKeepers):
+		return with("'preezm circle' shows which machines answer; try again when more of them are on. What was kept so far stays kept")
+	case errors.Is(err, engine.ErrNotFound):
+		return with("'preezm ls' shows what is kept")
+	case errors.Is(err, engine.ErrExists):
+		return with("Nothing was touched: choose another folder, --overwrite to replace what is there, or --resume to go on with an interrupted get")
+	case errors.Is(err, engine.ErrInvalidPath):
+		return with("Names have parts separated by '/', none of them empty, '.' or '..'")
+	}
+	return explainOutside(err, text, with)
+}
+
+// explainOutside is about keepers, disks and the system.
+func explainOutside(err error, text string, with func(string) string) string {
+	switch {
+	case errors.Is(err, peers.ErrQuota):
+		return with("Ask its owner to offer more, or invite another machine; the same command then goes on from where it stopped")
+	case errors.Is(err, peers.ErrDiskFull):
+		return with("Once there is room again, the same command goes on from where it stopped")
+	case errors.Is(err, peers.ErrUnreachable):
+		return with("Is 'preezm serve' running there, and is the network up?")
+	case errors.Is(err, peers.ErrRefused):
+		return with("It may have removed this machine from its circle; a new invite lets it in again")
+	case errors.Is(err, peers.ErrDamaged):
+		return with("'preezm verify' finds out what else is affected")
+	case errors.Is(err, peers.ErrProtocol):
+		return with("Both machines should run the same version ('preezm version')")
+	case errors.Is(err, syscall.ENOSPC):
+		return with("This machine's disk is full; make room and repeat the command")
+	case errors.Is(err, syscall.EADDRINUSE):
+		return with("Another program uses that address; choose another with --listen")
+	case errors.Is(err, fs.ErrPermission):
+		return with("You are not allowed to open that; check who owns it")
+	case errors.Is(err, context.DeadlineExceeded):
+		return with("It took too long; try again")
+	}
+	return text
+}
+
+func explainBusy(e *node.BusyError, home string) string {
+	switch {
+	case e.PID == 0:
+		return "another process is using " + home + ": wait until it is done"
+	case e.Role == node.RoleCommand:
+		return fmt.Sprintf("another preezm command (process %d) is working in %s: wait until it is done. With 'preezm serve' running, several can work at once", e.PID, home)
+	case e.Role == node.RoleWindow:
+		return fmt.Sprintf("the Preezm window (process %d) already runs %s: close it first, or name another folder with --home", e.PID, home)
+	}
+	return fmt.Sprintf("another preezm (process %d) already serves %s: stop it first, or name another folder with --home", e.PID, home)
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors a caller decides on.
+var (
+	// ErrNoHome: the folder holds no Preezm home yet.
+	ErrNoHome = errors.New("no Preezm home here")
+	// ErrHomeExists: Init would overwrite a home.
+	ErrHomeExists = errors.New("a Preezm home is already here")
+	// ErrHomeBusy: another process has the home open; see [BusyError].
+	ErrHomeBusy = errors.New("the home is in use by another process")
+	// ErrNotServing: Dial found no running node for the home.
+	ErrNotServing = errors.New("no node is running for this home")
+	// ErrNoAnswer: a node holds the socket and does not answer.
+	ErrNoAnswer = errors.New("the running node does not answer")
+	// ErrOtherVersion: the running node is of a version that does not
+	// understand this one.
+	ErrOtherVersion = errors.New("the running node is of another version")
+	// ErrBadRequest: the local socket got something that is not a request.
+	ErrBadRequest = errors.New("malformed request")
+	// ErrSettings: home.json cannot be used as it is.
+	ErrSettings = errors.New("the settings of this home cannot be read")
+)
+
+// BusyError says which process has the home open. It is an ErrHomeBusy.
+type BusyError struct {
+	Home string
+	PID  int  // 0 when it could not be told
+	Role Role // what the other process does with it
+}
+
+func (e *BusyError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("%s: %v", e.Home, ErrHomeBusy)
+	}
+	return fmt.Sprintf("%s: %v: %d (%s)", e.Home, ErrHomeBusy, e.PID, e.Role)
+}
+
+// Is makes errors.Is(err, ErrHomeBusy) hold.
+func (e *BusyError) Is(target error) bool { return target == ErrHomeBusy }

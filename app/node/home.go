@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+
+	"github.com/preezm/preezm/peers/circle"
+)
+
+// What lies in a home folder.
+const (
+	settingsFile = "home.json"
+	lockFile     = "lock"
+	certFile     = "device.crt"
+	keyFile      = "device.key"
+	ownerFile    = "owner.key"
+	circleFile   = "circle.json"
+	catalogFile  = "catalog.db"
+	depotFolder  = "depot"
+	socketFile   = "node.sock"
+)
+
+// Limits and defaults of a home's settings.
+const (
+	// DefaultPort is where a node listens unless told otherwise.
+	DefaultPort = 24930
+	// DefaultOffer is what a new home offers its circle, in bytes. The floor
+	// of free disk (MinFree) holds whatever the offer.
+	DefaultOffer = 100_000_000_000
+	// OfferNothing as an Offer keeps nothing for anybody.
+	OfferNothing = -1
+
+	maxListen       = 16
+	maxSettingsFile = 64 << 10
+	settingsFormat  = 1
+)
+
+// Settings is home.json. It is small, written whole and replaced atomically.
+type Settings struct {
+	Format int    `json:"format"`
+	Name   string `json:"name"`
+	// Listen is what the person asked for, as host:port; empty is the default
+	// port on every interface, or a free one when that is taken.
+	Listen []string `json:"listen,omitempty"`
+	// Bound is the address each of Listen got last time, so that a port the
+	// system chose stays the same and what peers know stays true.
+	Bound []string `json:"bound,omitempty"`
+	// Offer is what the circle may store here, in bytes; OfferNothing: none.
+	Offer int64 `json:"offer"`
+	// MinFree is the free space the depot never goes below, in bytes;
+	// negative leaves the choice to the depot.
+	MinFree int64 `json:"min_free"`
+}
+
+// DefaultHome is $PREEZM_HOME, or preezm in the system's folder for settings.
+func DefaultHome() (string, error) {
+	if h := os.Getenv("PREEZM_HOME"); h != "" {
+		return filepath.Abs(h)
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("no place for a home folder (set PREEZM_HOME or use --home): %w", err)
+	}
+	return filepath.Join(dir, "preezm"), nil
+}
+
+// ReadSettings reads home.json; ErrNoHome when there is none.
+func ReadSettings(home string) (Settings, error) {
+	path := filepath.Join(home, settingsFile)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Settings{}, fmt.Errorf("%s: %w", home, ErrNoHome)
+	}
+	if err != nil {
+		return Settings{}, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxSettingsFile+1))
+	if err != nil {
+		return Settings{}, err
+	}
+	var s Settings
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if len(raw) > maxSettingsFile {
+		err = fmt.Errorf("larger than %d bytes", maxSettingsFile)
+	} else if err = dec.Decode(&s); err == nil {
+		err = s.check()
+	}
+	if err != nil {
+		return Settings{}, fmt.Errorf("%s: %w: %w", path, ErrSettings, err)
+	}
+	return s, nil
+}
+
+func (s *Settings) check() error {
+	if s.Format != settingsFormat {
+		return fmt.Errorf("format %d, this program knows %d", s.Format, settingsFormat)
+	}
+	if err := checkName(s.Name); err != nil {
+		return err
+	}
+	if s.Offer < OfferNothing {
+		return fmt.Errorf("offer of %d bytes", s.Offer)
+	}
+	if len(s.Listen) > maxListen || len(s.Bound) > maxListen {
+		return fmt.Errorf("more than %d addresses", maxListen)
+	}
+	for _, a := range append(append([]string(nil), s.Listen...), s.Bound...) {
+		if err := checkListen(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Settings) write(home string) error {
+	raw, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeAtomic(filepath.Join(home, settingsFile), append(raw, '\n'))
+}
+
+// offer is the offer as the depot counts it.
+func (s *Settings) offer() int64 { return max(s.Offer, 0) }
+
+// checkName wants a name that other people's screens show as it is.
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("a name is needed")
+	case len(name) > circle.MaxName:
+		return fmt.Errorf("the name is longer than %d bytes", circle.MaxName)
+	case circle.CleanName(name) != name:
+		return errors.New("the name holds characters that cannot be shown, or begins or ends with a space")
+	}
+	return nil
+}
+
+// checkListen wants host:port with a number for a port; the host may be empty
+// for every interface.
+func checkListen(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("address %q is not host:port", addr)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("address %q has no port number", addr)
+	}
+	return nil
+}
+
+// writeAtomic replaces path by a file with these bytes, or leaves it alone:
+// temporary file, fsync, rename, fsync of the folder.
+func writeAtomic(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+// syncFolder makes a rename in dir durable. Windows has no such call.
+func syncFolder(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// hostName is a first name for a home.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || checkName(name) != nil {
+		return "my computer"
+	}
+	return name
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/identity"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/depot"
+	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/transport"
+)
+
+// Options is how a home is opened. The zero value is a command's.
+type Options struct {
+	Role    Role          // empty: RoleCommand
+	Wait    time.Duration // for a command that has the home open
+	Version string        // of the program, for peers and About
+	// Listen and Offer, when given (not nil, not 0), replace what home.json
+	// says, for good.
+	Listen      []string
+	Offer       int64
+	NoDiscovery bool         // do not announce or look for peers on the local network
+	Logger      *slog.Logger // nil: silence
+}
+
+// The parts a node holds together, as far as it uses them; tests put others
+// in their place.
+type (
+	fileEngine interface {
+		Put(context.Context, engine.PutOptions, func(engine.Progress)) (*engine.PutReport, error)
+		Get(context.Context, engine.GetOptions, func(engine.Progress)) (*engine.GetReport, error)
+		List(context.Context, engine.ListOptions) ([]engine.Entry, error)
+		Remove(context.Context, []engine.Path) (*engine.RemoveReport, error)
+		Status(context.Context, engine.StatusOptions) (*engine.Status, error)
+		Verify(context.Context, engine.VerifyOptions, func(engine.Progress)) (*engine.VerifyReport, error)
+		Maintain(context.Context) error
+		Seen(peers.DeviceID)
+		Close() error
+	}
+	network interface {
+		Listen(context.Context) error
+		Serve(context.Context) error
+		Addresses() []string
+		Join(context.Context, circle.Invite) (circle.Peer, error)
+		Probe(context.Context) []rpc.Reach
+		Close() error
+	}
+)
+
+// Node is one open home. Its methods are safe for concurrent use.
+type Node struct {
+	home     string
+	settings Settings
+	version  string
+	role     Role
+	log      *slog.Logger
+	device   peers.DeviceID
+
+	lock   *flock.Flock
+	book   *circle.Book
+	depot  *depot.Depot
+	net    network
+	engine fileEngine
+
+	ready   chan struct{} // closed when Serve answers commands and peers
+	kick    chan struct{} // asks for a Maintain soon; holds one
+	serving atomic.Bool
+	close   sync.Once
+	closed  error
+}
+
+// Open takes the home's lock and opens everything in it. ErrNoHome when there
+// is no home, a [BusyError] when another process has it.
+func Open(ctx context.Context, home string, o Options) (*Node, error) {
+	home, err := canonicalHome(home)
+	if err != nil {
+		return nil, err
+	}
+	// Before the lock, which would make its file in any folder.
+	if _, err := ReadSettings(home); err != nil {
+		return nil, err
+	}
+	if o.Role == "" {
+		o.Role = RoleCommand
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	lock, err := lockHome(ctx, home, o.Role, o.Wait)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		home: home, version: o.Version, role: o.Role, log: o.Logger, lock: lock,
+		ready: make(chan struct{}), kick: make(chan struct{}, 1),
+	}
+	if err := n.assemble(ctx, o); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// assemble opens the parts, from the bottom up.
+func (n *Node) assemble(ctx context.Context, o Options) error {
+	var err error
+	if n.settings, err = ReadSettings(n.home); err != nil {
+		return err
+	}
+	if err := n.changeSettings(ctx, o); err != nil {
+		return err
+	}
+	id, err := transport.LoadIdentity(filepath.Join(n.home, certFile), filepath.Join(n.home, keyFile))
+	if err != nil {
+		return err
+	}
+	n.device = id.Device()
+	if n.book, err = circle.Open(filepath.Join(n.home, circleFile)); err != nil {
+		return err
+	}
+	n.depot, err = depot.Open(ctx, filepath.Join(n.home, depotFolder), depot.Options{
+		Offer: n.settings.offer(), MinFree: n.settings.MinFree, Quota: n.quota, Logger: n.log,
+	})
+	if err != nil {
+		return fmt.Errorf("depot: %w", err)
+	}
+	service, err := rpc.New(rpc.Config{
+		Identity: id, Book: n.book, Depot: rpc.Keep(n.depot), Name: func() string { return n.settings.Name },
+		Version: n.version, Listen: n.settings.Bound, LocalDiscovery: !o.NoDiscovery, Logger: n.log,
+	})
+	if err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	n.net = service
+	secrets, err := identity.Load(filepath.Join(n.home, ownerFile))
+	if err != nil {
+		return err
+	}
+	files, err := engine.Open(ctx, engine.Config{Dir: n.home, Secrets: secrets, Keepers: service.Keepers, Logger: n.log})
+	if err != nil {
+		return fmt.Errorf("catalog: %w", err)
+	}
+	n.engine = files
+	return nil
+}
+
+// changeSettings takes over what Options replace, and chooses the addresses
+// of a node that is going to listen.
+func (n *Node) changeSettings(ctx context.Context, o Options) error {
+	s := n.settings
+	if o.Listen != nil {
+		s.Listen, s.Bound = o.Listen, nil
+	}
+	if o.Offer != 0 {
+		s.Offer = o.Offer
+	}
+	if err := s.check(); err != nil {
+		return err
+	}
+	if o.Role != RoleCommand {
+		bound, err := chooseAddresses(ctx, s.Listen, s.Bound)
+		if err != nil {
+			return err
+		}
+		s.Bound = bound
+	}
+	changed := !equalSettings(s, n.settings)
+	n.settings = s
+	if !changed {
+		return nil
+	}
+	return s.write(n.home)
+}
+
+// quota is how much a device of the circle may store here; 0: no own limit.
+func (n *Node) quota(d peers.DeviceID) int64 {
+	p, _ := n.book.Peer(d)
+	return p.Quota
+}
+
+// Ready is closed once Serve answers commands and peers.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Close closes everything Open opened, in the opposite order, and gives the
+// home back. Serve must have returned.
+func (n *Node) Close() error {
+	n.close.Do(func() {
+		var errs []error
+		if n.engine != nil {
+			errs = append(errs, n.engine.Close())
+		}
+		if n.net != nil {
+			errs = append(errs, n.net.Close())
+		}
+		if n.depot != nil {
+			errs = append(errs, n.depot.Close())
+		}
+		n.closed = errors.Join(append(errs, n.lock.Unlock())...)
+	})
+	return n.closed
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/circle"
+)
+
+// The local protocol: POST to one path per call with one CBOR value for a
+// body; the answer is a sequence of CBOR frames, any number with progress and
+// one, the last, with the result or the error. Every frame is flushed. Closing
+// the connection cancels the work.
+const (
+	pathAbout  = "/v1/about"
+	pathInvite = "/v1/invite"
+	pathJoin   = "/v1/join"
+	pathCircle = "/v1/circle"
+	pathPut    = "/v1/put"
+	pathGet    = "/v1/get"
+	pathList   = "/v1/list"
+	pathRemove = "/v1/remove"
+	pathStatus = "/v1/status"
+	pathVerify = "/v1/verify"
+
+	contentType = "application/cbor-seq"
+
+	// maxRequest bounds a request body in bytes: a shell passes at most 2 MiB
+	// of arguments, paths are lengthened to absolute ones.
+	maxRequest = 8 << 20
+	// maxAnswer bounds an answer, in bytes: a listing of a million files.
+	maxAnswer = 1 << 30
+	// maxElements bounds arrays in a message: files in one listing.
+	maxElements = 1 << 24
+)
+
+// frame is one item of an answer: progress, or, as the last one, a result or
+// an error. An error may come with a result, such as the report of a put that
+// kept all files but one.
+type frame struct {
+	Progress *engine.Progress `cbor:"p,omitempty"`
+	Result   cbor.RawMessage  `cbor:"r,omitempty"`
+	Error    *wireError       `cbor:"e,omitempty"`
+}
+
+// wireError is an error with the sentinels it stands for, so that errors.Is
+// tells the client what it would have told in the node's own process.
+type wireError struct {
+	Codes []string   `cbor:"c,omitempty"`
+	Text  string     `cbor:"t"`
+	Busy  *BusyError `cbor:"b,omitempty"`
+}
+
+// request and answer bodies that are not a type of the API already.
+type (
+	joinRequest   struct{ Code string }
+	circleRequest struct{ Probe bool }
+	removeRequest struct{ Names []engine.Path }
+	empty         struct{}
+)
+
+// codec holds the two CBOR modes. They are strict but for one thing: names in
+// a catalog and on a disk are any bytes, so text is not held to be UTF-8.
+type codec struct {
+	enc cbor.EncMode
+	dec cbor.DecMode
+}
+
+func newCodec() (*codec, error) {
+	enc, err := cbor.EncOptions{
+		Sort:        cbor.SortBytewiseLexical,
+		Time:        cbor.TimeRFC3339Nano,
+		IndefLength: cbor.IndefLengthForbidden,
+	}.EncMode()
+	if err != nil {
+		return nil, err
+	}
+	dec, err := cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		IndefLength:       cbor.IndefLengthForbidden,
+		TagsMd:            cbor.TagsForbidden,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		UTF8:              cbor.UTF8DecodeInvalid,
+		FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
+		MaxArrayElements:  maxElements,
+		MaxNestedLevels:   8,
+	}.DecMode()
+	if err != nil {
+		return nil, err
+	}
+	return &codec{enc, dec}, nil
+}
+
+// sentinels are the errors that survive the trip, by the code they travel
+// under. Codes are part of the protocol: never reuse one.
+func sentinels() map[string]error {
+	return map[string]error{
+		"canceled":        context.Canceled,
+		"deadline":        context.DeadlineExceeded,
+		"not-exist":       fs.ErrNotExist,
+		"exist":           fs.ErrExist,
+		"permission":      fs.ErrPermission,
+		"no-space":        syscall.ENOSPC,
+		"no-home":         ErrNoHome,
+		"home-exists":     ErrHomeExists,
+		"home-busy":       ErrHomeBusy,
+		"settings":        ErrSettings,
+		"bad-request":     ErrBadRequest,
+		"name-not-found":  engine.ErrNotFound,
+		"target-exists":   engine.ErrExists,
+		"too-few-keepers": engine.ErrTooFewKeepers,
+		"no-keepers":      engine.ErrNoKeepers,
+		"invalid-path":    engine.ErrInvalidPath,
+		"not-kept":        engine.ErrNotKept,
+		"not-back":        engine.ErrNotBack,
+		"unreachable":     peers.ErrUnreachable,
+		"refused":         peers.ErrRefused,
+		"shard-not-found": peers.ErrNotFound,
+		"quota":           peers.ErrQuota,
+		"disk-full":       peers.ErrDiskFull,
+		"damaged":         peers.ErrDamaged,
+		"protocol":        peers.ErrProtocol,
+		"invite-code":     circle.ErrInviteCode,
+		"invite-expired":  circle.ErrInviteExpired,
+		"invite-used":     circle.ErrInviteUsed,
+		"invite-unknown":  circle.ErrInviteUnknown,
+		"circle-full":     circle.ErrTooManyPeers,
+	}
+}
+
+// toWire describes err for the trip.
+func toWire(err error) *wireError {
+	w := &wireError{Text: err.Error()}
+	for code, sentinel := range sentinels() {
+		if errors.Is(err, sentinel) {
+			w.Codes = append(w.Codes, code)
+		}
+	}
+	errors.As(err, &w.Busy)
+	return w
+}
+
+// remoteError is what came out of the other end of toWire.
+type remoteError struct {
+	text string
+	is   []error
+}
+
+func (e *remoteError) Error() string   { return e.text }
+func (e *remoteError) Unwrap() []error { return e.is }
+
+func fromWire(w *wireError) error {
+	e := &remoteError{text: w.Text}
+	known := sentinels()
+	for _, code := range w.Codes {
+		if s, ok := known[code]; ok {
+			e.is = append(e.is, s)
+		}
+	}
+	if w.Busy != nil {
+		e.is = append(e.is, w.Busy)
+	}
+	return e
+}
+
+// malformed wraps a decoding error as a bad request.
+func malformed(err error) error { return fmt.Errorf("%w: %w", ErrBadRequest, err) }

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build !headless
+
+package main
+
+import "github.com/preezm/preezm/app/desktop"
+
+// window gives what opens the window on a home.
+func window() func(home string) error { return desktop.Run }

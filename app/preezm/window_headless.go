@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build headless
+
+package main
+
+// window gives nil: this build has none.
+func window() func(home string) error { return nil }
