@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 	"golang.org/x/sync/errgroup"
 )
@@ -48,11 +49,15 @@ type Tree struct {
 
 // Counts says in words how many entries of which kind there are.
 func (t *Tree) Counts() string {
-	s := english.Plural(int(t.Files), "file", "")
+	s := count(t.Files, "file")
 	if t.Folders > 0 {
-		s += ", " + english.Plural(int(t.Folders), "folder", "") + ", " + english.Plural(int(t.Links), "link", "")
+		s += ", " + count(t.Folders, "folder") + ", " + count(t.Links, "link")
 	}
 	return s
+}
+
+func count(n int64, what string) string {
+	return humanize.Comma(n) + " " + english.PluralWord(int(n), what, "")
 }
 
 // Scan walks root without following links.

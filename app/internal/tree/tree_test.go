@@ -40,6 +40,9 @@ func TestEqual(t *testing.T) {
 	if tr.Files != 2 || tr.Folders != 3 || tr.Links != 1 || tr.Bytes != 10 {
 		t.Errorf("scanned %+v", tr)
 	}
+	if got, want := tr.Counts(), "2 files, 3 folders, 1 link"; got != want {
+		t.Errorf("says %q, want %q", got, want)
+	}
 	n, err := tr.Compare(t.Context(), build(t))
 	if err != nil || n != 6 {
 		t.Errorf("an equal tree: %d entries, %v", n, err)
