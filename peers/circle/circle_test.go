@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package circle
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/preezm/preezm/peers"
+)
+
+func testBook(t *testing.T) *Book {
+	t.Helper()
+	b, err := Open(filepath.Join(t.TempDir(), "circle.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func reopen(t *testing.T, b *Book) *Book {
+	t.Helper()
+	again, err := Open(b.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.now = b.now
+	return again
+}
+
+func TestBookKeepsPeers(t *testing.T) {
+	b := testBook(t)
+	a := Peer{Device: peers.DeviceID{1}, Name: "anna\x1b[31m\n ", Addresses: []string{"10.0.0.1:24930", "nonsense", "10.0.0.1:24930", "[fe80::1%eth0]:1", ":5", "h:0"}, Keeper: true, Quota: 7}
+	if err := b.Put(a); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Put(Peer{Device: peers.DeviceID{2}}); err != nil {
+		t.Fatal(err)
+	}
+	b = reopen(t, b)
+	ps := b.Peers()
+	if len(ps) != 2 || ps[0].Name != "anna[31m" || len(ps[0].Addresses) != 2 || !ps[0].Keeper || ps[0].Quota != 7 || ps[1].Name != "unnamed" {
+		t.Fatalf("%+v", ps)
+	}
+	ps[0].Addresses[0] = "changed"
+	if p, _ := b.Peer(peers.DeviceID{1}); p.Addresses[0] != "10.0.0.1:24930" {
+		t.Error("a caller changed the book")
+	}
+	if err := b.Update(peers.DeviceID{1}, func(p *Peer) { p.Device, p.Name = peers.DeviceID{9}, "Anna" }); err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := b.Peer(peers.DeviceID{1}); !ok || p.Name != "Anna" || p.Added.IsZero() {
+		t.Errorf("%+v", p)
+	}
+	if err := b.Update(peers.DeviceID{8}, func(*Peer) {}); !errors.Is(err, ErrUnknownPeer) {
+		t.Error(err)
+	}
+	if err := b.Remove(peers.DeviceID{1}); err != nil {
+		t.Fatal(err)
+	}
+	if b = reopen(t, b); b.Has(peers.DeviceID{1}) || !b.Has(peers.DeviceID{2}) {
+		t.Error("remove")
+	}
+	if err := b.Put(Peer{}); err == nil {
+		t.Error("a peer without a device")
+	}
+}
+
+func TestSeenIsSparing(t *testing.T) {
+	b := testBook(t)
+	now := time.Unix(1_800_000_000, 0)
+	b.now = func() time.Time { return now }
+	id := peers.DeviceID{1}
+	if err := b.Put(Peer{Device: id}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		now = now.Add(time.Minute)
+		if err := b.Seen(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p, _ := b.Peer(id); !p.LastSeen.Equal(now) {
+		t.Error("not seen")
+	}
+	if p, _ := reopen(t, b).Peer(id); !p.LastSeen.Equal(now.Add(-2 * time.Minute)) {
+		t.Errorf("on disk: %s", p.LastSeen)
+	}
+}
+
+func TestBookRefusesDamage(t *testing.T) {
+	b := testBook(t)
+	if err := b.Put(Peer{Device: peers.DeviceID{1}}); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(b.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string]string{
+		"cut": string(good[:len(good)/2]), "empty": "", "more": string(good) + "{}",
+		"version": strings.Replace(string(good), `"version": 1`, `"version": 2`, 1),
+		"field":   strings.Replace(string(good), `"version"`, `"x": 1, "version"`, 1),
+	} {
+		if err := os.WriteFile(b.path, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(b.path); !errors.Is(err, ErrBook) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestInvites(t *testing.T) {
+	b := testBook(t)
+	now := time.Now()
+	b.now = func() time.Time { return now }
+	self := Invite{Device: peers.DeviceID{7}, Name: "Home", Addresses: []string{"192.168.1.2:24930"}}
+	anna, bert := peers.DeviceID{1}, peers.DeviceID{2}
+	inv, err := b.NewInvite(self, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(b.path)
+	if err != nil || strings.Contains(string(raw), string(inv.Token[:])) {
+		t.Error("the token is on disk")
+	}
+	if !b.Pending(now) || b.Pending(now.Add(25*time.Hour)) || !b.MayJoin(anna, now) {
+		t.Error("pending")
+	}
+	if err := b.Redeem([16]byte{1}, anna); !errors.Is(err, ErrInviteUnknown) {
+		t.Error(err)
+	}
+	if err := b.Redeem(inv.Token, anna); err != nil {
+		t.Fatal(err)
+	}
+	b = reopen(t, b)
+	if err := b.Redeem(inv.Token, anna); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	if err := b.Redeem(inv.Token, bert); !errors.Is(err, ErrInviteUsed) {
+		t.Errorf("another device: %v", err)
+	}
+	if b.Pending(now) || b.MayJoin(bert, now) || !b.MayJoin(anna, now) {
+		t.Error("a used invite is open")
+	}
+	inv, err = b.NewInvite(self, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(2 * time.Minute)
+	if err := b.Redeem(inv.Token, bert); !errors.Is(err, ErrInviteExpired) {
+		t.Errorf("expired: %v", err)
+	}
+	for range maxInvites + 5 {
+		_, err = b.NewInvite(self, time.Minute)
+	}
+	if err == nil {
+		t.Error("any number of invites")
+	}
+}
+
+func TestOnlyOneRedeems(t *testing.T) {
+	b := testBook(t)
+	inv, err := b.NewInvite(Invite{Device: peers.DeviceID{7}}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	won := 0
+	for i := range 8 {
+		wg.Go(func() {
+			if b.Redeem(inv.Token, peers.DeviceID{byte(i + 1)}) == nil {
+				mu.Lock()
+				won++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if won != 1 {
+		t.Errorf("%d devices used one invite", won)
+	}
+}
+
+func sample() Invite {
+	return Invite{Device: peers.DeviceID{1, 2, 3}, Name: "Häuschen", Addresses: []string{"192.168.1.2:24930", "[2001:db8::1]:24930", "nas.example:1"},
+		Token: [16]byte{9, 8, 7}, Expires: time.Unix(time.Now().Add(time.Hour).Unix(), 0)}
+}
+
+func equalInvites(a, b Invite) bool {
+	return a.Device == b.Device && a.Name == b.Name && a.Token == b.Token && a.Expires.Equal(b.Expires) &&
+		strings.Join(a.Addresses, " ") == strings.Join(b.Addresses, " ")
+}
+
+func TestCodeSurvivesTheMail(t *testing.T) {
+	inv := sample()
+	code := inv.Code()
+	var wrapped strings.Builder
+	for i, c := range code {
+		if i%40 == 39 {
+			wrapped.WriteString("\r\n> ")
+		}
+		wrapped.WriteRune(c)
+	}
+	for name, text := range map[string]string{
+		"as it is": code, "upper case": strings.ToUpper(code), "quoted and wrapped": wrapped.String(),
+		"in a sentence": "Run preezm join " + code + "\n", "soft hyphens": strings.Join(strings.Split(code, ""), "\u00ad"),
+		"zero width": strings.Join(strings.Split(code, ""), "\u200b"), "no dash": strings.Replace(code, "-", " ", 1),
+		"groups": strings.Join(strings.SplitAfter(code, "a"), "-"), "quotes": "“" + code + "”.",
+	} {
+		got, err := ParseInvite(text)
+		if err != nil || !equalInvites(got, inv) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCodeDamage(t *testing.T) {
+	code := sample().Code()
+	for i := len(invitePrefix) + 1; i < len(code); i++ {
+		for _, c := range "a7" {
+			if byte(c) == code[i] {
+				continue
+			}
+			bad := code[:i] + string(c) + code[i+1:]
+			// The last character has bits that mean nothing.
+			if got, err := ParseInvite(bad); !errors.Is(err, ErrInviteCode) && !(i == len(code)-1 && equalInvites(got, sample())) {
+				t.Fatalf("character %d changed: %v", i, err)
+			}
+		}
+	}
+	for _, bad := range []string{"", "preezm1-", "preezm1-aaaa", code[:len(code)-3], code[5:], code + "abcd", strings.Repeat("a", 1<<20), "preezm2-" + code[8:], code + "é"} {
+		if _, err := ParseInvite(bad); !errors.Is(err, ErrInviteCode) {
+			t.Errorf("%.20q: %v", bad, err)
+		}
+	}
+	old := sample()
+	old.Expires = time.Now().Add(-time.Second)
+	if got, err := ParseInvite(old.Code()); !errors.Is(err, ErrInviteExpired) || got.Device != old.Device {
+		t.Errorf("expired: %v", err)
+	}
+}
+
+func FuzzParseInvite(f *testing.F) {
+	f.Add(sample().Code())
+	f.Add("preezm1-aaaaaaaaaaaaaaaa")
+	f.Fuzz(func(t *testing.T, s string) {
+		inv, err := ParseInvite(s)
+		if err != nil {
+			return
+		}
+		again, err := ParseInvite(inv.Code())
+		if err != nil || !equalInvites(inv, again) {
+			t.Errorf("%+v: %v", inv, err)
+		}
+	})
+}
+
+func FuzzBook(f *testing.F) {
+	f.Add([]byte(`{"version":1,"peers":[],"invites":[]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if b, err := decodeBook(raw); err == nil {
+			for _, p := range b.Peers {
+				if _, err := p.clean(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+}
