@@ -15,12 +15,8 @@ import (
 	"github.com/preezm/preezm/engine/segment"
 )
 
-const (
-	// maxGetSegments segments are in memory at once during a get.
-	maxGetSegments = 4
-	// unitsAtOnce parts of one segment are fetched at once.
-	unitsAtOnce = 4
-)
+// unitsAtOnce parts of one segment are fetched at once.
+const unitsAtOnce = 4
 
 // segmentJob brings back the chunks that are wanted of one segment.
 type segmentJob struct {
@@ -45,13 +41,13 @@ func (j *segmentJob) run() error {
 		}
 		ranges = append(ranges, segment.Range{Off: row.Off, Len: row.Sealed})
 	}
-	buf := j.segmentBuffer(seg.N * seg.ShardLen)
-	defer j.segments.Put(buf)
+	buf := j.e.segments.get(seg.N)
+	defer j.e.segments.put(buf)
 	units := segment.Units(ranges, seg.K, seg.ShardLen)
 	var all errgroup.Group
 	all.SetLimit(unitsAtOnce)
 	for _, u := range units {
-		all.Go(func() error { return j.fetch.unit(j.ctx, seg, u, columns(*buf, seg, u)) })
+		all.Go(func() error { return j.fetch.unit(j.ctx, seg, u, columns(buf, seg, u)) })
 	}
 	fetchErr := all.Wait()
 	checked := false
@@ -62,13 +58,13 @@ func (j *segmentJob) run() error {
 		plain := j.bytes.get(c[0].row.Plain)
 		err := fetchErr
 		if err == nil {
-			err = j.open(plain, &c[0].row, *buf)
+			err = j.open(plain, &c[0].row, buf)
 		}
 		if errors.Is(err, seal.ErrAuthentic) && !checked {
 			// Somebody gave wrong bytes: find out who, and do without them.
 			checked = true
-			if err = j.recheck(seg, *buf); err == nil {
-				err = j.open(plain, &c[0].row, *buf)
+			if err = j.recheck(seg, buf); err == nil {
+				err = j.open(plain, &c[0].row, buf)
 			} else {
 				fetchErr = err
 			}
@@ -90,17 +86,6 @@ func (j *segmentJob) run() error {
 // sane guards against a damaged catalog.
 func sane(c *catalog.Chunk, s *catalog.Segment) bool {
 	return c.Off >= 0 && c.Sealed > 0 && c.Off+c.Sealed <= s.DataLen && c.Plain > 0 && c.Plain <= chunk.Max
-}
-
-// segmentBuffer gives a buffer for n bytes. Pages that are not touched cost
-// nothing, so ranges use the same layout as whole segments.
-func (g *get) segmentBuffer(n int) *[]byte {
-	if b, ok := g.segments.Get().(*[]byte); ok && cap(*b) >= n {
-		*b = (*b)[:n]
-		return b
-	}
-	b := make([]byte, n)
-	return &b
 }
 
 // columns are a unit's places in a segment's buffer, shard by shard.

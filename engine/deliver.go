@@ -164,7 +164,10 @@ func quorum(k, n int) int { return min(n, k+1) }
 // deliver sends the shards of a segment and commits it when enough are
 // durable. It returns when nothing uses the buffer any more.
 func (p *put) deliver(s *openSegment) {
-	defer func() { p.free <- s.buf }()
+	defer func() {
+		p.e.segments.put(s.buf)
+		<-p.slots
+	}()
 	need := quorum(p.geo.K, p.geo.N)
 	started := time.Now()
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 4*time.Second) {

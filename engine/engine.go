@@ -60,6 +60,9 @@ type Engine struct {
 	keepers func() []peers.Keeper
 	log     *slog.Logger
 	scores  *scores
+	// segments is shared by puts and gets, so that one after the other does
+	// not need memory twice.
+	segments segmentPool
 
 	// putting holds one token: a put, or whoever removes segments that a put
 	// could be about to need, owns it.

@@ -32,9 +32,8 @@ type get struct {
 	root   *os.Root
 	names  *localNames
 
-	segments sync.Pool // *[]byte
-	open     atomic.Int64
-	slots    chan struct{}
+	open  atomic.Int64  // files
+	slots chan struct{} // one for each segment in memory
 
 	mu     sync.Mutex // guards report
 	report GetReport
@@ -97,7 +96,7 @@ func (g *get) run() error {
 		return err
 	}
 	g.fetch = g.e.newFetcher(&g.blames)
-	g.slots = make(chan struct{}, maxGetSegments)
+	g.slots = make(chan struct{}, segmentsInMemory(min(len(g.e.keepers()), maxShards)))
 	g.meter.set(StageGet)
 	b := &batch{get: g}
 	for i := range tops {

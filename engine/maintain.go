@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/segment"
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 )
@@ -91,13 +92,12 @@ func (e *Engine) remake(ctx context.Context, id int64) error {
 		return errors.New("no keeper can take the missing shards now")
 	}
 	f := e.newFetcher(&blames{})
-	bufs := make([][]byte, seg.N)
+	buf := e.segments.get(seg.N)
+	defer e.segments.put(buf)
+	bufs := columns(buf, seg, segment.Whole(seg.K, seg.ShardLen))
 	required := make([]bool, seg.N)
 	for i := range homes {
 		required[i] = true
-	}
-	for i := range bufs {
-		bufs[i] = make([]byte, seg.ShardLen)
 	}
 	if err := f.verified(ctx, seg, bufs, required); err != nil {
 		return err

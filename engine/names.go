@@ -5,6 +5,7 @@ package engine
 import (
 	"crypto/sha256"
 	"fmt"
+	"path"
 	"strings"
 	"unicode/utf8"
 )
@@ -36,18 +37,24 @@ func (n *localNames) local(folder, name string) string {
 	}
 	key := folder + "/" + strings.ToLower(out)
 	if first, ok := n.taken[key]; ok && first != name {
-		// Another spelling has the name: tell them apart by one escape more.
-		for i := range len(out) {
-			alt := out[:i] + fmt.Sprintf("%%%02X", out[i]) + out[i+1:]
-			key = folder + "/" + strings.ToLower(alt)
-			if first, ok := n.taken[key]; !ok || first == name {
-				out = alt
-				break
-			}
-		}
+		out = marked(out, name) // another spelling has the name
+		key = folder + "/" + strings.ToLower(out)
 	}
 	n.taken[key] = name
 	return out
+}
+
+// marked puts a hash of the catalog's name before the ending of a local one,
+// which it also makes short enough.
+func marked(local, name string) string {
+	sum := sha256.Sum256([]byte(name))
+	ext := path.Ext(local)
+	if len(ext) > 16 {
+		ext = ""
+	}
+	stem := local[:len(local)-len(ext)]
+	stem = strings.ToValidUTF8(stem[:min(len(stem), maxName-len(ext)-9)], "")
+	return stem + fmt.Sprintf("%%%X", sum[:4]) + ext
 }
 
 func (n *localNames) escape(name string) string {
@@ -64,11 +71,6 @@ func (n *localNames) escape(name string) string {
 		i += size
 	}
 	out := b.String()
-	if (n.windows || n.darwin) && len(out) > maxName {
-		// Escapes made it too long: a hash keeps it apart from its like.
-		sum := sha256.Sum256([]byte(name))
-		out = strings.ToValidUTF8(out[:maxName-9], "") + fmt.Sprintf("%%%X", sum[:4])
-	}
 	if n.windows {
 		// Windows drops a dot or a space at the end.
 		if last := out[len(out)-1]; last == '.' || last == ' ' {
@@ -77,6 +79,9 @@ func (n *localNames) escape(name string) string {
 		if stem, _, _ := strings.Cut(out, "."); reserved(stem) {
 			out = fmt.Sprintf("%%%02X%s", out[0], out[1:])
 		}
+	}
+	if (n.windows || n.darwin) && len(out) > maxName {
+		out = marked(out, name) // escapes made it too long
 	}
 	return out
 }

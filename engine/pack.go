@@ -16,7 +16,6 @@ import (
 	"github.com/preezm/preezm/engine/seal"
 	"github.com/preezm/preezm/engine/segment"
 	"github.com/preezm/preezm/erasure"
-	"github.com/preezm/preezm/peers"
 )
 
 // chunkJob is a chunk just cut, and its place in its file.
@@ -147,16 +146,12 @@ func (p *put) reserve(c *flyingChunk) (*openSegment, error) {
 		p.wrote(s)
 	}
 	if p.current == nil {
-		var buf []byte
 		select {
-		case buf = <-p.free:
+		case p.slots <- struct{}{}:
 		case <-p.ctx.Done():
 			return nil, context.Cause(p.ctx)
 		}
-		if buf == nil {
-			buf = make([]byte, p.geo.N*peers.MaxShard)
-		}
-		p.current = &openSegment{buf: buf}
+		p.current = &openSegment{buf: p.e.segments.get(p.geo.N)}
 		p.current.rec.ID = p.nextSeg
 		p.current.writers.Store(1)
 		p.nextSeg++

@@ -20,12 +20,24 @@ import (
 // bufferBudget bounds the segment buffers of one put or get, in bytes.
 const bufferBudget = 84 << 20
 
+// segmentsInMemory is how many segments of n shards a put or get works on at
+// once.
+func segmentsInMemory(n int) int {
+	return min(max(2, bufferBudget/(max(n, 1)*peers.MaxShard)), mostSegments)
+}
+
+const (
+	mostSegments = 8
+	// maxShards is the most shards of a segment that ForCircle chooses.
+	maxShards = 10
+)
+
 // put is one running Put. Its stages are goroutines joined by channels:
 //
 //	scan -> jobs -> pack (name, deduplicate, compress, seal) -> full
 //	     -> encode (erasure, roots, intent) -> deliver (keepers) -> commit
 //
-// Memory is bounded by the segment buffers in free and by the capacity of
+// Memory is bounded by the segments in slots and by the capacity of
 // jobs. The first error cancels ctx with its cause; every stage then drains.
 type put struct {
 	e       *Engine
@@ -37,10 +49,10 @@ type put struct {
 	codec   *erasure.Codec
 	targets []*target
 
-	jobs chan chunkJob
-	free chan []byte // segment buffers, nil where not yet made
-	full chan *openSegment
-	sent sync.WaitGroup // deliveries
+	jobs  chan chunkJob
+	slots chan struct{} // one for each segment in memory
+	full  chan *openSegment
+	sent  sync.WaitGroup // deliveries
 
 	packMu  sync.Mutex
 	current *openSegment
@@ -161,12 +173,9 @@ func (p *put) prepare() error {
 	}
 	p.inFlight = map[chunk.ID]*flyingChunk{}
 	p.jobs = make(chan chunkJob, 8)
-	buffers := max(2, bufferBudget/(p.geo.N*peers.MaxShard))
-	p.free = make(chan []byte, buffers)
-	for range buffers {
-		p.free <- nil
-	}
-	p.full = make(chan *openSegment, buffers)
+	inMemory := segmentsInMemory(p.geo.N)
+	p.slots = make(chan struct{}, inMemory)
+	p.full = make(chan *openSegment, inMemory)
 	return nil
 }
 

@@ -106,9 +106,8 @@ func (v *verifier) run(ctx context.Context, segs []int64) error {
 	defer cancel(nil)
 	for range verifyAtOnce {
 		workers.Go(func() {
-			var buf []byte
 			for id := range work {
-				if err := v.one(ctx, id, &buf); err != nil {
+				if err := v.one(ctx, id); err != nil {
 					cancel(err)
 				}
 			}
@@ -127,15 +126,14 @@ feed:
 	return context.Cause(ctx)
 }
 
-func (v *verifier) one(ctx context.Context, id int64, buf *[]byte) error {
+func (v *verifier) one(ctx context.Context, id int64) error {
 	seg, err := v.e.cat.Segment(ctx, id)
 	if err != nil {
 		return err
 	}
-	if need := seg.N * seg.ShardLen; cap(*buf) < need {
-		*buf = make([]byte, need)
-	}
-	reads := v.f.readAll(ctx, seg, columns((*buf)[:seg.N*seg.ShardLen], seg, segment.Whole(seg.K, seg.ShardLen)), seg.N)
+	buf := v.e.segments.get(seg.N)
+	defer v.e.segments.put(buf)
+	reads := v.f.readAll(ctx, seg, columns(buf, seg, segment.Whole(seg.K, seg.ShardLen)), seg.N)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

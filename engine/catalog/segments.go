@@ -235,7 +235,7 @@ func (c *Catalog) Segment(ctx context.Context, id int64) (*Segment, error) {
 	}
 	s.Shards, err = collect(ctx, c.r, scanShard, `SELECT k.device, s.shard, s.root, s.state FROM shards s
 		JOIN keepers k ON k.id = s.keeper WHERE s.segment = ? ORDER BY s.idx`, id)
-	if err == nil && (len(s.Shards) != s.N || s.K < 1 || s.K > s.N || s.ShardLen < 1 || s.DataLen > s.K*s.ShardLen) {
+	if err == nil && (len(s.Shards) != s.N || s.K < 1 || s.K > s.N || s.ShardLen < 1 || s.ShardLen > peers.MaxShard || s.DataLen > s.K*s.ShardLen) {
 		err = fmt.Errorf("catalog: segment %d is damaged in the catalog", id)
 	}
 	return s, err
