@@ -7,8 +7,9 @@
 HEADLESS := -tags headless
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # VCS stamping fails in a clone that belongs to another user (containers, CI),
-# so the version is handed over by name.
-BUILD    := go build -buildvcs=false -ldflags "-X main.version=$(VERSION)"
+# so it is off everywhere and the version is handed over by name.
+export GOFLAGS += -buildvcs=false
+BUILD    := go build -ldflags "-X main.version=$(VERSION)"
 BIN      := bin/preezm
 BIN_HL   := bin/preezm-headless
 
@@ -40,21 +41,21 @@ run: build ## build and open the window
 export FILE
 demo: build-headless ## five keepers and an owner; lose two; get everything back (FILE=path for your own)
 	@mkdir -p build
-	@go build -buildvcs=false -o build/demo ./app/demo
+	@go build -o build/demo ./app/demo
 	@build/demo -preezm $(BIN_HL) $${FILE:+-file "$$FILE"}
 
 test: deps ## every test: unit, property, end to end, command line, window, a short fuzz of every decoder
 	@# The window is not raced: that would rebuild its C parts for minutes.
 	go test -race $(HEADLESS) -timeout 15m $$(.ci/packages)
 	go test -timeout 10m ./app/desktop/...
-	go build -buildvcs=false -o /dev/null ./app/preezm
+	go build -o /dev/null ./app/preezm
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 # ARGS="--quick" for a small run, ARGS="--reps 5" for a careful one.
 bench: build-headless ## measure against the straight-line ceiling; table here, JSON in build/bench.json
 	@mkdir -p build
-	@go build -buildvcs=false -o build/ceiling ./app/bench/ceiling
-	@go build -buildvcs=false -o build/benchrun ./app/bench
+	@go build -o build/ceiling ./app/bench/ceiling
+	@go build -o build/benchrun ./app/bench
 	@build/benchrun -preezm $(BIN_HL) -ceiling build/ceiling -json build/bench.json $(ARGS)
 
 lint: deps-headless ## gofmt, vet, staticcheck, known vulnerabilities, house rules, type-check for Windows and macOS
