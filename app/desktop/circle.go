@@ -61,6 +61,9 @@ func (c *circleScreen) view() fyne.CanvasObject { return c.root }
 // every machine whether it is there.
 func (c *circleScreen) refresh() {
 	n, known := c.ui.node, c.loaded
+	if n == nil {
+		return
+	}
 	c.ui.work(func(ctx context.Context) func() {
 		if !known {
 			if members, err := n.Circle(ctx, false); err == nil {

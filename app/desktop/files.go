@@ -121,6 +121,9 @@ func (f *files) view() fyne.CanvasObject { return f.root }
 func (f *files) refresh() {
 	f.asked++
 	asked, n, folder := f.asked, f.ui.node, f.folder
+	if n == nil {
+		return
+	}
 	options := engine.ListOptions{Folder: folder, Health: true}
 	searching := f.query != ""
 	if searching {

@@ -65,11 +65,22 @@ func (u *UI) putSummary(r *engine.PutReport) string {
 	if r.Files > 0 && r.Unchanged == r.Files {
 		return l.N("transfer.unchanged", r.Files)
 	}
-	parts := []string{l.N("transfer.put-done", r.Files, i18n.A{"size": l.Size(r.Bytes)}), l.N("transfer.on-machines", int64(r.Keepers))}
+	parts := []string{l.N("transfer.put-done", r.Files-failed(r.Problems), i18n.A{"size": l.Size(r.Bytes)}), l.N("transfer.on-machines", int64(r.Keepers))}
 	if r.Debt > 0 {
 		parts = append(parts, l.N("health.debt", r.Debt))
 	}
 	return join(parts...)
+}
+
+// failed counts the files that were not kept or not brought back.
+func failed(problems []engine.Problem) int64 {
+	var n int64
+	for _, p := range problems {
+		if p.Failed {
+			n++
+		}
+	}
+	return n
 }
 
 // askForFile and askForFolder are the way in without drag and drop.
@@ -83,7 +94,7 @@ func (u *UI) askForFile() {
 			fyne.LogError("close", err)
 		}
 		u.dropped([]fyne.URI{uri})
-	}, u.win), u.t("files.add-yes"))
+	}, u.win), u.t("files.add-file"), u.t("files.add-yes"))
 }
 
 func (u *UI) askForFolder() {
@@ -91,7 +102,7 @@ func (u *UI) askForFolder() {
 		if err == nil && folder != nil {
 			u.dropped([]fyne.URI{folder})
 		}
-	}, u.win), u.t("files.add-yes"))
+	}, u.win), u.t("files.add-folder"), u.t("files.add-yes"))
 }
 
 // askWhereTo brings files back into a folder of the person's choice.
@@ -103,15 +114,17 @@ func (u *UI) askWhereTo(names []engine.Path) {
 		if err == nil && folder != nil && u.frame != nil {
 			u.get(names, filepath.FromSlash(folder.Path()), false)
 		}
-	}, u.win), u.t("files.save-here"))
+	}, u.win), u.t("files.save"), u.t("files.save-here"))
 }
 
-func (u *UI) fileDialog(d *dialog.FileDialog, confirm string) {
+func (u *UI) fileDialog(d *dialog.FileDialog, title, confirm string) {
+	d.SetTitleText(title)
+	d.SetView(dialog.ListView) // names are cut in the other one
 	d.SetConfirmText(confirm)
 	d.SetDismissText(u.t("dialog.cancel"))
+	d.Show() // before Resize: there is nothing to resize until it is shown
 	size := u.win.Canvas().Size()
 	d.Resize(fyne.NewSize(min(size.Width-60, 860), min(size.Height-60, 600)))
-	d.Show()
 }
 
 // get brings files back into a local folder.

@@ -4,10 +4,12 @@ package desktop
 
 import (
 	"context"
+	"path"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -136,4 +138,42 @@ func (u *UI) askToClose() {
 				u.app.Quit()
 			}
 		}, u.win)
+}
+
+// keys are the ones that work wherever one is: Ctrl+F searches; on the files,
+// Delete deletes what is picked, Escape lets go of it and Backspace goes up.
+func (u *UI) keys() {
+	c := u.win.Canvas()
+	c.AddShortcut(&desktop.CustomShortcut{KeyName: fyne.KeyF, Modifier: fyne.KeyModifierShortcutDefault}, func(fyne.Shortcut) {
+		if u.frame != nil {
+			u.goTo("files")
+			c.Focus(u.frame.files.entry)
+		}
+	})
+	c.SetOnTypedKey(u.typedKey)
+}
+
+func (u *UI) typedKey(e *fyne.KeyEvent) {
+	if u.frame == nil || u.frame.front != screen(u.frame.files) || u.win.Canvas().Overlays().Top() != nil {
+		return
+	}
+	f := u.frame.files
+	switch e.Name {
+	case fyne.KeyDelete:
+		u.askToRemove(f.picked.of(f.shown))
+	case fyne.KeyEscape:
+		f.unpick()
+	case fyne.KeyBackspace:
+		if f.folder != "" {
+			f.open(parent(f.folder))
+		}
+	}
+}
+
+// parent is the folder a folder is in; "" is the top.
+func parent(folder engine.Path) engine.Path {
+	if up := path.Dir(string(folder)); up != "." {
+		return engine.Path(up)
+	}
+	return ""
 }

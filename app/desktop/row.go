@@ -16,7 +16,7 @@ import (
 )
 
 // rowHeight leaves room for a second, small line: where a found file is.
-const rowHeight = 44
+const rowHeight = 40
 
 // columns are the widths of the list, measured from the words of the language
 // so that nothing is cut in any of them. The name takes what is left.
@@ -115,6 +115,9 @@ func (r *fileRow) CreateRenderer() fyne.WidgetRenderer {
 		*t = canvas.NewText("", nil)
 	}
 	n.objects = []fyne.CanvasObject{n.ground, n.icon, n.name, n.within, n.size, n.date, n.mark, n.health}
+	if r.item.Kind != 0 { // filled before it was first drawn
+		n.Refresh()
+	}
 	return n
 }
 

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/app"
+	"fyne.io/fyne/v2/driver"
 	"fyne.io/fyne/v2/lang"
 )
 
@@ -21,6 +23,9 @@ const appID = "io.github.preezm.preezm"
 // A system without a screen or without OpenGL gets an error that says so;
 // the commands work there.
 func Run(home, version string) (err error) {
+	if !hasScreen() {
+		return fmt.Errorf("%w: neither DISPLAY nor WAYLAND_DISPLAY is set", ErrNoScreen)
+	}
 	if err := prepareToolkit(); err != nil {
 		return err
 	}
@@ -36,11 +41,58 @@ func Run(home, version string) (err error) {
 	if err != nil {
 		return err
 	}
-	// A panic of the toolkit's driver is how it says that there is no
-	// OpenGL; the home is closed all the same.
 	defer func() { err = errors.Join(err, ui.Close()) }()
+	if err := show(ui.win); err != nil {
+		return err
+	}
 	ui.Start()
-	ui.win.ShowAndRun()
+	ui.app.Run()
+	return nil
+}
+
+// ErrNoScreen: there is nowhere to open a window.
+var ErrNoScreen = errors.New("no window can be opened here (it needs a screen and OpenGL 2.1); all commands work without one: see preezm --help")
+
+// hasScreen tells whether there may be a screen. Where systems have one by
+// rule, opening the window will tell.
+func hasScreen() bool {
+	switch runtime.GOOS {
+	case "windows", "darwin":
+		return true
+	}
+	return os.Getenv("DISPLAY") != "" || os.Getenv("WAYLAND_DISPLAY") != ""
+}
+
+// show opens the window. Without a screen the toolkit's driver panics, which
+// is an answer here and only here; without OpenGL it writes a line to the log
+// and goes on with no window, which a person would see as a program that hangs.
+func show(w fyne.Window) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: %v", ErrNoScreen, cause)
+		}
+	}()
+	w.Show()
+	native, ok := w.(driver.NativeWindow)
+	if !ok {
+		return nil
+	}
+	opened := true
+	native.RunNative(func(context any) {
+		switch c := context.(type) {
+		case driver.X11WindowContext:
+			opened = c.WindowHandle != 0
+		case driver.WaylandWindowContext:
+			opened = c.WaylandSurface != 0
+		case driver.WindowsWindowContext:
+			opened = c.HWND != 0
+		case driver.MacWindowContext:
+			opened = c.NSWindow != 0
+		}
+	})
+	if !opened {
+		return ErrNoScreen
+	}
 	return nil
 }
 

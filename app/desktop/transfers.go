@@ -135,7 +135,7 @@ func (t *transfer) line(u *UI) string {
 	switch {
 	case t.over && errors.Is(t.err, context.Canceled):
 		return u.t("transfer.cancelled")
-	case t.over && t.err != nil:
+	case t.over && t.err != nil && !t.partly():
 		return u.say(t.err)
 	case t.over && len(t.problems) > 0:
 		return t.summary + "  ·  " + u.n("transfer.problems", int64(len(t.problems)))
@@ -161,6 +161,12 @@ func (t *transfer) line(u *UI) string {
 		parts = append(parts, u.t("transfer.left", i18n.A{"time": l.Duration(left.Round(time.Second))}))
 	}
 	return join(parts...)
+}
+
+// partly tells whether it went through but for some files, which the report
+// names.
+func (t *transfer) partly() bool {
+	return len(t.problems) > 0 && (errors.Is(t.err, engine.ErrNotKept) || errors.Is(t.err, engine.ErrNotBack))
 }
 
 func (t *transfer) fraction() float64 {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -77,6 +78,7 @@ func New(app fyne.App, host Host, opt Options) (*UI, error) {
 	u.win.CenterOnScreen()
 	u.win.SetOnDropped(func(_ fyne.Position, uris []fyne.URI) { u.dropped(uris) })
 	u.win.SetCloseIntercept(u.askToClose)
+	u.keys()
 	if host.Exists() {
 		u.showOpening()
 	} else {
@@ -198,11 +200,10 @@ func (u *UI) refresh() {
 			return func() { u.heard(err) }
 		}
 		return func() {
-			if u.about.Device == about.Device && u.about.Name == about.Name && u.about.Kept == about.Kept {
-				return
+			if u.frame == f && !reflect.DeepEqual(u.about, about) {
+				u.about = about
+				f.named(about)
 			}
-			u.about = about
-			f.named(about)
 		}
 	})
 	u.askHealth()

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package desktop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/storage"
+	"fyne.io/fyne/v2/test"
+
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/circle"
+)
+
+func TestWelcomeMakesAHome(t *testing.T) {
+	b := newBench(t, &fakeHost{node: family()})
+	w := b.showWelcome()
+	w.name.SetText("  ")
+	if !w.start.Disabled() {
+		t.Error("a home without a name can be started")
+	}
+	w.name.SetText(" desk ")
+	w.offer.SetValue(1)
+	b.reads("25 GB")
+	b.press("Start")
+	b.settle("the home is shown", func() bool { return b.frame != nil })
+	if want := []Setup{{Name: "desk", Offer: 25 * gigabyte}}; !slices.Equal(b.host.setups, want) {
+		t.Errorf("made %v, want %v", b.host.setups, want)
+	}
+	if len(b.host.node.joined) > 0 {
+		t.Error("joined a circle without an invite")
+	}
+}
+
+// A wrong invite does not undo the home: the person can correct the code, or
+// go on without.
+func TestWelcomeJoinFails(t *testing.T) {
+	n := family()
+	n.join = func(code string) error {
+		if code == "good" {
+			return nil
+		}
+		return fmt.Errorf("reading it: %w", circle.ErrInviteCode)
+	}
+	b := newBench(t, &fakeHost{node: n})
+	w := b.showWelcome()
+	w.joining = true
+	w.check()
+	if !w.start.Disabled() {
+		t.Error("joining without a code can be started")
+	}
+	w.code.SetText("bad")
+	b.press("Start")
+	b.settle("the error is shown", func() bool { return textOf(w.trouble) != "" })
+	b.reads("This is not a complete invite code.")
+	b.reads("Join later")
+	w.code.SetText("good")
+	b.press("Start")
+	b.settle("the home is shown", func() bool { return b.frame != nil })
+	if len(b.host.setups) != 1 || b.host.opened != 1 {
+		t.Errorf("made %d homes and opened %d, want one of each", len(b.host.setups), b.host.opened)
+	}
+}
+
+func TestWelcomeSpeaksFrench(t *testing.T) {
+	b := newBench(t, &fakeHost{node: family()})
+	b.press("Français")
+	b.reads("Vos fichiers, chez des personnes de confiance")
+	if b.prefs.language() != "fr" {
+		t.Error("the choice is not kept")
+	}
+}
+
+func TestDropKeeps(t *testing.T) {
+	n := family()
+	b := newHome(t, n)
+	b.frame.files.open("Photos")
+	b.goTo("settings")
+	b.dropped([]fyne.URI{storage.NewFileURI("/home/anna/a b.txt"), storage.NewURI("https://example.org/x"), storage.NewFileURI("/home/anna/Été")})
+	b.settle("the put is over", func() bool { return len(b.transfers.all) == 1 && b.transfers.all[0].over })
+	if b.frame.front != screen(b.frame.files) {
+		t.Error("the files are not in front after a drop")
+	}
+	put := n.puts[0]
+	if want := []string{"/home/anna/a b.txt", "/home/anna/Été"}; !slices.Equal(put.Sources, want) || put.Into != "Photos" {
+		t.Errorf("put %v into %q", put.Sources, put.Into)
+	}
+	b.reads("Keeping a b.txt and more: 2 in all")
+	b.reads("2 files kept, 2.5 MB · on 5 machines")
+	b.press("Dismiss")
+	if len(b.transfers.all) != 0 || b.frame.files.transferBox.Visible() {
+		t.Error("the transfer is still there")
+	}
+}
+
+func TestDropBeforeThereIsAHome(t *testing.T) {
+	b := newBench(t, &fakeHost{node: family()})
+	b.drop("/home/anna/a.txt") // must not fall over
+	if len(b.transfers.all) > 0 {
+		t.Error("a put without a node")
+	}
+}
+
+func TestProgressAndCancel(t *testing.T) {
+	n := family()
+	clock := noon
+	steps := make(chan engine.Progress)
+	n.put = func(ctx context.Context, _ engine.PutOptions, progress func(engine.Progress)) (*engine.PutReport, error) {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil, fmt.Errorf("keeping: %w", ctx.Err())
+			case p := <-steps:
+				progress(p)
+			}
+		}
+	}
+	b := newHome(t, n)
+	b.opt.Now = func() time.Time { return clock }
+	b.drop("/home/anna/film.mkv")
+	b.reads("Starting…")
+	step := func(p engine.Progress) {
+		t.Helper()
+		steps <- p
+		b.settle("the progress arrives", func() bool { return b.transfers.all[0].progress == p })
+	}
+	step(engine.Progress{Stage: engine.StageScan, TotalFiles: 3})
+	b.reads("Looking: 3 files found")
+	step(engine.Progress{Stage: engine.StagePut, Bytes: 0, TotalBytes: 300_000_000, TotalKnown: true})
+	clock = clock.Add(2 * time.Second)
+	step(engine.Progress{Stage: engine.StagePut, Bytes: 100_000_000, TotalBytes: 300_000_000, TotalKnown: true})
+	b.reads("100 MB of 300 MB · 50 MB/s · 4 s left")
+	if got := b.transfers.all[0].row.bar.value; got < 0.33 || got > 0.34 {
+		t.Errorf("the bar stands at %v", got)
+	}
+	asked := false
+	b.win.SetCloseIntercept(func() { asked = true })
+	b.askToClose()
+	b.reads("A transfer is still running.")
+	b.press("Keep going")
+	if asked {
+		t.Error("closed without an answer")
+	}
+	b.press("Cancel")
+	b.reads("Stopping…")
+	b.settle("it is over", func() bool { return b.transfers.all[0].over })
+	b.reads("Cancelled. Nothing half-done was left behind.")
+}
+
+func TestPutWithoutKeepersInvites(t *testing.T) {
+	n := &fakeNode{put: func(context.Context, engine.PutOptions, func(engine.Progress)) (*engine.PutReport, error) {
+		return nil, engine.ErrNoKeepers
+	}}
+	b := newHome(t, n)
+	b.reads("No machine keeps for you yet. Invite someone to your circle.")
+	b.reads("First invite someone to your circle")
+	b.drop("/home/anna/film.mkv")
+	b.settle("it is over", func() bool { return b.transfers.running() == 0 })
+	b.reads("No machine keeps for you yet. Invite someone first.")
+	b.press("Invite someone")
+	b.settle("the invite is shown", func() bool { return b.win.Canvas().Overlays().Top() != nil })
+	b.reads("Good once, until tomorrow 12:00.")
+}
+
+func TestPutWithProblems(t *testing.T) {
+	n := family()
+	n.put = func(context.Context, engine.PutOptions, func(engine.Progress)) (*engine.PutReport, error) {
+		return &engine.PutReport{Files: 3, Bytes: 10, Keepers: 5,
+			Problems: []engine.Problem{{Path: "a/b.txt", Text: "permission denied", Failed: true}}}, engine.ErrNotKept
+	}
+	b := newHome(t, n)
+	b.drop("/home/anna/a")
+	b.settle("it is over", func() bool { return b.transfers.running() == 0 })
+	b.reads("2 files kept, 10 bytes · on 5 machines · 1 problem")
+	b.press("Details")
+	b.reads("a/b.txt: permission denied")
+}
+
+func TestSaveOntoExistingFilesAsks(t *testing.T) {
+	n := family()
+	n.get = func(o engine.GetOptions) (*engine.GetReport, error) {
+		if !o.Overwrite {
+			return nil, fmt.Errorf("film.mkv %w", engine.ErrExists)
+		}
+		return &engine.GetReport{Files: 1, Bytes: 5_300_000_000}, nil
+	}
+	b := newHome(t, n)
+	b.get([]engine.Path{"film.mkv"}, "/home/anna/out", false)
+	b.settle("it is over", func() bool { return b.transfers.running() == 0 })
+	b.reads("There are files of the same name in that folder already.")
+	b.press("Replace")
+	b.settle("it is over", func() bool { return len(n.gets) == 2 && b.transfers.running() == 0 })
+	b.reads("1 file saved, 5.3 GB")
+	if !n.gets[1].Overwrite || n.gets[1].To != "/home/anna/out" {
+		t.Errorf("asked for %+v", n.gets[1])
+	}
+}
+
+// A double click on a file, and the buttons, ask with a dialog.
+func TestFileDialogs(t *testing.T) {
+	b := newHome(t, family())
+	for what, ask := range map[string]func(){
+		"Save here": func() { b.frame.files.enter(3) },
+		"Add":       b.askForFile,
+		"Add ":      b.askForFolder,
+	} {
+		ask()
+		b.reads(strings.TrimSpace(what))
+		b.press("Cancel")
+	}
+	if len(b.transfers.all) > 0 {
+		t.Error("a transfer without a choice")
+	}
+}
+
+func TestSearch(t *testing.T) {
+	b := newHome(t, family())
+	test.Type(b.frame.files.entry, "ETE mer")
+	b.settle("it is found", func() bool { return len(b.frame.files.shown) == 1 })
+	b.reads("Été à la mer.jpg")
+	b.reads("Photos") // where it is
+	b.frame.files.entry.SetText("zebra")
+	b.settle("nothing is found", func() bool { return len(b.frame.files.shown) == 0 })
+	b.reads("Nothing is called “zebra”")
+	b.frame.files.entry.SetText("")
+	b.settle("the folder is back", func() bool { return len(b.frame.files.shown) == 7 })
+}
+
+func TestFolders(t *testing.T) {
+	b := newHome(t, family())
+	f := b.frame.files
+	row := func(name string) int {
+		return slices.IndexFunc(f.shown, func(it item) bool { return it.name == name })
+	}
+	f.enter(row("Photos"))
+	b.settle("the folder is open", func() bool { return len(f.shown) == 1 && f.loaded })
+	b.reads("Été à la mer.jpg")
+	b.press("Files")
+	b.settle("the top is back", func() bool { return len(f.shown) == 7 })
+	f.sortBy(bySize)
+	if f.shown[0].name != "Photos" || f.shown[3].name != "Wedding film.mkv" {
+		t.Errorf("by size: %s, %s", f.shown[0].name, f.shown[3].name)
+	}
+	f.sortBy(byHealth)
+	if f.shown[3].MayLose != -1 {
+		t.Errorf("by health %s comes first", f.shown[3].name)
+	}
+}
+
+func TestDeleteAsks(t *testing.T) {
+	n := family()
+	b := newHome(t, n)
+	f := b.frame.files
+	click := func(i int, modifier fyne.KeyModifier) {
+		row := newFileRow(b.locale, f.columns, b.opt.Now)
+		f.fill(i, row)
+		row.MouseDown(&desktop.MouseEvent{Button: desktop.MouseButtonPrimary, Modifier: modifier})
+	}
+	click(3, 0)
+	click(4, fyne.KeyModifierShortcutDefault)
+	b.reads("2 selected, 1.3 MB")
+	b.press("Delete")
+	b.reads("“Insurance contract.pdf” and the others you selected will be deleted")
+	b.press("Cancel")
+	if len(n.removed) > 0 {
+		t.Fatal("deleted without a yes")
+	}
+	b.press("Delete")
+	b.press("Delete") // in the dialog
+	b.settle("it is deleted", func() bool { return len(n.removed) > 0 && len(f.picked.picked) == 0 })
+	if want := []engine.Path{"Insurance contract.pdf", "Letter to the landlord.odt"}; !slices.Equal(n.removed, want) {
+		t.Errorf("deleted %q", n.removed)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	b := newHome(t, family())
+	f := b.frame.files
+	press := func(k fyne.KeyName) { b.typedKey(&fyne.KeyEvent{Name: k}) }
+	f.pick(3, false, false)
+	press(fyne.KeyDelete)
+	b.reads("Delete it for good?")
+	press(fyne.KeyEscape) // the dialog has the keys
+	if len(f.picked.picked) != 1 {
+		t.Error("a key went past the dialog")
+	}
+	b.press("Cancel")
+	press(fyne.KeyEscape)
+	if len(f.picked.picked) != 0 {
+		t.Error("Escape does not let go")
+	}
+	f.open("Photos/2024")
+	press(fyne.KeyBackspace)
+	if f.folder != "Photos" {
+		t.Errorf("Backspace goes to %q", f.folder)
+	}
+	press(fyne.KeyBackspace)
+	press(fyne.KeyBackspace)
+	if f.folder != "" {
+		t.Errorf("Backspace goes to %q", f.folder)
+	}
+}
+
+func TestInvite(t *testing.T) {
+	b := newHome(t, family())
+	b.goTo("circle")
+	b.press("Invite someone")
+	b.settle("the invite is shown", func() bool { return b.win.Canvas().Overlays().Top() != nil })
+	b.press("Copy the code")
+	b.reads("Copied")
+	if got := b.app.Clipboard().Content(); !strings.HasPrefix(got, "preezm1-abcde-") {
+		t.Errorf("the clipboard holds %q", got)
+	}
+	b.press("Close")
+}
+
+func TestJoin(t *testing.T) {
+	n := family()
+	n.join = func(code string) error {
+		if code == "good" {
+			return nil
+		}
+		return fmt.Errorf("bruno: %w", peers.ErrUnreachable)
+	}
+	b := newHome(t, n)
+	b.goTo("circle")
+	c := b.frame.pages["circle"].(*circleScreen)
+	b.settle("the circle is shown", func() bool { return c.loaded })
+	b.reads("Online · 12 ms")
+	b.reads("Last seen yesterday 10:25")
+	c.code.SetText(" bad ")
+	b.press("Join")
+	b.settle("it failed", func() bool { return textOf(c.trouble) != "" })
+	b.reads("The other machine cannot be reached. Is it on, and is Preezm running there?")
+	c.code.SetText("good")
+	if textOf(c.trouble) != "" {
+		t.Error("the error of the last code is still shown")
+	}
+	b.press("Join")
+	b.settle("it worked", func() bool { return c.code.Text == "" })
+	if want := []string{"bad", "good"}; !slices.Equal(n.joined, want) {
+		t.Errorf("joined with %q", n.joined)
+	}
+}
+
+func TestLanguageChangesAtOnce(t *testing.T) {
+	b := newHome(t, family())
+	b.goTo("settings")
+	b.setLanguage("fr")
+	b.reads("Réglages")
+	b.settle("the health is told anew", func() bool { return b.health != nil })
+	b.goTo("files")
+	b.settle("the files are listed", func() bool { return b.frame.files.loaded })
+	b.reads("Tout est en sécurité : 2 appareils, n’importe lesquels, peuvent être perdus.")
+	b.reads("Sûr : 1 appareil peut être perdu")
+	b.setLanguage("")
+	b.reads("Settings")
+}
+
+// The node dies under the window: it says so and offers the way back.
+func TestLostNode(t *testing.T) {
+	n := family()
+	b := newHome(t, n)
+	n.failed = fmt.Errorf("listing: %w", node.ErrNotServing)
+	b.refresh()
+	b.settle("the loss is shown", func() bool { return b.frame == nil })
+	b.reads("The node that was running this home has stopped.")
+	n.failed = nil
+	b.press("Try again")
+	b.settle("the home is back", func() bool { return b.frame != nil && b.frame.files.loaded })
+}
+
+func TestHomeCannotBeOpened(t *testing.T) {
+	b := newBench(t, &fakeHost{node: family(), exists: true, openErr: errors.New("home.json is damaged")})
+	b.reads("Opening your home…")
+	b.open(nil)
+	b.settle("the failure is shown", func() bool { return b.trouble != nil })
+	b.reads("home.json is damaged")
+}
+
+// Start and Close with the pump and the clock running, as in the program.
+func TestStartAndClose(t *testing.T) {
+	app := test.NewTempApp(t)
+	host := &fakeHost{node: family(), exists: true, lost: make(chan error, 1)}
+	u, err := New(app, host, Options{Locales: []string{"en"}, do: func(f func()) { f() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan struct{})
+	u.wg.Go(func() { u.pump.run(u.ctx) })
+	u.wg.Go(u.watch)
+	u.pump.post(u.ctx, func() { u.open(func() { close(opened) }) })
+	select {
+	case <-opened:
+	case <-time.After(10 * time.Second):
+		t.Fatal("never opened")
+	}
+	host.lost <- errors.New("gone")
+	if err := u.Close(); err != nil {
+		t.Error(err)
+	}
+	if !host.closed {
+		t.Error("the node is still open")
+	}
+}
