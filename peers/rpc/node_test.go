@@ -101,6 +101,9 @@ func befriend(t testing.TB, a, b *node) {
 			t.Fatal(err)
 		}
 	}
+	// The announcer of one may have met the other before it was introduced.
+	a.client(b.id.Device()).forgive()
+	b.client(a.id.Device()).forgive()
 }
 
 // keeper is b as seen from a.

@@ -180,6 +180,7 @@ func TestAnotherDeviceAnswers(t *testing.T) {
 	owner, keeper, other := newNode(t, "owner", times{}), newNode(t, "keeper", times{}), newNode(t, "other", times{})
 	befriend(t, owner, keeper)
 	befriend(t, owner, other)
+	keeper.stop()
 	err := owner.book.Update(keeper.id.Device(), func(p *circle.Peer) { p.Addresses = other.Addresses() })
 	if err != nil {
 		t.Fatal(err)

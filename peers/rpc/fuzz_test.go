@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package rpc
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/internal/wire"
+)
+
+// fuzzMessage checks that what a message is read from is what it is written
+// as, and that nothing else is read.
+func fuzzMessage[M any](f *testing.F, seed M) {
+	codec, err := wire.New()
+	if err != nil {
+		f.Fatal(err)
+	}
+	raw, err := codec.Marshal(seed)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add([]byte{0xa0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var m M
+		if codec.Read(bytes.NewReader(b), maxList, &m) != nil {
+			return
+		}
+		again, err := codec.Marshal(m)
+		if err != nil || !bytes.Equal(again, b) {
+			t.Errorf("%x is also written as %x (%v)", b, again, err)
+		}
+		if s, ok := any(m).(shardsMsg); ok {
+			if ids, err := s.ids(); err == nil && !bytes.Equal(newShardsMsg(ids).IDs, s.IDs) {
+				t.Error("other shards")
+			}
+		}
+	})
+}
+
+func FuzzHello(f *testing.F) {
+	fuzzMessage(f, helloMsg{Name: "a", Version: "1", Addresses: []string{"h:1"}})
+}
+
+func FuzzHelloAnswer(f *testing.F) {
+	fuzzMessage(f, helloAnswer{Name: "a", Version: "1", Quota: 1 << 40, UnixTime: 1 << 31})
+}
+
+func FuzzJoin(f *testing.F) {
+	fuzzMessage(f, joinMsg{Token: make([]byte, 16), Name: "a", Addresses: []string{"h:1"}})
+}
+
+func FuzzJoinAnswer(f *testing.F) { fuzzMessage(f, joinAnswer{Name: "a", Addresses: []string{"h:1"}}) }
+func FuzzShards(f *testing.F)     { fuzzMessage(f, newShardsMsg([]peers.ShardID{{1}, {2}})) }
+func FuzzStatAnswer(f *testing.F) { fuzzMessage(f, statAnswer{Sizes: []int64{-1, 0, 4 << 20}}) }
+func FuzzError(f *testing.F)      { fuzzMessage(f, errorMsg{Code: "quota"}) }
+
+func FuzzRange(f *testing.F) {
+	f.Add("bytes=0-0")
+	f.Add("bytes=65536-4194303")
+	f.Fuzz(func(t *testing.T, s string) {
+		first, last, err := parseRange(s)
+		if err != nil {
+			return
+		}
+		if first < 0 || last < first || s != fmt.Sprintf("bytes=%d-%d", first, last) {
+			t.Errorf("%q: %d %d", s, first, last)
+		}
+	})
+}
+
+func FuzzShardID(f *testing.F) {
+	f.Add(peers.ShardID{1, 2}.String())
+	f.Fuzz(func(t *testing.T, s string) {
+		if id, err := parseShardID(s); err == nil && id.String() != s {
+			t.Errorf("%q is also %q", s, id)
+		}
+	})
+}
+
+func TestEveryFailureTravels(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range failures() {
+		if seen[f.code] {
+			t.Errorf("%s twice", f.code)
+		}
+		seen[f.code] = true
+		if got := failureOf(fmt.Errorf("wrapped: %w", f.err)); got.code != f.code {
+			t.Errorf("%s travels as %s", f.code, got.code)
+		}
+		if remoteError(f.code) == nil {
+			t.Errorf("%s is no error", f.code)
+		}
+	}
+}
