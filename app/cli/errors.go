@@ -14,6 +14,7 @@ import (
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/circle"
 )
 
 // usageError is a command line that makes no sense; exit status 2.
@@ -85,12 +86,22 @@ func (a *app) explain(err error) string {
 		return with("'preezm circle' shows which machines answer; try again when more of them are on. What was kept so far stays kept")
 	case errors.Is(err, engine.ErrNotFound):
 		return with("'preezm ls' shows what is kept")
-	case errors.Is(err, engine.ErrExists):
-		return with("Nothing was touched: choose another folder, --overwrite to replace what is there, or --resume to go on with an interrupted get")
+	case errors.Is(err, engine.ErrExists), isInvite(err):
+		return text // says the remedy itself
 	case errors.Is(err, engine.ErrInvalidPath):
 		return with("Names have parts separated by '/', none of them empty, '.' or '..'")
 	}
 	return explainOutside(err, text, with)
+}
+
+// isInvite tells errors about invite codes.
+func isInvite(err error) bool {
+	for _, e := range []error{circle.ErrInviteCode, circle.ErrInviteExpired, circle.ErrInviteUsed, circle.ErrInviteUnknown, circle.ErrTooManyPeers} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // explainOutside is about keepers, disks and the system.
