@@ -234,5 +234,5 @@ func (u *UI) showInvite(invite node.Invite) {
 	d := dialog.NewCustomWithoutButtons(u.t("invite.title"), container.NewStack(spacer, content), u.win)
 	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide), copied})
 	d.Resize(fyne.NewSize(560, d.MinSize().Height))
-	d.Show()
+	u.show(d)
 }

@@ -12,6 +12,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
 	"github.com/preezm/preezm/app/desktop/i18n"
@@ -39,8 +40,8 @@ func (u *UI) dropped(uris []fyne.URI) {
 // put keeps local files and folders, in the folder that is shown.
 func (u *UI) put(sources []string) {
 	n, into := u.node, u.frame.files.folder
-	title := u.n("transfer.put", int64(len(sources)), i18n.A{"name": shownName(filepath.Base(sources[0]))})
-	u.transfers.start(title, func(ctx context.Context, progress func(engine.Progress)) (outcome, error) {
+	title := u.titleOf(filepath.Base(sources[0]), len(sources))
+	u.transfers.start(theme.UploadIcon(), title, func(ctx context.Context, progress func(engine.Progress)) (outcome, error) {
 		r, err := n.Put(ctx, engine.PutOptions{Sources: sources, Into: into}, progress)
 		if r == nil {
 			return outcome{}, err
@@ -56,6 +57,15 @@ func (u *UI) put(sources []string) {
 		}
 		u.changed()
 	})
+}
+
+// titleOf names what a transfer is about: the first of its files, and how
+// many more.
+func (u *UI) titleOf(first string, count int) string {
+	if count == 1 {
+		return shownName(first)
+	}
+	return u.n("transfer.and-more", int64(count-1), i18n.A{"name": shownName(first)})
 }
 
 // putSummary says in one line what a put did. It is called off the window's
@@ -122,7 +132,7 @@ func (u *UI) fileDialog(d *dialog.FileDialog, title, confirm string) {
 	d.SetView(dialog.ListView) // names are cut in the other one
 	d.SetConfirmText(confirm)
 	d.SetDismissText(u.t("dialog.cancel"))
-	d.Show() // before Resize: there is nothing to resize until it is shown
+	u.show(d) // before Resize: there is nothing to resize until it is shown
 	size := u.win.Canvas().Size()
 	d.Resize(fyne.NewSize(min(size.Width-60, 860), min(size.Height-60, 600)))
 }
@@ -130,8 +140,8 @@ func (u *UI) fileDialog(d *dialog.FileDialog, title, confirm string) {
 // get brings files back into a local folder.
 func (u *UI) get(names []engine.Path, to string, overwrite bool) {
 	n := u.node
-	title := u.n("transfer.get", int64(len(names)), i18n.A{"name": shownName(path.Base(string(names[0]))), "to": shownName(to)})
-	u.transfers.start(title, func(ctx context.Context, progress func(engine.Progress)) (outcome, error) {
+	title := u.t("transfer.to", i18n.A{"what": u.titleOf(path.Base(string(names[0])), len(names)), "to": shownName(to)})
+	u.transfers.start(theme.DownloadIcon(), title, func(ctx context.Context, progress func(engine.Progress)) (outcome, error) {
 		r, err := n.Get(ctx, engine.GetOptions{Names: names, To: to, Overwrite: overwrite}, progress)
 		if r == nil {
 			return outcome{}, err
@@ -168,7 +178,7 @@ func (u *UI) askToRemove(items []item) {
 			}
 		}, u.win)
 	d.SetConfirmImportance(widget.DangerImportance)
-	d.Show()
+	u.show(d)
 }
 
 func (u *UI) remove(names []engine.Path) {
@@ -200,7 +210,7 @@ func (u *UI) changed() {
 
 // tell shows an error that has no better place.
 func (u *UI) tell(title string, err error) {
-	dialog.ShowCustom(title, u.t("dialog.close"), container.New(widthLayout{420}, newNote(u.say(err))), u.win)
+	u.show(dialog.NewCustom(title, u.t("dialog.close"), container.New(widthLayout{420}, newNote(u.say(err))), u.win))
 }
 
 // shownName is a local name fit for a line on screen.

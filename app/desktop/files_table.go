@@ -71,6 +71,7 @@ func (h headLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
 // emptyState says what to do where there is nothing to see.
 type emptyState struct {
 	ui     *UI
+	sign   *widget.Icon
 	title  *widget.RichText
 	text   *widget.RichText
 	invite *widget.Button
@@ -78,11 +79,11 @@ type emptyState struct {
 }
 
 func newEmptyState(u *UI) *emptyState {
-	e := &emptyState{ui: u, title: centred(newHeading(" ")), text: centred(newNote(" "))}
+	e := &emptyState{ui: u, sign: widget.NewIcon(nil), title: centred(newHeading(" ")), text: centred(newNote(" "))}
 	e.invite = widget.NewButtonWithIcon(u.t("circle.invite"), icon("invite", theme.ColorNameForegroundOnPrimary), func() { u.goTo("circle"); u.invite() })
 	e.invite.Importance = widget.HighImportance
 	e.view = container.NewCenter(container.NewVBox(
-		container.NewCenter(iconOf(icon("drop", theme.ColorNamePrimary), 56)),
+		container.NewCenter(container.NewGridWrap(fyne.NewSquareSize(56), e.sign)),
 		e.title,
 		container.New(widthLayout{440}, e.text),
 		container.NewCenter(e.invite),
@@ -95,8 +96,10 @@ func (e *emptyState) show(query string, inFolder bool) {
 	// Without a keeper nothing can be kept: the first step is to invite.
 	alone := u.health != nil && u.health.alone
 	visible(e.invite, alone && query == "")
+	e.sign.SetResource(icon("drop", theme.ColorNamePrimary))
 	switch {
 	case query != "":
+		e.sign.SetResource(theme.NewColoredResource(theme.SearchIcon(), colorQuiet))
 		setText(e.title, u.t("files.empty-search-title", i18n.A{"query": ellipsize(printable(query), 320, theme.TextSize(), fyne.TextStyle{Bold: true})}))
 		setText(e.text, u.t("files.empty-search"))
 	case inFolder:

@@ -131,17 +131,24 @@ func (u *UI) askToClose() {
 		u.app.Quit()
 		return
 	}
-	dialog.ShowCustomConfirm(u.t("quit.title"), u.t("quit.yes"), u.t("quit.no"),
+	u.show(dialog.NewCustomConfirm(u.t("quit.title"), u.t("quit.yes"), u.t("quit.no"),
 		container.New(widthLayout{420}, newNote(u.n("quit.text", int64(running)))),
 		func(yes bool) {
 			if yes {
 				u.app.Quit()
 			}
-		}, u.win)
+		}, u.win))
+}
+
+// show shows a dialog and remembers it, for the Escape key.
+func (u *UI) show(d dialog.Dialog) {
+	u.asking = d
+	d.Show()
 }
 
 // keys are the ones that work wherever one is: Ctrl+F searches; on the files,
 // Delete deletes what is picked, Escape lets go of it and Backspace goes up.
+// Escape closes a dialog first.
 func (u *UI) keys() {
 	c := u.win.Canvas()
 	c.AddShortcut(&desktop.CustomShortcut{KeyName: fyne.KeyF, Modifier: fyne.KeyModifierShortcutDefault}, func(fyne.Shortcut) {
@@ -154,7 +161,14 @@ func (u *UI) keys() {
 }
 
 func (u *UI) typedKey(e *fyne.KeyEvent) {
-	if u.frame == nil || u.frame.front != screen(u.frame.files) || u.win.Canvas().Overlays().Top() != nil {
+	if u.win.Canvas().Overlays().Top() != nil {
+		if e.Name == fyne.KeyEscape && u.asking != nil {
+			u.asking.Hide() // as if it was answered with no
+			u.asking = nil
+		}
+		return
+	}
+	if u.frame == nil || u.frame.front != screen(u.frame.files) {
 		return
 	}
 	f := u.frame.files

@@ -21,6 +21,7 @@ import (
 
 // transfer is one put or get, running or over.
 type transfer struct {
+	sign     fyne.Resource // which way it goes
 	title    string
 	progress engine.Progress
 	rate     rate
@@ -66,10 +67,10 @@ func (ts *transfers) running() int {
 
 // start runs one. After is called on the window's thread when it is over,
 // whichever way.
-func (ts *transfers) start(title string, run func(ctx context.Context, progress func(engine.Progress)) (outcome, error), after func(t *transfer)) *transfer {
+func (ts *transfers) start(sign fyne.Resource, title string, run func(ctx context.Context, progress func(engine.Progress)) (outcome, error), after func(t *transfer)) *transfer {
 	u := ts.ui
 	ctx, cancel := context.WithCancel(u.ctx)
-	t := &transfer{title: title, cancel: cancel}
+	t := &transfer{sign: sign, title: title, cancel: cancel}
 	// What is over and went well has been seen by now.
 	ts.all = slices.DeleteFunc(ts.all, func(t *transfer) bool { return t.over && t.err == nil && len(t.problems) == 0 })
 	ts.all = append([]*transfer{t}, ts.all...)
@@ -169,6 +170,29 @@ func (t *transfer) partly() bool {
 	return len(t.problems) > 0 && (errors.Is(t.err, engine.ErrNotKept) || errors.Is(t.err, engine.ErrNotBack))
 }
 
+// trouble grades how it ended: not at all, or but for some files.
+func (t *transfer) trouble() grade {
+	switch {
+	case !t.over || errors.Is(t.err, context.Canceled):
+		return gradeNone
+	case len(t.problems) > 0 && (t.err == nil || t.partly()):
+		return gradeFragile
+	case t.err != nil:
+		return gradeLost
+	}
+	return gradeNone
+}
+
+func (t *transfer) picture() fyne.Resource {
+	switch {
+	case t.trouble() != gradeNone:
+		return t.trouble().icon()
+	case t.over && t.err == nil:
+		return theme.NewColoredResource(theme.ConfirmIcon(), colorSafe)
+	}
+	return theme.NewColoredResource(t.sign, theme.ColorNamePrimary)
+}
+
 func (t *transfer) fraction() float64 {
 	if t.over && t.err == nil {
 		return 1
@@ -184,6 +208,7 @@ type transferRow struct {
 	ui       *UI
 	locale   *i18n.Locale
 	transfer *transfer
+	mark     *widget.Icon
 	title    *widget.Label
 	line     *widget.RichText
 	bar      *bar
@@ -194,7 +219,7 @@ type transferRow struct {
 }
 
 func newTransferRow(u *UI, t *transfer) *transferRow {
-	r := &transferRow{ui: u, locale: u.locale, transfer: t, title: widget.NewLabel(t.title), bar: newBar()}
+	r := &transferRow{ui: u, locale: u.locale, transfer: t, title: widget.NewLabel(t.title), bar: newBar(), mark: widget.NewIcon(t.sign)}
 	r.title.Truncation = fyne.TextTruncateEllipsis
 	r.title.TextStyle.Bold = true
 	r.line = newNote("…")
@@ -214,7 +239,8 @@ func newTransferRow(u *UI, t *transfer) *transferRow {
 	})
 	r.again.Importance = widget.HighImportance
 	buttons := container.NewHBox(r.more, r.again, r.button)
-	r.view = container.NewBorder(nil, nil, nil, container.NewCenter(buttons),
+	mark := container.NewCenter(container.NewGridWrap(fyne.NewSquareSize(22), r.mark))
+	r.view = container.NewBorder(nil, nil, mark, container.NewCenter(buttons),
 		container.New(tightLayout{}, r.title, r.bar, r.line))
 	r.update()
 	return r
@@ -223,14 +249,12 @@ func newTransferRow(u *UI, t *transfer) *transferRow {
 func (r *transferRow) update() {
 	t := r.transfer
 	setText(r.line, t.line(r.ui))
-	color := colorQuiet
-	if t.over && (t.err != nil && !errors.Is(t.err, context.Canceled) || len(t.problems) > 0) {
-		color = theme.ColorNameError
-	}
+	color := t.trouble().color()
 	if s := r.line.Segments[0].(*widget.TextSegment); s.Style.ColorName != color {
 		s.Style.ColorName = color
 		r.line.Refresh()
 	}
+	r.mark.SetResource(t.picture())
 	r.bar.set(t.fraction())
 	visible(r.bar, !t.over)
 	visible(r.more, t.over && len(t.problems)+len(t.notes) > 0)
@@ -267,7 +291,7 @@ func (r *transferRow) showProblems() {
 	text.Selectable = true
 	d := dialog.NewCustom(t.title, u.t("dialog.close"), container.NewVScroll(text), u.win)
 	d.Resize(fyne.NewSize(620, 380))
-	d.Show()
+	u.show(d)
 }
 
 func visible(o fyne.CanvasObject, show bool) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/dialog"
 
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/app/node"
@@ -52,6 +53,7 @@ type UI struct {
 	trouble   error   // why there is no node
 	frame     *frame  // nil while there is no node
 	transfers transfers
+	asking    dialog.Dialog // the one shown last; nil before
 }
 
 // New makes the window and shows in it what there is: the Welcome screen, or
