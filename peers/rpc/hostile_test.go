@@ -165,7 +165,7 @@ func TestSlowButMoving(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tick := time.NewTicker(50 * time.Millisecond) // a second in all, idle is 300 ms
+	tick := time.NewTicker(50 * time.Millisecond) // a second in all, idle is 700 ms
 	defer tick.Stop()
 	for i := range body {
 		<-tick.C
@@ -177,6 +177,13 @@ func TestSlowButMoving(t *testing.T) {
 	if err != nil || resp.StatusCode != 204 {
 		t.Fatalf("%v %v", resp, err)
 	}
+}
+
+// alone are quick clocks without announcements: a liar answers one request.
+func alone() times {
+	tm := quick()
+	tm.announce = time.Hour
+	return tm
 }
 
 // liar is a keeper that answers with what a test wrote.
@@ -229,7 +236,7 @@ func liar(t *testing.T, owner *node, answer string, keepOpen bool) peers.Keeper 
 
 func TestLyingKeeper(t *testing.T) {
 	noLeaks(t)
-	owner := newNode(t, "owner", quick())
+	owner := newNode(t, "owner", alone())
 	head := "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/10\r\nContent-Length: %d\r\n\r\n%s"
 	for name, c := range map[string]struct {
 		answer string
@@ -268,7 +275,7 @@ func TestLyingKeeper(t *testing.T) {
 
 func TestKeeperThatTakesNothing(t *testing.T) {
 	noLeaks(t)
-	owner := newNode(t, "owner", quick())
+	owner := newNode(t, "owner", alone())
 	k := liar(t, owner, "", true)
 	started := time.Now()
 	err := k.PutShard(t.Context(), peers.ShardID{}, erasure.Root{}, bytes.Repeat([]byte("x"), peers.MaxShard))

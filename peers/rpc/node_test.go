@@ -29,7 +29,7 @@ type node struct {
 
 // quick are clocks for tests of what happens when somebody is silent.
 func quick() times {
-	return times{idle: 300 * time.Millisecond, header: 300 * time.Millisecond, join: 300 * time.Millisecond,
+	return times{idle: 700 * time.Millisecond, header: 300 * time.Millisecond, join: 300 * time.Millisecond,
 		announce: 50 * time.Millisecond, stop: 200 * time.Millisecond, probe: 3 * time.Second}
 }
 
