@@ -23,11 +23,13 @@ type segmentJob struct {
 	*get
 	id   int64
 	uses []use
+	at   place
 }
 
 // run fails only when the whole get must end; what happens to single files
 // is reported.
 func (j *segmentJob) run() error {
+	defer j.at.close()
 	seg, err := j.e.cat.Segment(j.ctx, j.id)
 	if err != nil {
 		return err
@@ -133,7 +135,7 @@ func (j *segmentJob) recheck(seg *catalog.Segment, buf []byte) error {
 func (j *segmentJob) deliver(uses []use, plain []byte) error {
 	for _, u := range uses {
 		if !u.file.failed.Load() {
-			err := j.write(u.file, plain, u.off)
+			err := j.write(&j.at, u.file, plain, u.off)
 			if err != nil && u.file.failed.CompareAndSwap(false, true) {
 				if err := j.refuse(u.file.v, err); err != nil {
 					return err
@@ -141,7 +143,7 @@ func (j *segmentJob) deliver(uses []use, plain []byte) error {
 			}
 		}
 		j.meter.bytes.Add(int64(len(plain)))
-		j.settle(j.root, u.file)
+		j.settle(&j.at, u.file)
 	}
 	return nil
 }
@@ -152,6 +154,6 @@ func (j *segmentJob) giveUp(uses []use, err error) {
 		if u.file.failed.CompareAndSwap(false, true) && j.ctx.Err() == nil {
 			j.problem(u.file.v.Path, true, "cannot be brought back now: %v", err)
 		}
-		j.settle(j.root, u.file)
+		j.settle(&j.at, u.file)
 	}
 }

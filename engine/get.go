@@ -98,7 +98,7 @@ func (g *get) run() error {
 	g.fetch = g.e.newFetcher(&g.blames)
 	g.slots = make(chan struct{}, segmentsInMemory(min(len(g.e.keepers()), maxShards)))
 	g.meter.set(StageGet)
-	b := &batch{get: g}
+	b := &batch{get: g, at: place{root: g.root}}
 	for i := range tops {
 		err = g.each(&tops[i], b.add)
 		if err != nil {

@@ -4,16 +4,12 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
 )
@@ -30,7 +26,8 @@ type use struct {
 type batch struct {
 	*get
 	uses []use
-	open []*outFile // planned, to be released after the batch ran
+	open []*outFile // planned and perhaps not complete
+	at   place
 }
 
 // add plans one version. Folders, links and empty files are made at once.
@@ -59,7 +56,7 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 		if b.o.Resume && b.thereAsKept(local, v) {
 			return nil
 		}
-		if err := b.link(local, v); err != nil {
+		if err := b.link(&b.at, local, v); err != nil {
 			return b.refuse(v, err)
 		}
 		b.report.Symlinks++
@@ -75,7 +72,8 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 	}
 	keep := *v
 	keep.Parts = nil
-	f := &outFile{v: &keep, local: local, sparse: len(v.Parts) > 1}
+	f := newOutFile(&keep, local)
+	f.sparse = len(v.Parts) > 1
 	f.left.Store(1)
 	b.open = append(b.open, f)
 	var ids []int64
@@ -101,7 +99,6 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 		b.uses = append(b.uses, use{f, off, row})
 		off += int64(row.Plain)
 		if len(b.uses) >= usesPerBatch {
-			f.left.Add(1) // there is more of it to come
 			if err := b.run(); err != nil {
 				return err
 			}
@@ -112,6 +109,7 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 		f.failed.Store(true)
 		b.problem(v.Path, true, "its list of chunks is damaged in the catalog")
 	}
+	b.settle(&b.at, f) // all of it is planned
 	return nil
 }
 
@@ -145,8 +143,9 @@ func (b *batch) finish(ok bool) error {
 		err = b.run()
 	}
 	for _, f := range b.open {
-		f.abort(b.root)
+		b.abort(&b.at, f)
 	}
+	b.at.close()
 	return err
 }
 
@@ -159,7 +158,7 @@ func (b *batch) run() error {
 	for _, u := range b.uses {
 		j := jobs[u.row.Segment]
 		if j == nil {
-			j = &segmentJob{get: b.get, id: u.row.Segment}
+			j = &segmentJob{get: b.get, id: u.row.Segment, at: place{root: b.root}}
 			jobs[u.row.Segment] = j
 			order = append(order, j)
 		}
@@ -186,183 +185,8 @@ func (b *batch) run() error {
 	if err := context.Cause(b.ctx); err != nil {
 		return err
 	}
-	for _, f := range b.open {
-		b.settle(b.root, f)
-	}
 	b.open = b.open[:0]
 	return nil
-}
-
-// outFile is a file being brought back, in a temporary one beside it.
-type outFile struct {
-	v      *catalog.Version
-	local  string
-	sparse bool // written in more than one place: give it its length first
-	left   atomic.Int64
-	failed atomic.Bool
-	mu     sync.Mutex
-	fh     *os.File
-	made   bool
-}
-
-// temp is the temporary name: short enough for any file system, the same in
-// every run so that leftovers do not pile up.
-func (f *outFile) temp() string {
-	sum := sha256.Sum256([]byte(f.local))
-	return path.Join(path.Dir(f.local), fmt.Sprintf(".preezm-%x.part", sum[:8]))
-}
-
-// maxOpen bounds the files that a get holds open. More can be unfinished at
-// once when their chunks lie scattered; those are opened again when needed.
-const maxOpen = 256
-
-// write puts data at its place in f.
-func (g *get) write(f *outFile, data []byte, off int64) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.fh == nil {
-		if err := f.create(g.root); err != nil {
-			return err
-		}
-		g.open.Add(1)
-	}
-	if _, err := f.fh.WriteAt(data, off); err != nil {
-		return err
-	}
-	if f.sparse {
-		startWriteback(f.fh, off, int64(len(data)))
-	}
-	if g.open.Load() > maxOpen {
-		g.open.Add(-1)
-		err := f.fh.Close()
-		f.fh = nil
-		return err
-	}
-	return nil
-}
-
-func (f *outFile) create(root *os.Root) (err error) {
-	if f.made {
-		f.fh, err = root.OpenFile(f.temp(), os.O_RDWR, 0)
-		return err
-	}
-	flags := os.O_RDWR | os.O_CREATE | os.O_EXCL
-	f.fh, err = root.OpenFile(f.temp(), flags, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		if err = root.Remove(f.temp()); err == nil {
-			f.fh, err = root.OpenFile(f.temp(), flags, 0o600)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	f.made = true
-	if f.sparse {
-		return f.fh.Truncate(f.v.Size)
-	}
-	return nil
-}
-
-// abort removes what was written.
-func (f *outFile) abort(root *os.Root) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.fh != nil {
-		f.fh.Close()
-		f.fh = nil
-	}
-	if f.made {
-		root.Remove(f.temp())
-		f.made = false
-	}
-}
-
-// settle ends one thing that a file waited for; after the last one the file
-// gets its mode, time and name.
-func (g *get) settle(root *os.Root, f *outFile) {
-	if f.left.Add(-1) > 0 {
-		return
-	}
-	if f.fh != nil {
-		g.open.Add(-1)
-	}
-	if f.failed.Load() {
-		f.abort(root)
-		return
-	}
-	if err := f.complete(root); err != nil {
-		f.abort(root)
-		if err := g.refuse(f.v, err); err != nil {
-			g.cancel(err)
-		}
-		return
-	}
-	g.mu.Lock()
-	g.report.Files++
-	g.report.Bytes += f.v.Size
-	g.mu.Unlock()
-	g.meter.files.Add(1)
-}
-
-func (f *outFile) complete(root *os.Root) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.fh == nil { // empty, one hole, or closed meanwhile
-		if err := f.create(root); err != nil {
-			return err
-		}
-	}
-	err := f.fh.Chmod(fileMode(f.v.Mode))
-	if err == nil {
-		err = syncEach(f.fh)
-	}
-	if err = errors.Join(err, f.fh.Close()); err != nil {
-		return err
-	}
-	f.fh = nil
-	t := time.Unix(0, f.v.ModTime)
-	if err := root.Chtimes(f.temp(), t, t); err != nil {
-		return err
-	}
-	if err := root.Rename(f.temp(), f.local); err != nil {
-		return err
-	}
-	f.made = false
-	return nil
-}
-
-// fileMode turns permission bits into Go's form.
-func fileMode(bits uint32) os.FileMode {
-	m := os.FileMode(bits & 0o777)
-	for _, b := range []struct {
-		bit  uint32
-		mode os.FileMode
-	}{{0o4000, os.ModeSetuid}, {0o2000, os.ModeSetgid}, {0o1000, os.ModeSticky}} {
-		if bits&b.bit != 0 {
-			m |= b.mode
-		}
-	}
-	return m
-}
-
-// link makes a symlink under a temporary name and moves it into place.
-func (g *get) link(local string, v *catalog.Version) error {
-	f := &outFile{v: v, local: local}
-	err := g.root.Symlink(v.Target, f.temp())
-	if errors.Is(err, os.ErrExist) {
-		if err = g.root.Remove(f.temp()); err == nil {
-			err = g.root.Symlink(v.Target, f.temp())
-		}
-	}
-	if err == nil {
-		err = errors.Join(setLinkTime(g.root, f.temp(), v.ModTime), g.root.Rename(f.temp(), local))
-	}
-	return err
-}
-
-func setFolder(root *os.Root, local string, v *catalog.Version) error {
-	t := time.Unix(0, v.ModTime)
-	return errors.Join(root.Chtimes(local, t, t), root.Chmod(local, fileMode(v.Mode)))
 }
 
 // byChunk groups uses of the same chunk, in the order of the segment.

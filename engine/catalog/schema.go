@@ -7,8 +7,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-
-	sqlite3 "github.com/mattn/go-sqlite3"
 )
 
 // ErrDiskFull: this machine's own disk has no room for the catalog.
@@ -111,8 +109,7 @@ func (c *Catalog) migrate(ctx context.Context) error {
 
 // explain replaces SQLite's words for a full disk by ours.
 func explain(err error) error {
-	var se sqlite3.Error
-	if errors.As(err, &se) && se.Code == sqlite3.ErrFull {
+	if isFull(err) {
 		return fmt.Errorf("%w (%w)", ErrDiskFull, err)
 	}
 	return err

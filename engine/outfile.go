@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package engine
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+)
+
+// place is the target folder as one goroutine sees it. It keeps the subfolder
+// open in which it worked last, since each step of a path costs system calls
+// and files come folder by folder.
+type place struct {
+	root *os.Root
+	dir  string
+	sub  *os.Root
+}
+
+// in gives the folder dir, relative to the target.
+func (p *place) in(dir string) (*os.Root, error) {
+	if dir == "." {
+		return p.root, nil
+	}
+	if p.sub != nil && p.dir == dir {
+		return p.sub, nil
+	}
+	sub, err := p.root.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	p.close()
+	p.dir, p.sub = dir, sub
+	return sub, nil
+}
+
+func (p *place) close() {
+	if p.sub != nil {
+		p.sub.Close()
+		p.sub = nil
+	}
+}
+
+// outFile is a file being brought back, in a temporary one beside it.
+type outFile struct {
+	v      *catalog.Version
+	dir    string // relative to the target
+	name   string
+	temp   string
+	sparse bool // written in more than one place: give it its length first
+	left   atomic.Int64
+	failed atomic.Bool
+	mu     sync.Mutex
+	fh     *os.File
+	made   bool
+}
+
+// newOutFile names a file's temporary one: short enough for any file system,
+// and the same in every run, so that leftovers do not pile up.
+func newOutFile(v *catalog.Version, local string) *outFile {
+	sum := sha256.Sum256([]byte(local))
+	return &outFile{
+		v: v, dir: path.Dir(local), name: path.Base(local), temp: fmt.Sprintf(".preezm-%x.part", sum[:8]),
+	}
+}
+
+// maxOpen bounds the files that a get holds open. More can be unfinished at
+// once when their chunks lie scattered; those are opened again when needed.
+const maxOpen = 256
+
+// write puts data at its place in f.
+func (g *get) write(at *place, f *outFile, data []byte, off int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := g.opened(at, f); err != nil {
+		return err
+	}
+	if _, err := f.fh.WriteAt(data, off); err != nil {
+		return err
+	}
+	if f.sparse {
+		startWriteback(f.fh, off, int64(len(data)))
+	}
+	if g.open.Load() > maxOpen {
+		return g.closed(f)
+	}
+	return nil
+}
+
+// opened sees to it that f.fh is there. The caller holds f.mu.
+func (g *get) opened(at *place, f *outFile) error {
+	if f.fh != nil {
+		return nil
+	}
+	root, err := at.in(f.dir)
+	if err != nil {
+		return err
+	}
+	if f.made {
+		f.fh, err = root.OpenFile(f.temp, os.O_RDWR, 0)
+	} else {
+		const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
+		f.fh, err = root.OpenFile(f.temp, flags, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			if err = root.Remove(f.temp); err == nil {
+				f.fh, err = root.OpenFile(f.temp, flags, 0o600)
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	g.open.Add(1)
+	fresh := !f.made
+	f.made = true
+	if fresh && f.sparse {
+		return f.fh.Truncate(f.v.Size)
+	}
+	return nil
+}
+
+// closed closes f.fh. The caller holds f.mu.
+func (g *get) closed(f *outFile) error {
+	if f.fh == nil {
+		return nil
+	}
+	g.open.Add(-1)
+	err := f.fh.Close()
+	f.fh = nil
+	return err
+}
+
+// abort removes what was written of a file that is not complete.
+func (g *get) abort(at *place, f *outFile) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := g.closed(f)
+	if f.made {
+		f.made = false
+		root, inErr := at.in(f.dir)
+		if err = errors.Join(err, inErr); inErr == nil {
+			err = errors.Join(err, root.Remove(f.temp))
+		}
+	}
+	if err != nil {
+		g.e.log.Warn("a temporary file is left", "file", f.temp, "err", err)
+	}
+}
+
+// settle ends one thing that a file waited for; after the last one the file
+// gets its mode, time and name.
+func (g *get) settle(at *place, f *outFile) {
+	if f.left.Add(-1) > 0 {
+		return
+	}
+	if f.failed.Load() {
+		g.abort(at, f)
+		return
+	}
+	if err := g.complete(at, f); err != nil {
+		g.abort(at, f)
+		if err := g.refuse(f.v, err); err != nil {
+			g.cancel(err)
+		}
+		return
+	}
+	g.mu.Lock()
+	g.report.Files++
+	g.report.Bytes += f.v.Size
+	g.mu.Unlock()
+	g.meter.files.Add(1)
+}
+
+func (g *get) complete(at *place, f *outFile) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := g.opened(at, f); err != nil { // empty, one hole, or closed meanwhile
+		return err
+	}
+	err := errors.Join(f.fh.Chmod(fileMode(f.v.Mode)), syncEach(f.fh))
+	if err = errors.Join(err, g.closed(f)); err != nil {
+		return err
+	}
+	root, err := at.in(f.dir)
+	if err != nil {
+		return err
+	}
+	t := time.Unix(0, f.v.ModTime)
+	if err := root.Chtimes(f.temp, t, t); err != nil {
+		return err
+	}
+	if err := root.Rename(f.temp, f.name); err != nil {
+		return err
+	}
+	f.made = false
+	return nil
+}
+
+// fileMode turns permission bits into Go's form.
+func fileMode(bits uint32) os.FileMode {
+	m := os.FileMode(bits & 0o777)
+	for _, b := range []struct {
+		bit  uint32
+		mode os.FileMode
+	}{{0o4000, os.ModeSetuid}, {0o2000, os.ModeSetgid}, {0o1000, os.ModeSticky}} {
+		if bits&b.bit != 0 {
+			m |= b.mode
+		}
+	}
+	return m
+}
+
+// link makes a symlink under a temporary name and moves it into place.
+func (g *get) link(at *place, local string, v *catalog.Version) error {
+	f := newOutFile(v, local)
+	root, err := at.in(f.dir)
+	if err != nil {
+		return err
+	}
+	err = root.Symlink(v.Target, f.temp)
+	if errors.Is(err, os.ErrExist) {
+		if err = root.Remove(f.temp); err == nil {
+			err = root.Symlink(v.Target, f.temp)
+		}
+	}
+	if err == nil {
+		err = errors.Join(setLinkTime(root, f.temp, v.ModTime), root.Rename(f.temp, f.name))
+	}
+	return err
+}
+
+func setFolder(root *os.Root, local string, v *catalog.Version) error {
+	t := time.Unix(0, v.ModTime)
+	return errors.Join(root.Chtimes(local, t, t), root.Chmod(local, fileMode(v.Mode)))
+}
