@@ -213,7 +213,8 @@ size and time, and so goes on with an interrupted get.
 The exit status is 1 if a file was not brought back.`,
 		Example: `  preezm get Photos --to ~/Back
   preezm get / --to /mnt/everything --resume`,
-		Args: atLeastOne("names"),
+		Args:              atLeastOne("names"),
+		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.To == "" {
 				return usagef("where to? Name a folder with --to")

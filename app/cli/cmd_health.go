@@ -170,6 +170,7 @@ The exit status is 1 if a file cannot be brought back now or a machine gave
 wrong data.`,
 		Example: `  preezm verify
   preezm verify Photos`,
+		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			names, err := catalogPaths(args)
 			if err != nil {

@@ -30,6 +30,7 @@ lost before a file is gone, its size and its time.`,
 			}
 			return nil
 		},
+		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				var err error
@@ -111,6 +112,8 @@ func (a *app) rmCommand() *cobra.Command {
 your circle forget their pieces. Files on this machine's disk are not touched.`,
 		Example: `  preezm rm Photos/2019 old.zip`,
 		Args:    atLeastOne("names"),
+
+		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			names, err := catalogPaths(args)
 			if err != nil {
@@ -154,4 +157,32 @@ func waits(deletions int64) string {
 		return "1 deletion waits"
 	}
 	return count(deletions, "deletion", "deletions") + " wait"
+}
+
+// completeNames offers what is kept in the folder that is being typed. Names
+// a shell line cannot hold are left out; trouble offers nothing, as a prompt
+// is no place for it.
+func (a *app) completeNames(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	const how = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	folder := engine.Path("")
+	if i := strings.LastIndexByte(typed, '/'); i > 0 {
+		var err error
+		if folder, err = catalogPath(typed[:i]); err != nil {
+			return nil, how
+		}
+	}
+	var out []cobra.Completion
+	err := a.with(cmd, func(ctx context.Context, api node.API) error {
+		entries, err := api.List(ctx, engine.ListOptions{Folder: folder})
+		for _, e := range entries {
+			if name := entryName(e); !needsEscape(string(e.Path)) && strings.HasPrefix(name, typed) {
+				out = append(out, name)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, how
+	}
+	return out, how
 }

@@ -38,7 +38,10 @@ func (n *Node) About(ctx context.Context) (About, error) {
 
 // Invite makes a code for one other device. It works without a serving node,
 // but nobody can join before one serves.
-func (n *Node) Invite(_ context.Context, o InviteOptions) (Invite, error) {
+func (n *Node) Invite(ctx context.Context, o InviteOptions) (Invite, error) {
+	if err := n.settle(ctx); err != nil {
+		return Invite{}, err
+	}
 	inv, err := n.book.NewInvite(circle.Invite{
 		Device: n.device, Name: n.settings.Name, Addresses: n.addresses(),
 	}, o.For)

@@ -73,18 +73,35 @@ func firstFree(ctx context.Context, try []string, host string) (string, error) {
 	return "", fmt.Errorf("cannot listen on %s: %w", try[0], first)
 }
 
+// settle chooses the addresses of a home that was never served, so that an
+// invite made now still leads to it then. One that cannot be had now is left
+// as it was asked for.
+func (n *Node) settle(ctx context.Context) error {
+	n.boundMu.Lock()
+	defer n.boundMu.Unlock()
+	if len(n.settings.Bound) > 0 {
+		return nil
+	}
+	bound, err := chooseAddresses(ctx, n.settings.Listen, nil)
+	if err != nil {
+		n.log.Info("addresses are chosen later", "err", err)
+		return nil
+	}
+	n.settings.Bound = bound
+	return n.settings.write(n.home)
+}
+
 // addresses is where others reach this node, or would if it served: an invite
 // may be made before the first serve.
 func (n *Node) addresses() []string {
 	if a := n.net.Addresses(); len(a) > 0 {
 		return a
 	}
+	n.boundMu.Lock()
 	would := n.settings.Bound
+	n.boundMu.Unlock()
 	if len(would) == 0 {
 		would = n.settings.Listen
-	}
-	if len(would) == 0 {
-		would = []string{net.JoinHostPort("", strconv.Itoa(DefaultPort))}
 	}
 	out := []string{}
 	for _, a := range would {

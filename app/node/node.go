@@ -64,6 +64,7 @@ type (
 type Node struct {
 	home     string
 	settings Settings
+	boundMu  sync.Mutex // guards settings.Bound once the node is open
 	version  string
 	role     Role
 	log      *slog.Logger

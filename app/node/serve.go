@@ -22,6 +22,8 @@ const (
 	// lookEvery is how often it looks whether somebody called meanwhile, which
 	// is seen sooner and costs nothing.
 	lookEvery = time.Second
+	// probeGap is the least time between probes for calls.
+	probeGap = 3 * time.Second
 )
 
 // Serve runs the node until ctx ends: it listens to the circle, answers
@@ -93,6 +95,7 @@ func (n *Node) watch(ctx context.Context) {
 	defer probe.Stop()
 	heard := n.heard()
 	online := n.online(ctx)
+	probed := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -100,16 +103,19 @@ func (n *Node) watch(ctx context.Context) {
 		case <-probe.C:
 		case <-look.C:
 			now := n.heard()
-			called := false
+			joined, called := false, false
 			for d, at := range now {
 				before, known := heard[d]
-				called = called || !known || (at.After(before) && !online[d])
+				joined = joined || !known
+				called = called || (at.After(before) && !online[d])
 			}
-			heard = now
-			if !called {
+			// A peer that can call and cannot be called calls all the time.
+			if !joined && (!called || time.Since(probed) < probeGap) {
 				continue
 			}
+			heard = now
 		}
+		probed = time.Now()
 		now := n.online(ctx)
 		for d := range now {
 			if !online[d] {

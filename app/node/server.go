@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/preezm/preezm/engine"
@@ -29,6 +30,7 @@ type localServer struct {
 	api   API
 	codec *codec
 	log   *slog.Logger
+	calls sync.WaitGroup // handlers at work
 }
 
 func newLocalServer(api API, logger *slog.Logger) (*localServer, error) {
@@ -48,8 +50,10 @@ func (s *localServer) serve(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    8 << 10,
 		IdleTimeout:       time.Minute,
 		ErrorLog:          log.New(logWriter{s.log}, "", 0),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	srv.BaseContext = func(net.Listener) context.Context { return ctx }
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -63,11 +67,11 @@ func (s *localServer) serve(ctx context.Context, l net.Listener) error {
 		}
 	}()
 	err := srv.Serve(l)
-	if ctx.Err() == nil {
-		srv.Close()
-		return err
-	}
+	// Whatever made Serve return, no call may outlive it: the caller closes
+	// what calls stand on.
+	cancel()
 	<-done
+	s.calls.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -106,6 +110,8 @@ func (s *localServer) handler() http.Handler {
 // handle puts one call under one path.
 func handle[Req, Res any](mux *http.ServeMux, s *localServer, path string, call func(context.Context, Req, func(engine.Progress)) (Res, error)) {
 	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+		s.calls.Add(1)
+		defer s.calls.Done()
 		a := &answer{w: w, rc: http.NewResponseController(w), codec: s.codec}
 		// The last call on this connection left a deadline.
 		_ = a.rc.SetWriteDeadline(time.Time{})
