@@ -34,7 +34,7 @@ const (
 // Main runs the program with the process's arguments, streams and signals and
 // gives its exit status. Version may be empty; window opens the window on a
 // home and is nil in a build without one.
-func Main(version string, window func(home string) error) int {
+func Main(version string, window func(home, version string) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// The first signal asks, the second one kills as if nobody listened.
@@ -51,7 +51,7 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	version  string
-	window   func(home string) error
+	window   func(home, version string) error
 	getenv   func(string) string
 
 	homeFlag string
@@ -106,7 +106,7 @@ Each machine has a home folder and runs 'preezm serve' (or the window).`,
 			if err != nil {
 				return err
 			}
-			return a.window(home)
+			return a.window(home, a.version)
 		},
 	}
 	root.PersistentFlags().StringVar(&a.homeFlag, "home", "", "home `folder` (default: $PREEZM_HOME or the system's place for settings)")

@@ -7,4 +7,4 @@ package main
 import "github.com/preezm/preezm/app/desktop"
 
 // window gives what opens the window on a home.
-func window() func(home string) error { return desktop.Run }
+func window() func(home, version string) error { return desktop.Run }

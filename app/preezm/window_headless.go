@@ -5,4 +5,4 @@
 package main
 
 // window gives nil: this build has none.
-func window() func(home string) error { return nil }
+func window() func(home, version string) error { return nil }
