@@ -5,12 +5,21 @@ package desktop
 import (
 	"context"
 	"errors"
+	"net/url"
 
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 )
+
+// gone tells whether an error means that the node is no longer there: it says
+// so, it broke off, or its local socket (which speaks HTTP) gives no answer.
+func gone(err error) bool {
+	var socket *url.Error
+	return errors.Is(err, node.ErrNotServing) || errors.Is(err, node.ErrNoAnswer) ||
+		errors.As(err, &socket) && !errors.Is(err, context.Canceled)
+}
 
 // say turns an error into words for people, with the remedy where there is
 // one. What has no words of its own is shown as it is: a sentence in English

@@ -122,10 +122,10 @@ func (n *fakeNode) Status(context.Context, engine.StatusOptions) (*engine.Status
 func family() *fakeNode {
 	at := func(days int) time.Time { return noon.Add(-time.Duration(days)*24*time.Hour - 95*time.Minute) }
 	file := func(p string, size int64, days, mayLose int) engine.Entry {
-		return engine.Entry{Path: engine.Path(p), Kind: engine.File, Size: size, ModTime: at(days), MayLose: mayLose, Keepers: 5}
+		return engine.Entry{Path: engine.Path(p), Kind: engine.File, Size: size, ModTime: at(days), MayLose: mayLose, Keepers: 4}
 	}
 	folder := func(p string, size, files int64, days, mayLose int) engine.Entry {
-		return engine.Entry{Path: engine.Path(p), Kind: engine.Folder, Size: size, Files: files, ModTime: at(days), MayLose: mayLose, Keepers: 5}
+		return engine.Entry{Path: engine.Path(p), Kind: engine.Folder, Size: size, Files: files, ModTime: at(days), MayLose: mayLose, Keepers: 4}
 	}
 	n := &fakeNode{entries: []engine.Entry{
 		folder("Photos", 48_200_000_000, 12_408, 2, 2),
@@ -145,7 +145,7 @@ func family() *fakeNode {
 		}
 		return m
 	}
-	n.members = []node.Member{member(2, "Bruno's NAS", true), member(3, "Chloé", true), member(4, "Office", true), member(5, "Dad", false)}
+	n.members = []node.Member{member(6, "Gran's old PC", true), member(2, "Bruno's NAS", true), member(3, "Chloé", true), member(4, "Office", true), member(5, "Dad", false)}
 	n.status = engine.Status{Files: 12_473, Bytes: 53_600_000_000, MayLose: 2,
 		Health: []engine.HealthCount{{MayLose: 2, Files: 12_473}}}
 	for _, m := range n.members {

@@ -268,7 +268,7 @@ func (f *files) fill(i widget.ListItemID, o fyne.CanvasObject) {
 	row.onPick = func(toggle, extend bool) { f.pick(i, toggle, extend) }
 	row.onOpen = func() { f.enter(i) }
 	row.onMenu = f.menu
-	row.set(it, f.query != "", f.picked.picked[it.Path])
+	row.set(it, f.ui.health, f.query != "", f.picked.picked[it.Path])
 }
 
 // menu offers what can be done with the picked rows.

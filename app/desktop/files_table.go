@@ -94,7 +94,7 @@ func newEmptyState(u *UI) *emptyState {
 func (e *emptyState) show(query string, inFolder bool) {
 	u := e.ui
 	// Without a keeper nothing can be kept: the first step is to invite.
-	alone := u.health != nil && u.health.alone
+	alone := u.health != nil && u.health.keepers == 0
 	visible(e.invite, alone && query == "")
 	e.sign.SetResource(icon("drop", theme.ColorNamePrimary))
 	switch {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -363,21 +364,43 @@ func TestLanguageChangesAtOnce(t *testing.T) {
 	b.settle("the files are listed", func() bool { return b.frame.files.loaded })
 	b.reads("Tout est en sécurité : 2 appareils, n’importe lesquels, peuvent être perdus.")
 	b.reads("Sûr : 1 appareil peut être perdu")
+	b.reads("Fragile : aucune perte possible")
 	b.setLanguage("")
 	b.reads("Settings")
 }
 
 // The node dies under the window: it says so and offers the way back.
 func TestLostNode(t *testing.T) {
+	for name, failure := range map[string]error{
+		"it says so":   fmt.Errorf("listing: %w", node.ErrNotServing),
+		"broke off":    fmt.Errorf("%w: unexpected EOF", node.ErrNoAnswer),
+		"socket empty": fmt.Errorf("running node: %w", &url.Error{Op: "Post", URL: "http://node/list", Err: errors.New("connection refused")}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := family()
+			b := newHome(t, n)
+			n.failed = failure
+			b.refresh()
+			b.settle("the loss is shown", func() bool { return b.frame == nil })
+			b.reads("The node that was running this home has stopped.")
+			n.failed = nil
+			b.press("Try again")
+			b.settle("the home is back", func() bool { return b.frame != nil && b.frame.files.loaded })
+		})
+	}
+}
+
+// Another trouble does not throw the person out of the home.
+func TestTroubleIsNotLoss(t *testing.T) {
 	n := family()
 	b := newHome(t, n)
-	n.failed = fmt.Errorf("listing: %w", node.ErrNotServing)
+	n.failed = errors.New("the catalog is busy")
 	b.refresh()
-	b.settle("the loss is shown", func() bool { return b.frame == nil })
-	b.reads("The node that was running this home has stopped.")
+	asked := b.frame.files.asked
 	n.failed = nil
-	b.press("Try again")
-	b.settle("the home is back", func() bool { return b.frame != nil && b.frame.files.loaded })
+	b.refresh()
+	b.settle("it is asked again", func() bool { return b.frame != nil && b.frame.files.asked > asked })
+	b.reads("Photos")
 }
 
 func TestHomeCannotBeOpened(t *testing.T) {

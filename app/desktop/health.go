@@ -54,11 +54,17 @@ func (g grade) icon() fyne.Resource {
 	return icon("none", g.color())
 }
 
-// entryHealth says in a few words how an entry is doing. A folder without
-// files has nothing that could be lost.
-func entryHealth(l *i18n.Locale, e engine.Entry) (grade, string) {
-	if e.Kind == engine.Folder && e.Files == 0 {
+// entryHealth says in a few words how an entry is doing. What has no data, as
+// an empty file or folder or a link, has nothing that could be lost.
+func entryHealth(l *i18n.Locale, e engine.Entry, h *health) (grade, string) {
+	if e.Kind == engine.Folder && e.Files == 0 || e.Keepers == 0 && e.MayLose == 0 {
 		return gradeNone, l.T("health.empty")
+	}
+	// A listing counts every machine that holds a piece, here or away. Where
+	// all of the circle hold one, those that do not answer come off, so that
+	// the rows say the same as the sentence above them.
+	if h != nil && e.Keepers == h.keepers && e.MayLose >= 0 {
+		e.MayLose = max(e.MayLose-h.away, -1)
 	}
 	g := gradeOf(e.MayLose)
 	switch g {
@@ -75,12 +81,18 @@ type health struct {
 	grade    grade
 	sentence string
 	detail   string
-	alone    bool // no machine keeps for this home yet
+	keepers  int // machines that keep for this home
+	away     int // of these, the ones that do not answer now
 }
 
 // homeHealth makes the sentence from what the node says.
 func homeHealth(l *i18n.Locale, s *engine.Status) health {
-	h := health{detail: keeperDetail(l, s), alone: len(s.Keepers) == 0}
+	h := health{detail: keeperDetail(l, s), keepers: len(s.Keepers)}
+	for _, k := range s.Keepers {
+		if k.Asked && !k.Online {
+			h.away++
+		}
+	}
 	switch {
 	case s.Files == 0 && len(s.Keepers) == 0:
 		h.sentence = l.T("health.home.alone")

@@ -61,12 +61,39 @@ func TestHealthWithoutColour(t *testing.T) {
 	for _, e := range []engine.Entry{
 		{Kind: engine.Folder}, {Kind: engine.File, MayLose: 2}, {Kind: engine.File}, {Kind: engine.File, MayLose: -1},
 	} {
-		g, w := entryHealth(l, e)
+		e.Keepers = 5
+		g, w := entryHealth(l, e, nil)
 		shapes[g.icon().Name()[strings.LastIndex(g.icon().Name(), "_")+1:]] = true
 		words[w] = true
 	}
 	if len(shapes) != 4 || len(words) != 4 {
 		t.Errorf("shapes %v, words %v", shapes, words)
+	}
+}
+
+// The rows say what is so now: machines that are away come off where that is
+// known to be right.
+func TestEntryHealthCountsWhoIsAway(t *testing.T) {
+	file := func(mayLose, keepers int) engine.Entry {
+		return engine.Entry{Kind: engine.File, MayLose: mayLose, Keepers: keepers}
+	}
+	for _, c := range []struct {
+		entry engine.Entry
+		home  *health
+		want  string
+	}{
+		{file(2, 5), nil, "Safe: 2 machines may be lost"},
+		{file(2, 5), &health{keepers: 5}, "Safe: 2 machines may be lost"},
+		{file(2, 5), &health{keepers: 5, away: 1}, "Safe: 1 machine may be lost"},
+		{file(2, 5), &health{keepers: 5, away: 2}, "At risk: no machine may be lost"},
+		{file(2, 5), &health{keepers: 5, away: 4}, "Out of reach for now"},
+		{file(2, 4), &health{keepers: 5, away: 1}, "Safe: 2 machines may be lost"}, // is it one of the four?
+		{file(0, 0), &health{keepers: 5, away: 1}, "Empty"},
+		{file(-1, 0), &health{keepers: 5}, "Out of reach for now"},
+	} {
+		if _, got := entryHealth(english(t), c.entry, c.home); got != c.want {
+			t.Errorf("%+v, %+v: %q, want %q", c.entry, c.home, got, c.want)
+		}
 	}
 }
 

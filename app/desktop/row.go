@@ -67,6 +67,7 @@ type fileRow struct {
 	item   item
 	found  bool // among search results: say where it is
 	picked bool
+	home   *health // of the home; nil until known
 
 	onPick func(toggle, extend bool)
 	onOpen func()
@@ -85,8 +86,8 @@ func newFileRow(l *i18n.Locale, c columns, now func() time.Time) *fileRow {
 	return r
 }
 
-func (r *fileRow) set(it item, found, picked bool) {
-	r.item, r.found, r.picked = it, found, picked
+func (r *fileRow) set(it item, home *health, found, picked bool) {
+	r.item, r.home, r.found, r.picked = it, home, found, picked
 	r.Refresh()
 }
 
@@ -152,7 +153,7 @@ func (n *rowRenderer) Refresh() {
 	if !r.item.ModTime.IsZero() {
 		n.date.Text = r.locale.When(r.item.ModTime, r.now())
 	}
-	g, words := entryHealth(r.locale, r.item.Entry)
+	g, words := entryHealth(r.locale, r.item.Entry, r.home)
 	n.health.Text, n.health.TextSize, n.health.Color = words, theme.TextSize(), themeColor(g.color())
 	n.mark.SetResource(g.icon())
 	n.icon.SetResource(kindIcon(r.item.Entry))

@@ -4,7 +4,6 @@ package desktop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -185,8 +184,8 @@ func (u *UI) lost(err error) {
 
 // heard looks at an answer's error for signs that the node is gone.
 func (u *UI) heard(err error) {
-	if errors.Is(err, node.ErrNotServing) {
-		u.lost(err)
+	if gone(err) {
+		u.lost(fmt.Errorf("%w: %w", node.ErrNotServing, err))
 	}
 }
 
