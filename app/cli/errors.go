@@ -83,7 +83,7 @@ func (a *app) explain(err error) string {
 	case errors.Is(err, engine.ErrNoKeepers):
 		return "your circle has no machine to keep files yet: 'preezm invite' prints a code for a friend, 'preezm join CODE' uses one you were given"
 	case errors.Is(err, engine.ErrTooFewKeepers):
-		return with("'preezm circle' shows which machines answer")
+		return with("'preezm circle' shows which machines answer and how much room they have left")
 	case errors.Is(err, engine.ErrNotFound):
 		return with("'preezm ls' shows what is kept")
 	case errors.Is(err, engine.ErrExists), isInvite(err):

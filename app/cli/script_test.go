@@ -125,10 +125,11 @@ func fleetCmd(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // homesCmd: "homes start|stop|kill NAME..." does so with homes of the fleet,
-// or with any other home of the script, named by its folder.
+// or with any other home of the script, named by its folder; "homes roomy"
+// starts them with an offer of a gigabyte.
 func homesCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: homes start|stop|kill NAME...")
+		ts.Fatalf("usage: homes start|roomy|stop|kill NAME...")
 	}
 	ctx, cancel := bounded()
 	defer cancel()
@@ -142,6 +143,8 @@ func homesCmd(ts *testscript.TestScript, neg bool, args []string) {
 		switch args[0] {
 		case "start":
 			ts.Check(h.Start(ctx))
+		case "roomy":
+			ts.Check(h.Start(ctx, "--offer", "1GB"))
 		case "stop":
 			ts.Check(h.Stop(ctx))
 		case "kill":
@@ -274,7 +277,9 @@ func sameCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 // interruptCmd: "interrupt SIGNAL GLOB COMMAND..." starts a command, sends it
 // the signal once a file of that pattern is there, and wants it to end with
-// status 1. What it wrote is in the files interrupted.out and interrupted.err.
+// status 1. Instead of INT, TERM or KILL it may be the name of a home, whose
+// node is killed then. What the command wrote is in the files interrupted.out
+// and interrupted.err.
 func interruptCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: interrupt SIGNAL GLOB COMMAND...")
@@ -294,7 +299,11 @@ func interruptCmd(ts *testscript.TestScript, neg bool, args []string) {
 	cmd.Stdout, cmd.Stderr = out, errs
 	ts.Check(cmd.Start())
 	waitFor(ts, ctx, args[1])
-	ts.Check(cmd.Process.Signal(signals[args[0]]))
+	if h := homesOf(ts)[args[0]]; h != nil {
+		ts.Check(h.Kill())
+	} else {
+		ts.Check(cmd.Process.Signal(signals[args[0]]))
+	}
 	err = cmd.Wait()
 	want := 1
 	if args[0] == "KILL" {

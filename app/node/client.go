@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"syscall"
 	"time"
 
@@ -137,7 +138,7 @@ func invoke[Res any](ctx context.Context, c *client, path string, req any, progr
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return res, orCanceled(ctx, fmt.Errorf("running node: %w", err))
+		return res, orCanceled(ctx, lostCall(err))
 	}
 	defer resp.Body.Close()
 	if resp.Header.Get("Content-Type") != contentType {
@@ -168,6 +169,20 @@ func invoke[Res any](ctx context.Context, c *client, path string, req any, progr
 		}
 		return res, nil
 	}
+}
+
+// lostCall says why a call got no answer at all. net/http's own text is about
+// an address that means nothing here.
+func lostCall(err error) error {
+	var where *url.Error
+	if errors.As(err, &where) {
+		err = where.Err
+	}
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		return fmt.Errorf("running node: %w", err)
+	}
+	return fmt.Errorf("%w: it went away (%w)", ErrNoAnswer, err)
 }
 
 // lostAnswer says why an answer ended before its last frame.
