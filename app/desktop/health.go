@@ -137,10 +137,13 @@ func keeperDetail(l *i18n.Locale, s *engine.Status) string {
 				online++
 			}
 		}
-		if asked == n {
-			parts = append(parts, l.N("health.answer", int64(n), i18n.A{"online": online}))
-		} else {
+		switch {
+		case asked < n:
 			parts = append(parts, l.N("health.keepers", int64(n)))
+		case online == n:
+			parts = append(parts, l.N("health.all-answer", int64(n)))
+		default:
+			parts = append(parts, l.N("health.answer", int64(online), i18n.A{"all": n}))
 		}
 	}
 	if s.Debt > 0 {

@@ -37,9 +37,9 @@ func TestHomeHealth(t *testing.T) {
 		detail string
 	}{
 		{"alone", engine.Status{}, gradeNone, "No machine keeps for you yet. Invite someone to your circle.", ""},
-		{"empty", engine.Status{Keepers: keepers}, gradeNone, "Your circle is ready. Add your first files.", "1 of 2 machines answer"},
+		{"empty", engine.Status{Keepers: keepers}, gradeNone, "Your circle is ready. Add your first files.", "1 of 2 machines online"},
 		{"safe", engine.Status{Files: 1, Bytes: 5, MayLose: 1, Keepers: keepers, Debt: 1}, gradeSafe,
-			"Everything is safe: any 1 machine may be lost.", "1 file, 5 bytes  ·  1 of 2 machines answer  ·  1 piece still to be handed out"},
+			"Everything is safe: any 1 machine may be lost.", "1 file, 5 bytes  ·  1 of 2 machines online  ·  1 piece still to be handed out"},
 		{"fragile", engine.Status{Files: 9, Health: []engine.HealthCount{{MayLose: 0, Files: 2}, {MayLose: 1, Files: 7}}}, gradeFragile,
 			"2 files are at risk: they need every machine that holds them.", "9 files, 0 bytes"},
 		{"lost", engine.Status{Files: 9, MayLose: -1, Health: []engine.HealthCount{{MayLose: -1, Files: 1}, {MayLose: 0, Files: 8}}}, gradeLost,
