@@ -169,7 +169,7 @@ func (a *app) printPut(r *engine.PutReport, failed int) error {
 		fmt.Fprintf(&b, "%s still owed to machines that did not answer; 'preezm serve' sends them when they are back.\n", owed(r.Debt))
 	}
 	fmt.Fprintf(&b, "It took %s", took(r.Elapsed))
-	if s := rate(r.NewBytes, r.Elapsed); s != "" && r.NewBytes > 0 {
+	if s := rate(r.NewBytes, r.Elapsed); s != "" {
 		fmt.Fprintf(&b, " (%s)", s)
 	}
 	return a.say("%s.", b.String())
@@ -280,7 +280,7 @@ func (a *app) printGet(r *engine.GetReport, to string) error {
 		fmt.Fprintf(&b, "%s rebuilt from the pieces of other machines.\n", rebuilt(r.Rebuilt))
 	}
 	fmt.Fprintf(&b, "It took %s", took(r.Elapsed))
-	if s := rate(r.Bytes, r.Elapsed); s != "" && r.Bytes > 0 {
+	if s := rate(r.Bytes, r.Elapsed); s != "" {
 		fmt.Fprintf(&b, " (%s)", s)
 	}
 	return a.say("%s.", b.String())

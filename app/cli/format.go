@@ -121,9 +121,9 @@ func count(n int64, one, many string) string {
 	return humanize.Comma(n) + " " + many
 }
 
-// rate writes bytes per second, empty when the time is too short to tell.
+// rate writes bytes per second, empty when time or bytes are too few to tell.
 func rate(n int64, d time.Duration) string {
-	if d < 10*time.Millisecond {
+	if d < 10*time.Millisecond || n < 1_000_000 {
 		return ""
 	}
 	return size(int64(float64(n)/d.Seconds())) + "/s"
