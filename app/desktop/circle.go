@@ -40,7 +40,7 @@ func newCircle(u *UI) *circleScreen {
 	c.code.SetPlaceHolder(u.t("circle.code"))
 	c.code.OnSubmitted = func(string) { c.tryJoin() }
 	c.code.OnChanged = func(s string) {
-		setText(c.trouble, "")
+		c.say("")
 		enable(c.join, strings.TrimSpace(s) != "")
 	}
 	c.join = widget.NewButton(u.t("circle.join"), c.tryJoin)
@@ -162,6 +162,14 @@ func enable(b *widget.Button, on bool) {
 	}
 }
 
+// say shows what went wrong with joining, or takes it away.
+func (c *circleScreen) say(text string) {
+	if text != textOf(c.trouble) {
+		setText(c.trouble, text)
+		c.root.Refresh() // the card is higher or lower now
+	}
+}
+
 // tryJoin joins a circle with the code in the field.
 func (c *circleScreen) tryJoin() {
 	code := strings.TrimSpace(c.code.Text)
@@ -169,7 +177,7 @@ func (c *circleScreen) tryJoin() {
 		return
 	}
 	u, n := c.ui, c.ui.node
-	setText(c.trouble, "")
+	c.say("")
 	c.join.Disable()
 	c.join.SetText(u.t("circle.joining"))
 	c.code.Disable()
@@ -181,7 +189,7 @@ func (c *circleScreen) tryJoin() {
 			c.join.Enable()
 			if err != nil {
 				u.heard(err)
-				setText(c.trouble, u.say(err))
+				c.say(u.say(err))
 				return
 			}
 			c.code.SetText("")

@@ -43,7 +43,20 @@ type fakeNode struct {
 
 func (n *fakeNode) About(context.Context) (node.About, error) {
 	return node.About{Name: "anna's laptop", Device: peers.DeviceID{1}, Home: "/home/anna/.config/preezm", Version: "v0.1.0",
-		Addresses: []string{"192.168.1.20:24930"}, Offer: 50 * gigabyte, Kept: 3_200_000_000}, n.failed
+		Addresses: []string{"192.168.1.20:24930"}, Offer: 50 * gigabyte, Kept: 3_200_000_000}, n.trouble()
+}
+
+// fail makes everything fail from now on; nil ends that.
+func (n *fakeNode) fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.failed = err
+}
+
+func (n *fakeNode) trouble() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.failed
 }
 
 func (n *fakeNode) Invite(context.Context, node.InviteOptions) (node.Invite, error) {

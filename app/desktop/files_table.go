@@ -75,7 +75,7 @@ type emptyState struct {
 	title  *widget.RichText
 	text   *widget.RichText
 	invite *widget.Button
-	view   fyne.CanvasObject
+	view   *fyne.Container
 }
 
 func newEmptyState(u *UI) *emptyState {
@@ -112,6 +112,7 @@ func (e *emptyState) show(query string, inFolder bool) {
 		setText(e.title, u.t("files.empty-title"))
 		setText(e.text, u.t("files.empty"))
 	}
+	e.view.Refresh() // the texts may be higher or lower than the ones before
 }
 
 func isNotFound(err error) bool {

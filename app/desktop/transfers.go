@@ -5,6 +5,7 @@ package desktop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -256,19 +257,25 @@ func (r *transferRow) update() {
 	}
 	r.mark.SetResource(t.picture())
 	r.bar.set(t.fraction())
+	was := r.shape()
 	visible(r.bar, !t.over)
 	visible(r.more, t.over && len(t.problems)+len(t.notes) > 0)
 	visible(r.again, t.over && t.again != nil)
 	r.again.SetText(t.againTo)
+	label := r.ui.t("transfer.cancel")
 	if t.over {
-		r.button.SetText(r.ui.t("transfer.dismiss"))
-		r.button.Enable()
-		return
+		label = r.ui.t("transfer.dismiss")
 	}
-	r.button.SetText(r.ui.t("transfer.cancel"))
-	if t.stopping {
-		r.button.Disable()
+	r.button.SetText(label)
+	enable(r.button, t.over || !t.stopping)
+	if r.shape() != was && r.ui.transfers.seen != nil {
+		r.ui.transfers.seen() // so that everything around finds its place
 	}
+}
+
+// shape is what the size of the row depends on.
+func (r *transferRow) shape() string {
+	return fmt.Sprint(r.bar.Visible(), r.more.Visible(), r.again.Visible(), r.again.Text, r.button.Text)
 }
 
 // showProblems lists the files that did not go through, and what keepers did.

@@ -18,7 +18,7 @@ import (
 )
 
 // every is how often the window asks anew what it shows.
-const every = 10 * time.Second
+const every = 15 * time.Second
 
 // Options is what the window needs to know of the world; tests fix all of it.
 type Options struct {
@@ -189,7 +189,7 @@ func (u *UI) heard(err error) {
 	}
 }
 
-// refresh asks the node anew for everything in view.
+// refresh asks the node anew for what may have changed.
 func (u *UI) refresh() {
 	n, f := u.node, u.frame
 	if n == nil || f == nil {
@@ -208,7 +208,11 @@ func (u *UI) refresh() {
 		}
 	})
 	u.askHealth()
-	f.front.refresh()
+	// The list is long and is read anew when the health says that something
+	// changed.
+	if f.front != screen(f.files) {
+		f.front.refresh()
+	}
 }
 
 // askHealth asks for the sentence of health.
@@ -226,8 +230,12 @@ func (u *UI) askHealth() {
 			if u.frame != f || u.health != nil && *u.health == h {
 				return
 			}
+			known := u.health != nil
 			u.health = &h
 			f.files.setHealth(h)
+			if known && f.front == screen(f.files) {
+				f.files.refresh()
+			}
 		}
 	})
 }
