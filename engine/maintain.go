@@ -29,8 +29,10 @@ const (
 func (e *Engine) Maintain(ctx context.Context) error {
 	e.maintaining.Lock()
 	defer e.maintaining.Unlock()
-	e.tellDeletions(ctx, time.Minute)
-	return e.payDebts(ctx)
+	e.tellDeletions(ctx, time.Minute) // makes room for what follows
+	err := e.payDebts(ctx)
+	e.tellDeletions(ctx, time.Minute) // of what was replaced
+	return err
 }
 
 // tellDeletions asks each keeper, all at once, to forget what is queued.
