@@ -5,7 +5,7 @@ package desktop
 import (
 	"context"
 	"errors"
-	"net/url"
+	"net"
 
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
@@ -14,11 +14,11 @@ import (
 )
 
 // gone tells whether an error means that the node is no longer there: it says
-// so, it broke off, or its local socket (which speaks HTTP) gives no answer.
+// so, it broke off, or nobody is at its local socket.
 func gone(err error) bool {
-	var socket *url.Error
+	var dial *net.OpError
 	return errors.Is(err, node.ErrNotServing) || errors.Is(err, node.ErrNoAnswer) ||
-		errors.As(err, &socket) && !errors.Is(err, context.Canceled)
+		errors.As(err, &dial) && dial.Op == "dial" && dial.Net == "unix"
 }
 
 // say turns an error into words for people, with the remedy where there is

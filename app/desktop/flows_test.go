@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -374,7 +374,7 @@ func TestLostNode(t *testing.T) {
 	for name, failure := range map[string]error{
 		"it says so":   fmt.Errorf("listing: %w", node.ErrNotServing),
 		"broke off":    fmt.Errorf("%w: unexpected EOF", node.ErrNoAnswer),
-		"socket empty": fmt.Errorf("running node: %w", &url.Error{Op: "Post", URL: "http://node/list", Err: errors.New("connection refused")}),
+		"nobody there": fmt.Errorf("running node: %w", &net.OpError{Op: "dial", Net: "unix", Err: errors.New("connection refused")}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := family()

@@ -19,6 +19,7 @@ type homeHost struct {
 	version string
 	log     *slog.Logger
 	lost    chan error
+	alone   bool // do not look for peers on the local network; for tests
 
 	mu   sync.Mutex
 	stop func() error // ends what the last Open gave
@@ -63,7 +64,7 @@ func (h *homeHost) Open(ctx context.Context) (Node, error) {
 	if !errors.Is(err, node.ErrNotServing) {
 		return nil, err
 	}
-	n, err := node.Open(ctx, h.home, node.Options{Role: node.RoleWindow, Wait: busyWait, Version: h.version, Logger: h.log})
+	n, err := node.Open(ctx, h.home, node.Options{Role: node.RoleWindow, Wait: busyWait, Version: h.version, NoDiscovery: h.alone, Logger: h.log})
 	if errors.Is(err, node.ErrHomeBusy) {
 		// A node may have started between the two calls.
 		if api, dialErr := node.Dial(ctx, h.home); dialErr == nil {
