@@ -31,7 +31,10 @@ type segmentJob struct {
 func (j *segmentJob) run() error {
 	defer j.at.close()
 	seg, err := j.e.cat.Segment(j.ctx, j.id)
-	if err != nil {
+	if errors.Is(err, catalog.ErrGone) {
+		j.giveUp(j.uses, err)
+		return nil
+	} else if err != nil {
 		return err
 	}
 	chunks := byChunk(j.uses)
@@ -87,7 +90,8 @@ func (j *segmentJob) run() error {
 
 // sane guards against a damaged catalog.
 func sane(c *catalog.Chunk, s *catalog.Segment) bool {
-	return c.Off >= 0 && c.Sealed > 0 && c.Off+c.Sealed <= s.DataLen && c.Plain > 0 && c.Plain <= chunk.Max
+	return c.Off >= 0 && c.Sealed > 0 && c.Sealed <= s.DataLen && c.Off <= s.DataLen-c.Sealed &&
+		c.Plain > 0 && c.Plain <= chunk.Max
 }
 
 // columns are a unit's places in a segment's buffer, shard by shard.
@@ -148,11 +152,22 @@ func (j *segmentJob) deliver(uses []use, plain []byte) error {
 	return nil
 }
 
+// whyNot says why a file cannot be brought back.
+func whyNot(err error) string {
+	switch {
+	case errors.Is(err, catalog.ErrGone):
+		return err.Error()
+	case errors.Is(err, seal.ErrAuthentic), errors.Is(err, chunk.ErrCorrupt):
+		return "cannot be brought back: what is kept of it is not what the catalog names, on any machine"
+	}
+	return "cannot be brought back now: " + err.Error()
+}
+
 // giveUp fails the files that need a chunk which cannot be had.
 func (j *segmentJob) giveUp(uses []use, err error) {
 	for _, u := range uses {
 		if u.file.failed.CompareAndSwap(false, true) && j.ctx.Err() == nil {
-			j.problem(u.file.v.Path, true, "cannot be brought back now: %v", err)
+			j.problem(u.file.v.Path, true, "%s", whyNot(err))
 		}
 		j.settle(&j.at, u.file)
 	}

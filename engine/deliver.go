@@ -25,7 +25,7 @@ const (
 	laggardGrace = 3 * time.Second
 	// retryFor: how long a put waits for keepers to come back before it
 	// gives up for want of them.
-	retryFor = 20 * time.Second
+	retryFor = 10 * time.Second
 )
 
 // target is a keeper during one put.
@@ -85,7 +85,7 @@ func (t *target) send(j *shardJob) error {
 	for range 2 {
 		if err = t.PutShard(j.ctx, j.id, j.root, j.data); err == nil {
 			t.mu.Lock()
-			t.pause, t.lastErr = 0, nil
+			t.pause, t.lastErr, t.full, t.until = 0, nil, false, time.Time{}
 			t.stored += int64(len(j.data))
 			t.mu.Unlock()
 			return nil
@@ -95,12 +95,12 @@ func (t *target) send(j *shardJob) error {
 		}
 	}
 	if j.ctx.Err() == nil || errors.Is(context.Cause(j.ctx), errSlow) {
-		t.failed(err, j.ctx)
+		t.failed(j.ctx, err)
 	}
 	return err
 }
 
-func (t *target) failed(err error, ctx context.Context) {
+func (t *target) failed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -235,7 +235,7 @@ func (p *put) round(s *openSegment, need int) (have int) {
 		}
 	}
 	started := time.Now()
-	grace := time.NewTimer(time.Hour)
+	grace := time.NewTimer(atSlowest(s.rec.ShardLen))
 	defer grace.Stop()
 	for open > 0 {
 		select {
@@ -270,9 +270,20 @@ func (p *put) hopeless(s *openSegment, need int) bool {
 	return can < need
 }
 
+// shortageError says that too few keepers took their part; it is
+// ErrTooFewKeepers and whatever each of them said.
+type shortageError struct {
+	text   string
+	causes []error
+}
+
+func (e *shortageError) Error() string   { return e.text }
+func (e *shortageError) Unwrap() []error { return append(e.causes, ErrTooFewKeepers) }
+
 // shortage names the keepers that did not take their part, and why.
 func (p *put) shortage(s *openSegment, have, need int) error {
 	var why []string
+	var causes []error
 	for _, sh := range s.rec.Shards {
 		if sh.State == catalog.There {
 			continue
@@ -281,10 +292,11 @@ func (p *put) shortage(s *openSegment, have, need int) error {
 		t.mu.Lock()
 		if t.lastErr != nil {
 			why = append(why, t.Name()+" "+reason(t.lastErr))
+			causes = append(causes, t.lastErr)
 		}
 		t.mu.Unlock()
 	}
 	slices.Sort(why)
-	return fmt.Errorf("%w: %d of %d answered and %d must (%s); what was kept so far stays, repeat the command to go on",
-		ErrTooFewKeepers, have, p.geo.N, need, strings.Join(why, "; "))
+	return &shortageError{fmt.Sprintf("%v: %d of %d could store their part and %d must (%s); what was kept so far stays, repeat the command to go on",
+		ErrTooFewKeepers, have, p.geo.N, need, strings.Join(why, "; ")), causes}
 }

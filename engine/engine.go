@@ -54,6 +54,7 @@ type Config struct {
 // Engine keeps files and brings them back. It is safe for concurrent use;
 // puts run one after another.
 type Engine struct {
+	dir     string
 	cat     *catalog.Catalog
 	namer   *chunk.Namer
 	secrets identity.Secrets
@@ -63,6 +64,9 @@ type Engine struct {
 	// segments is shared by puts and gets, so that one after the other does
 	// not need memory twice.
 	segments segmentPool
+
+	// targets are the folders that gets write to now.
+	targets targets
 
 	// putting holds one token: a put, or whoever removes segments that a put
 	// could be about to need, owns it.
@@ -82,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Engine{
-		cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets,
+		dir: cfg.Dir, cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets,
 		keepers: cfg.Keepers, log: log, scores: newScores(), putting: make(chan struct{}, 1),
 	}, nil
 }
@@ -92,7 +96,7 @@ func (e *Engine) Close() error { return e.cat.Close() }
 
 // Seen tells the engine that a keeper answers again, so that it is asked
 // before its penalty ends.
-func (e *Engine) Seen(d peers.DeviceID) { e.scores.ok(d, 0, 0) }
+func (e *Engine) Seen(d peers.DeviceID) { e.scores.forgive(d) }
 
 // lockPut waits until no other put runs. waiting is called once if it must.
 func (e *Engine) lockPut(ctx context.Context, waiting func()) error {

@@ -93,7 +93,8 @@ func (f *fetcher) unit(ctx context.Context, seg *catalog.Segment, u segment.Unit
 	}
 	defer r.drain()
 	for _, i := range u.Shards {
-		if k := f.keepers[seg.Shards[i].Keeper]; k != nil && !f.e.scores.avoid(k.Device()) {
+		sh := seg.Shards[i]
+		if f.keepers[sh.Keeper] != nil && sh.State == catalog.There && !f.e.scores.avoid(sh.Keeper) {
 			r.start(i)
 		}
 	}
@@ -218,7 +219,7 @@ func (r *race) settle(res shardRead) {
 	r.e.scores.fail(sh.Keeper, lie(res.err))
 	r.blames.add(sh.Keeper, r.keepers[sh.Keeper].Name(), res.err, lie(res.err))
 	if errors.Is(res.err, peers.ErrNotFound) || lie(res.err) {
-		r.e.markLost(r.ctx, r.seg, res.idx)
+		r.e.mark(r.ctx, r.seg, res.idx, catalog.Lost)
 	}
 }
 
@@ -294,13 +295,14 @@ func explainShards(f *fetcher, seg *catalog.Segment, why map[int]error) string {
 	return strings.Join(out, "; ")
 }
 
-// markLost remembers that a keeper does not have a shard as it should be, so
-// that it is made again. Failing to is no reason to fail a get.
-func (e *Engine) markLost(ctx context.Context, seg *catalog.Segment, idx int) {
-	sh := seg.Shards[idx]
-	sh.State = catalog.Lost
-	if err := e.cat.SetShard(context.WithoutCancel(ctx), seg.ID, idx, sh); err != nil {
-		e.log.Warn("catalog", "err", err)
+// mark remembers that a keeper does not have a shard as it should be, so that
+// it is made again, or that it has it after all. Failing to is no reason to
+// fail a get. Only one goroutine at a time works on a place in seg.
+func (e *Engine) mark(ctx context.Context, seg *catalog.Segment, idx int, state catalog.ShardState) {
+	sh := &seg.Shards[idx]
+	sh.State = state
+	if err := e.cat.SetShard(context.WithoutCancel(ctx), seg.ID, idx, sh.ID, *sh); err != nil {
+		e.log.Warn("a shard's state could not be written down", "segment", seg.ID, "err", err)
 	}
 }
 
@@ -346,8 +348,9 @@ func (f *fetcher) verified(ctx context.Context, seg *catalog.Segment, bufs [][]b
 }
 
 const (
-	// verifyPatience bounds a checked read of one whole shard.
-	verifyPatience = 2 * time.Minute
+	// slowest is the rate, in bytes a second, below which a transfer of a whole
+	// shard is given up, however slow the others are.
+	slowest = 4 << 10
 	// verifyGrace: once enough good shards are there, the others get three
 	// times as long as those took, at least this.
 	verifyGrace = time.Second
@@ -357,7 +360,8 @@ const (
 // result has nil for each good one. Once enough of them are good the slow
 // ones are not waited for.
 func (f *fetcher) readAll(ctx context.Context, seg *catalog.Segment, bufs [][]byte, enough int) []error {
-	ctx, cancel := context.WithTimeout(ctx, verifyPatience)
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, atSlowest(seg.ShardLen))
 	defer cancel()
 	out := make([]error, seg.N)
 	results := make(chan int, seg.N)
@@ -372,13 +376,13 @@ func (f *fetcher) readAll(ctx context.Context, seg *catalog.Segment, bufs [][]by
 		default:
 			open++
 			go func() {
-				out[i] = f.readWhole(ctx, k, seg, i, bufs[i])
+				out[i] = f.readWhole(ctx, caller, k, seg, i, bufs[i])
 				results <- i
 			}()
 		}
 	}
 	started := time.Now()
-	grace := time.NewTimer(verifyPatience)
+	grace := time.NewTimer(atSlowest(seg.ShardLen))
 	defer grace.Stop()
 	for open > 0 {
 		select {
@@ -396,7 +400,12 @@ func (f *fetcher) readAll(ctx context.Context, seg *catalog.Segment, bufs [][]by
 	return out
 }
 
-func (f *fetcher) readWhole(ctx context.Context, k peers.Keeper, seg *catalog.Segment, i int, buf []byte) error {
+// atSlowest is how long n bytes may take.
+func atSlowest(n int) time.Duration { return 30*time.Second + time.Duration(n)*time.Second/slowest }
+
+// readWhole reads one shard and checks it. ctx ends when it takes too long,
+// caller when nobody wants it any more.
+func (f *fetcher) readWhole(ctx, caller context.Context, k peers.Keeper, seg *catalog.Segment, i int, buf []byte) error {
 	sh := seg.Shards[i]
 	err := k.ReadShard(ctx, sh.ID, 0, buf)
 	if err == nil {
@@ -405,16 +414,21 @@ func (f *fetcher) readWhole(ctx context.Context, k peers.Keeper, seg *catalog.Se
 			err = peers.ErrDamaged
 		}
 	}
-	if err == nil {
+	switch {
+	case err == nil:
+		if sh.State == catalog.Lost {
+			f.e.mark(caller, seg, i, catalog.There)
+		}
 		return nil
-	}
-	if ctx.Err() != nil {
+	case caller.Err() != nil:
+		return context.Cause(caller)
+	case ctx.Err() != nil:
 		err = errSlow
 	}
 	f.e.scores.fail(k.Device(), lie(err))
 	f.blames.add(k.Device(), k.Name(), err, lie(err))
 	if errors.Is(err, peers.ErrNotFound) || lie(err) {
-		f.e.markLost(ctx, seg, i)
+		f.e.mark(caller, seg, i, catalog.Lost)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -31,6 +32,7 @@ type get struct {
 	fetch  *fetcher
 	root   *os.Root
 	names  *localNames
+	mark   [4]byte // of this run's temporary files
 
 	open  atomic.Int64  // files
 	slots chan struct{} // one for each segment in memory
@@ -92,13 +94,27 @@ func (g *get) run() error {
 		return fmt.Errorf("cannot open the folder %q: %w", g.o.To, plain(err))
 	}
 	defer g.root.Close()
+	release, err := g.e.targets.claim(g.root)
+	if err != nil {
+		return err
+	}
+	defer release()
+	rand.Read(g.mark[:])
 	if err := g.check(tops); err != nil {
 		return err
 	}
 	g.fetch = g.e.newFetcher(&g.blames)
-	g.slots = make(chan struct{}, segmentsInMemory(min(len(g.e.keepers()), maxShards)))
+	widest, err := g.e.cat.Widest(g.ctx)
+	if err != nil {
+		return err
+	}
+	g.slots = make(chan struct{}, segmentsInMemory(widest))
 	g.meter.set(StageGet)
 	b := &batch{get: g, at: place{root: g.root}}
+	if g.o.Resume {
+		g.sweep(g.root)
+		b.at.look = g.sweep
+	}
 	for i := range tops {
 		err = g.each(&tops[i], b.add)
 		if err != nil {
@@ -213,7 +229,8 @@ func (g *get) check(tops []wanted) error {
 				return nil
 			}
 			fi, err := g.root.Lstat(local)
-			if err != nil || fi.IsDir() && v.Kind == catalog.Folder || g.o.Resume && asKept(fi, v) {
+			if err != nil || fi.IsDir() && v.Kind == catalog.Folder ||
+				g.o.Resume && (asKept(fi, v) || g.sameLink(local, v)) {
 				return nil
 			}
 			if len(there) < 3 {
@@ -238,15 +255,21 @@ func (g *get) check(tops []wanted) error {
 	return fmt.Errorf("%s %w in %q: nothing was changed; use --overwrite to replace, --resume to go on with an interrupted get, or another folder", list, ErrExists, g.o.To)
 }
 
+// sameLink tells whether a local symlink is the version.
+func (g *get) sameLink(local string, v *catalog.Version) bool {
+	target, err := g.root.Readlink(local)
+	return err == nil && v.Kind == catalog.Symlink && target == v.Target
+}
+
 // asKept tells whether a local file looks like the version.
 func asKept(fi os.FileInfo, v *catalog.Version) bool {
 	switch v.Kind {
 	case catalog.File:
 		return fi.Mode().IsRegular() && fi.Size() == v.Size && fi.ModTime().UnixNano() == v.ModTime
-	case catalog.Symlink:
-		return fi.Mode()&os.ModeSymlink != 0
+	case catalog.Folder:
+		return fi.IsDir()
 	}
-	return fi.IsDir()
+	return false // a link costs nothing to make again
 }
 
 func (g *get) problem(path string, failed bool, format string, args ...any) {

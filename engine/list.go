@@ -106,9 +106,10 @@ const noLimit = 1<<31 - 1
 
 // health knows how many machines each segment can still lose.
 type health struct {
-	e    *Engine
-	segs map[int64]segmentHealth
-	of1  map[int64]int64 // chunk to segment, when loaded for all
+	e      *Engine
+	online map[peers.DeviceID]bool
+	segs   map[int64]segmentHealth
+	of1    map[int64]int64 // chunk to segment, when loaded for all
 }
 
 type segmentHealth struct{ mayLose, keepers int32 }
@@ -123,13 +124,9 @@ func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all
 			online[k.Device()] = true
 		}
 	}
-	h := &health{e: e, segs: map[int64]segmentHealth{}}
+	h := &health{e: e, online: online, segs: map[int64]segmentHealth{}}
 	err := e.cat.Placement(ctx, func(seg int64, k int, keepers []peers.DeviceID) {
-		on := 0
-		for _, d := range keepers {
-			on += btoi(online[d])
-		}
-		h.segs[seg] = segmentHealth{int32(max(on-k, -1)), int32(on)}
+		h.segs[seg] = h.judge(k, keepers)
 	})
 	if err != nil {
 		return nil, err
@@ -138,6 +135,39 @@ func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all
 		h.of1, err = e.cat.ChunkSegments(ctx)
 	}
 	return h, err
+}
+
+func (h *health) judge(k int, keepers []peers.DeviceID) segmentHealth {
+	on := 0
+	for _, d := range keepers {
+		on += btoi(h.online[d])
+	}
+	return segmentHealth{int32(max(on-k, -1)), int32(on)}
+}
+
+// one judges the segment of a single chunk. A chunk that is gone was removed
+// meanwhile, with all that needed it.
+func (h *health) one(ctx context.Context, chunk int64) (segmentHealth, error) {
+	gone := segmentHealth{noLimit, noLimit}
+	rows, err := h.e.cat.Chunks(ctx, []int64{chunk})
+	if errors.Is(err, catalog.ErrGone) {
+		return gone, nil
+	} else if err != nil {
+		return gone, err
+	}
+	seg, err := h.e.cat.Segment(ctx, rows[chunk].Segment)
+	if errors.Is(err, catalog.ErrGone) {
+		return gone, nil
+	} else if err != nil {
+		return gone, err
+	}
+	var keepers []peers.DeviceID
+	for _, sh := range seg.Shards {
+		if sh.State == catalog.There {
+			keepers = append(keepers, sh.Keeper)
+		}
+	}
+	return h.judge(seg.K, keepers), nil
 }
 
 // of gives how many machines may still be lost before v cannot be brought
@@ -153,7 +183,9 @@ func (h *health) of(ctx context.Context, v *catalog.Version) (mayLose, keepers i
 			}
 		}
 		rows, err := h.e.cat.Chunks(ctx, ids)
-		if err != nil {
+		if errors.Is(err, catalog.ErrGone) {
+			return noLimit, noLimit, nil
+		} else if err != nil {
 			return 0, 0, err
 		}
 		segment = func(chunk int64) int64 { return rows[chunk].Segment }
@@ -164,7 +196,10 @@ func (h *health) of(ctx context.Context, v *catalog.Version) (mayLose, keepers i
 		}
 		s, ok := h.segs[segment(p.Chunk)]
 		if !ok {
-			s.mayLose = -1
+			// It came after the look at all segments: look again at this one.
+			if s, err = h.one(ctx, p.Chunk); err != nil {
+				return 0, 0, err
+			}
 		}
 		mayLose, keepers = min(mayLose, int(s.mayLose)), min(keepers, int(s.keepers))
 	}

@@ -23,16 +23,26 @@ const (
 	deletionBatch    = 1000
 )
 
-// Maintain pays debts: it tells keepers what they may forget and remakes
-// shards that keepers lack, from any k others, until nothing is left that can
-// be done now or ctx ends.
+// Maintain pays debts: it drops segments that nobody needs, tells keepers what
+// they may forget and remakes shards that keepers lack, from any k others,
+// until nothing is left that can be done now or ctx ends.
 func (e *Engine) Maintain(ctx context.Context) error {
 	e.maintaining.Lock()
 	defer e.maintaining.Unlock()
-	e.tellDeletions(ctx, time.Minute) // makes room for what follows
-	err := e.payDebts(ctx)
-	e.tellDeletions(ctx, time.Minute) // of what was replaced
-	return err
+	select {
+	case e.putting <- struct{}{}:
+		_, err := e.collect(ctx)
+		e.unlockPut()
+		if err != nil {
+			return err
+		}
+	default: // the put that is running collects at its end
+	}
+	if err := e.cat.EndMoves(ctx); err != nil {
+		return err
+	}
+	e.tellDeletions(ctx, time.Minute)
+	return e.payDebts(ctx)
 }
 
 // tellDeletions asks each keeper, all at once, to forget what is queued.
@@ -83,55 +93,61 @@ func (e *Engine) payDebts(ctx context.Context) error {
 
 // remake rebuilds the missing shards of a segment and stores them: with the
 // same keeper when it is still of the circle, else with one that has none of
-// this segment.
+// this segment. What was there keeps its place until the new one is durable.
 func (e *Engine) remake(ctx context.Context, id int64) error {
 	seg, err := e.cat.Segment(ctx, id)
-	if err != nil {
+	if errors.Is(err, catalog.ErrGone) {
+		return nil
+	} else if err != nil {
 		return err
 	}
-	homes := e.homesFor(seg)
-	if len(homes) == 0 {
+	if len(e.homesFor(seg)) == 0 {
 		return errors.New("no keeper can take the missing shards now")
 	}
-	f := e.newFetcher(&blames{})
 	buf := e.segments.get(seg.N)
 	defer e.segments.put(buf)
 	bufs := columns(buf, seg, segment.Whole(seg.K, seg.ShardLen))
 	required := make([]bool, seg.N)
-	for i := range homes {
-		required[i] = true
+	for i, sh := range seg.Shards {
+		required[i] = sh.State != catalog.There
 	}
-	if err := f.verified(ctx, seg, bufs, required); err != nil {
+	if err := e.newFetcher(&blames{}).verified(ctx, seg, bufs, required); err != nil {
 		return err
 	}
+	// Some that were thought lost may have answered.
 	var errs []error
-	for i, k := range homes {
-		sh := seg.Shards[i]
-		if erasure.ShardRoot(bufs[i]) != sh.Root {
+	for i, k := range e.homesFor(seg) {
+		if erasure.ShardRoot(bufs[i]) != seg.Shards[i].Root {
 			return fmt.Errorf("shard %d of segment %d was rebuilt wrong", i, id)
 		}
-		if sh.Keeper != k.Device() || sh.State == catalog.Lost {
-			// A keeper that lost a shard may hold a damaged one by that name.
-			sh.Keeper = k.Device()
-			rand.Read(sh.ID[:])
-			// Written down first, so that a crash leaves no shard unknown.
-			sh.State = catalog.Owed
-			if err := e.cat.SetShard(ctx, id, i, sh); err != nil {
-				return err
-			}
-		}
-		if err := k.PutShard(ctx, sh.ID, sh.Root, bufs[i]); err != nil {
-			e.scores.fail(k.Device(), false)
+		if err := e.replace(ctx, seg, i, k, bufs[i]); err != nil {
 			errs = append(errs, err)
-			continue
-		}
-		e.scores.ok(k.Device(), 0, 0)
-		sh.State = catalog.There
-		if err := e.cat.SetShard(context.WithoutCancel(ctx), id, i, sh); err != nil {
-			return err
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// replace gives shard i of seg to k and writes down that it is there.
+func (e *Engine) replace(ctx context.Context, seg *catalog.Segment, i int, k peers.Keeper, data []byte) error {
+	was := seg.Shards[i].ID
+	sh := seg.Shards[i]
+	if sh.Keeper != k.Device() || sh.State == catalog.Lost {
+		// A keeper that lost a shard may hold a damaged one by that name.
+		sh.Keeper = k.Device()
+		rand.Read(sh.ID[:])
+		if err := e.cat.BeginMove(ctx, sh.Keeper, sh.ID); err != nil {
+			return err
+		}
+	}
+	if err := k.PutShard(ctx, sh.ID, sh.Root, data); err != nil {
+		if ctx.Err() == nil {
+			e.scores.fail(k.Device(), false)
+		}
+		return err
+	}
+	e.scores.ok(k.Device(), 0, 0)
+	sh.State = catalog.There
+	return e.cat.SetShard(context.WithoutCancel(ctx), seg.ID, i, was, sh)
 }
 
 // homesFor chooses a keeper for each missing shard of seg, among those that

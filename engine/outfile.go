@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 // and files come folder by folder.
 type place struct {
 	root *os.Root
+	look func(*os.Root) // called with each subfolder that is opened
 	dir  string
 	sub  *os.Root
 }
@@ -38,6 +40,9 @@ func (p *place) in(dir string) (*os.Root, error) {
 	}
 	p.close()
 	p.dir, p.sub = dir, sub
+	if p.look != nil {
+		p.look(sub)
+	}
 	return sub, nil
 }
 
@@ -62,12 +67,42 @@ type outFile struct {
 	made   bool
 }
 
-// newOutFile names a file's temporary one: short enough for any file system,
-// and the same in every run, so that leftovers do not pile up.
-func newOutFile(v *catalog.Version, local string) *outFile {
+// The temporary name of a file is short enough for any file system, and no
+// other run's: a file that somebody else is writing is never taken for ours.
+const (
+	tempPrefix = ".preezm-"
+	tempSuffix = ".part"
+)
+
+func (g *get) newOutFile(v *catalog.Version, local string) *outFile {
 	sum := sha256.Sum256([]byte(local))
 	return &outFile{
-		v: v, dir: path.Dir(local), name: path.Base(local), temp: fmt.Sprintf(".preezm-%x.part", sum[:8]),
+		v: v, dir: path.Dir(local), name: path.Base(local),
+		temp: fmt.Sprintf("%s%x-%x%s", tempPrefix, g.mark, sum[:8], tempSuffix),
+	}
+}
+
+// sweep removes what an interrupted get left in a folder. Only a get that
+// resumes one does that.
+func (g *get) sweep(root *os.Root) {
+	d, err := root.Open(".")
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	for {
+		names, err := d.Readdirnames(1000)
+		for _, n := range names {
+			mine := strings.HasPrefix(n, fmt.Sprintf("%s%x", tempPrefix, g.mark))
+			if strings.HasPrefix(n, tempPrefix) && strings.HasSuffix(n, tempSuffix) && !mine {
+				if err := root.Remove(n); err != nil {
+					g.e.log.Warn("a temporary file is left", "file", n, "err", err)
+				}
+			}
+		}
+		if err != nil {
+			return
+		}
 	}
 }
 
@@ -103,18 +138,12 @@ func (g *get) opened(at *place, f *outFile) error {
 	if err != nil {
 		return err
 	}
-	if f.made {
-		f.fh, err = root.OpenFile(f.temp, os.O_RDWR, 0)
-	} else {
-		const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
-		f.fh, err = root.OpenFile(f.temp, flags, 0o600)
-		if errors.Is(err, os.ErrExist) {
-			if err = root.Remove(f.temp); err == nil {
-				f.fh, err = root.OpenFile(f.temp, flags, 0o600)
-			}
-		}
+	flags := os.O_RDWR
+	if !f.made {
+		flags |= os.O_CREATE | os.O_EXCL
 	}
-	if err != nil {
+	if f.fh, err = root.OpenFile(f.temp, flags, 0o600); err != nil {
+		f.fh = nil
 		return err
 	}
 	g.open.Add(1)
@@ -184,7 +213,12 @@ func (g *get) complete(at *place, f *outFile) error {
 	if err := g.opened(at, f); err != nil { // empty, one hole, or closed meanwhile
 		return err
 	}
-	err := errors.Join(f.fh.Chmod(fileMode(f.v.Mode)), syncEach(f.fh))
+	err := f.fh.Chmod(fileMode(f.v.Mode))
+	if err == nil && (f.sparse || !syncsTrees) {
+		// It has its full length from the start. Without this a power cut could
+		// leave it with its name, its length and its time, but not its content.
+		err = f.fh.Sync()
+	}
 	if err = errors.Join(err, g.closed(f)); err != nil {
 		return err
 	}
@@ -203,34 +237,28 @@ func (g *get) complete(at *place, f *outFile) error {
 	return nil
 }
 
-// fileMode turns permission bits into Go's form.
-func fileMode(bits uint32) os.FileMode {
-	m := os.FileMode(bits & 0o777)
-	for _, b := range []struct {
-		bit  uint32
-		mode os.FileMode
-	}{{0o4000, os.ModeSetuid}, {0o2000, os.ModeSetgid}, {0o1000, os.ModeSticky}} {
-		if bits&b.bit != 0 {
-			m |= b.mode
-		}
+// fileMode turns permission bits into Go's form. The bits that make a program
+// run as its owner or its group are left out: the owner is not kept, so they
+// would give the rights of whoever brings the file back.
+func fileMode(bits uint32) os.FileMode { return os.FileMode(bits & 0o777) }
+
+// folderMode is fileMode for folders, where the sticky bit protects.
+func folderMode(bits uint32) os.FileMode {
+	m := fileMode(bits)
+	if bits&0o1000 != 0 {
+		m |= os.ModeSticky
 	}
 	return m
 }
 
 // link makes a symlink under a temporary name and moves it into place.
 func (g *get) link(at *place, local string, v *catalog.Version) error {
-	f := newOutFile(v, local)
+	f := g.newOutFile(v, local)
 	root, err := at.in(f.dir)
 	if err != nil {
 		return err
 	}
-	err = root.Symlink(v.Target, f.temp)
-	if errors.Is(err, os.ErrExist) {
-		if err = root.Remove(f.temp); err == nil {
-			err = root.Symlink(v.Target, f.temp)
-		}
-	}
-	if err == nil {
+	if err = root.Symlink(v.Target, f.temp); err == nil {
 		err = errors.Join(setLinkTime(root, f.temp, v.ModTime), root.Rename(f.temp, f.name))
 	}
 	return err
@@ -238,5 +266,5 @@ func (g *get) link(at *place, local string, v *catalog.Version) error {
 
 func setFolder(root *os.Root, local string, v *catalog.Version) error {
 	t := time.Unix(0, v.ModTime)
-	return errors.Join(root.Chtimes(local, t, t), root.Chmod(local, fileMode(v.Mode)))
+	return errors.Join(root.Chtimes(local, t, t), root.Chmod(local, folderMode(v.Mode)))
 }

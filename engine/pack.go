@@ -33,6 +33,10 @@ type flyingChunk struct {
 	waiters []*fileJob // to release then
 }
 
+// mostWaiters bounds the files that wait for one chunk, as when a folder holds
+// a million equal ones: their segment then does not wait to be full.
+const mostWaiters = 4096
+
 // openSegment is a segment being filled, coded and delivered.
 type openSegment struct {
 	rec    catalog.Segment
@@ -115,6 +119,9 @@ func (p *put) claim(name chunk.ID, j chunkJob) (*flyingChunk, error) {
 			p.release(j.file)
 		} else {
 			c.waiters = append(c.waiters, j.file)
+			if len(c.waiters) >= mostWaiters {
+				p.passOn(c)
+			}
 		}
 		return nil, nil
 	}
@@ -174,13 +181,20 @@ func (p *put) wrote(s *openSegment) {
 	}
 }
 
+// passOn ends the segment in which c lies, if that is still being filled.
+func (p *put) passOn(c *flyingChunk) {
+	p.packMu.Lock()
+	defer p.packMu.Unlock()
+	if s := p.current; s != nil && s.rec.ID == c.row.Segment {
+		p.current = nil
+		p.wrote(s)
+	}
+}
+
 // flush passes the last segment on. No packer runs any more.
 func (p *put) flush() {
-	p.packMu.Lock()
-	s := p.current
-	p.current = nil
-	p.packMu.Unlock()
-	if s != nil {
+	if s := p.current; s != nil {
+		p.current = nil
 		p.wrote(s)
 	}
 }

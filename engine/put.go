@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -26,11 +28,7 @@ func segmentsInMemory(n int) int {
 	return min(max(2, bufferBudget/(max(n, 1)*peers.MaxShard)), mostSegments)
 }
 
-const (
-	mostSegments = 8
-	// maxShards is the most shards of a segment that ForCircle chooses.
-	maxShards = 10
-)
+const mostSegments = 8
 
 // put is one running Put. Its stages are goroutines joined by channels:
 //
@@ -63,6 +61,9 @@ type put struct {
 	inFlight  map[chunk.ID]*flyingChunk
 	nextChunk int64
 
+	home       fs.FileInfo    // the folder that is never kept
+	deadChunks map[int64]bool // rows of chunks that cannot be brought back
+
 	commits committer
 
 	reportMu sync.Mutex
@@ -82,6 +83,7 @@ type put struct {
 func (e *Engine) Put(ctx context.Context, o PutOptions, progress func(Progress)) (*PutReport, error) {
 	p := &put{e: e, meter: newMeter(StageScan, progress)}
 	defer p.meter.close()
+	defer p.finish()
 	sources, err := p.resolve(o)
 	if err != nil {
 		return &p.report, err
@@ -91,7 +93,6 @@ func (e *Engine) Put(ctx context.Context, o PutOptions, progress func(Progress))
 	}
 	defer e.unlockPut()
 	err = p.run(ctx, sources)
-	p.finish()
 	if err == nil {
 		for _, pr := range p.report.Problems {
 			if pr.Failed {
@@ -168,6 +169,12 @@ func (p *put) prepare() error {
 	if p.nextSeg, p.nextChunk, err = p.e.cat.NextIDs(p.ctx); err != nil {
 		return err
 	}
+	if p.home, err = os.Stat(p.e.dir); err != nil {
+		return fmt.Errorf("home folder: %w", err)
+	}
+	if err := p.disownDead(); err != nil {
+		return err
+	}
 	if p.finder, err = p.e.cat.NewFinder(p.ctx); err != nil {
 		return err
 	}
@@ -177,6 +184,28 @@ func (p *put) prepare() error {
 	p.slots = make(chan struct{}, inMemory)
 	p.full = make(chan *openSegment, inMemory)
 	return nil
+}
+
+// disownDead sees to it that nothing is taken for kept because it once was:
+// segments that have lost too many shards are not found by deduplication.
+func (p *put) disownDead() error {
+	circle := map[peers.DeviceID]bool{}
+	for _, t := range p.targets {
+		circle[t.Device()] = true
+	}
+	var dead []int64
+	err := p.e.cat.Placement(p.ctx, func(seg int64, k int, keepers []peers.DeviceID) {
+		for _, d := range keepers {
+			k -= btoi(circle[d])
+		}
+		if k > 0 {
+			dead = append(dead, seg)
+		}
+	})
+	if err == nil && len(dead) > 0 {
+		p.deadChunks, err = p.e.cat.Disown(p.ctx, dead)
+	}
+	return err
 }
 
 func (p *put) finish() {

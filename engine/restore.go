@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"sync"
 	"syscall"
@@ -53,7 +54,7 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 		b.folders = append(b.folders, folderEnd{local, &keep})
 		return nil
 	case catalog.Symlink:
-		if b.o.Resume && b.thereAsKept(local, v) {
+		if b.o.Resume && b.sameLink(local, v) {
 			return nil
 		}
 		if err := b.link(&b.at, local, v); err != nil {
@@ -61,6 +62,14 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 		}
 		b.report.Symlinks++
 		return nil
+	}
+	if v.Kind != catalog.File {
+		return fmt.Errorf("%q is of a kind that this program does not know: update it", v.Path)
+	}
+	if b.o.Resume {
+		if _, err := b.at.in(path.Dir(local)); err != nil { // sweeps it
+			return b.refuse(v, err)
+		}
 	}
 	if b.o.Resume && b.thereAsKept(local, v) {
 		b.mu.Lock()
@@ -72,10 +81,9 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 	}
 	keep := *v
 	keep.Parts = nil
-	f := newOutFile(&keep, local)
+	f := b.newOutFile(&keep, local)
 	f.sparse = len(v.Parts) > 1
 	f.left.Store(1)
-	b.open = append(b.open, f)
 	var ids []int64
 	for _, p := range v.Parts {
 		if p.Chunk != 0 {
@@ -83,8 +91,14 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 		}
 	}
 	rows, err := b.e.cat.Chunks(b.ctx, ids)
-	if err != nil {
+	if errors.Is(err, catalog.ErrGone) {
+		b.problem(v.Path, true, "%v", err)
+		return nil
+	} else if err != nil {
 		return err
+	}
+	if len(ids) > 0 {
+		b.open = append(b.open, f)
 	}
 	off := int64(0)
 	for _, p := range v.Parts {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
@@ -44,7 +45,15 @@ func (p *put) resolve(o PutOptions) ([]source, error) {
 		if !validPath(name) || name == string(filepath.Separator) {
 			return nil, fmt.Errorf("%q has no name of its own: name the files and folders in it instead", s)
 		}
-		out = append(out, source{s, catalog.JoinPath(string(o.Into), name)})
+		next := source{s, catalog.JoinPath(string(o.Into), name)}
+		for _, other := range out {
+			if other.path == next.path && other.local != next.local {
+				return nil, fmt.Errorf("%q and %q would both be kept as %q: put one of them --into another folder", other.local, next.local, next.path)
+			}
+		}
+		if !slices.Contains(out, next) {
+			out = append(out, next)
+		}
 	}
 	return out, nil
 }
@@ -95,20 +104,17 @@ func (p *put) scan(sources []source) {
 	}
 	s := &scanner{p, split}
 	for _, src := range sources {
-		parent, name := catalog.SplitPath(src.path)
+		parent, _ := catalog.SplitPath(src.path)
 		if err := s.makeFolders(parent); err != nil {
 			p.fail(err)
 			return
 		}
-		known, err := p.e.cat.Version(p.ctx, src.path)
-		had := map[string]catalog.Version{}
-		if err == nil {
-			had[name] = known
-		} else if !errors.Is(err, catalog.ErrNotFound) {
+		had, err := p.e.cat.Version(p.ctx, src.path)
+		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 			p.fail(err)
 			return
 		}
-		s.visit(src.local, src.path, had[name])
+		s.visit(src.local, src.path, had)
 	}
 }
 
@@ -174,7 +180,7 @@ func (s *scanner) visit(local, path string, had catalog.Version) {
 		s.report.Files++
 		s.report.Bytes += fi.Size()
 		s.reportMu.Unlock()
-		if same(&had, v, fi.Size()) {
+		if same(&had, v, fi.Size()) && !s.dead(&had) {
 			s.reportMu.Lock()
 			s.report.Unchanged++
 			s.reportMu.Unlock()
@@ -195,6 +201,16 @@ func same(had, now *catalog.Version, size int64) bool {
 		had.Mode == now.Mode && had.Source == now.Source
 }
 
+// dead tells whether a version needs a chunk that can no longer be brought
+// back.
+func (p *put) dead(v *catalog.Version) bool {
+	return len(p.deadChunks) > 0 && slices.ContainsFunc(v.Parts, func(x catalog.Part) bool { return p.deadChunks[x.Chunk] })
+}
+
+// justNow is the grain of a file system's clock: a file that changed so
+// shortly before it was read may change again without another time.
+const justNow = 20 * time.Millisecond
+
 func kindOf(m fs.FileMode) catalog.Kind {
 	switch m.Type() {
 	case 0:
@@ -211,6 +227,10 @@ func (s *scanner) visitFolder(local string, v *catalog.Version, had catalog.Vers
 	s.reportMu.Lock()
 	s.report.Folders++
 	s.reportMu.Unlock()
+	if fi, err := os.Stat(local); err == nil && s.home != nil && os.SameFile(fi, s.home) {
+		s.problem(Path(v.Path), false, "is the home folder of this program, keys and all: left out")
+		return
+	}
 	names, err := os.ReadDir(local)
 	if err != nil {
 		s.problem(Path(v.Path), true, "cannot be read: %v", plain(err))
@@ -282,6 +302,9 @@ func (s *scanner) read(local string, f *fileJob) (changed bool, err error) {
 	}
 	size := before.Size()
 	f.v.ModTime, f.v.Mode, f.v.Source = before.ModTime().UnixNano(), modeBits(before), sourceOf(before)
+	if c := f.v.Source.CTime; c != 0 && time.Now().UnixNano()-c < int64(justNow) {
+		f.v.Source = catalog.Source{} // looks unlike itself next time
+	}
 	if size <= chunk.Min {
 		err = s.readSmall(file, size, f)
 	} else {

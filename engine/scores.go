@@ -24,6 +24,7 @@ type scores struct {
 
 type score struct {
 	until   time.Time     // avoid until then
+	liar    bool          // the penalty is for wrong bytes
 	penalty time.Duration // the last one; doubles while it goes on
 }
 
@@ -51,7 +52,7 @@ func (s *scores) fail(d peers.DeviceID, lied bool) {
 	c := s.get(d)
 	c.penalty = min(max(2*c.penalty, firstPenalty), maxPenalty)
 	if lied {
-		c.penalty = liarPenalty
+		c.penalty, c.liar = liarPenalty, true
 	}
 	c.until = time.Now().Add(c.penalty)
 }
@@ -61,7 +62,11 @@ func (s *scores) ok(d peers.DeviceID, n int, t time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.get(d)
-	c.until, c.penalty = time.Time{}, 0
+	// Bytes that came are not yet bytes that are right: a liar's penalty runs
+	// to its end.
+	if !c.liar || time.Now().After(c.until) {
+		*c = score{}
+	}
 	if n >= 64<<10 {
 		x := float64(t) / float64(n)
 		if s.perByte == 0 {
@@ -69,6 +74,13 @@ func (s *scores) ok(d peers.DeviceID, n int, t time.Duration) {
 		}
 		s.perByte += (x - s.perByte) / 16
 	}
+}
+
+// forgive ends a keeper's penalty.
+func (s *scores) forgive(d peers.DeviceID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.of, d)
 }
 
 // avoid tells whether others should be tried before this keeper.

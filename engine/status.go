@@ -72,6 +72,11 @@ func (e *Engine) Status(ctx context.Context, o StatusOptions) (*Status, error) {
 	return s, nil
 }
 
+// Keepers tells what each keeper holds, and with probe whether it answers.
+func (e *Engine) Keepers(ctx context.Context, probe bool) ([]KeeperStatus, error) {
+	return e.keeperStates(ctx, e.keepers(), probe)
+}
+
 // keeperStates looks at each keeper of the circle, and at those that hold
 // shards but are no longer of it.
 func (e *Engine) keeperStates(ctx context.Context, circle []peers.Keeper, probe bool) ([]KeeperStatus, error) {

@@ -9,7 +9,7 @@ import "os"
 // syncTree has nothing left to do: each file was synced.
 func syncTree(string) error { return nil }
 
-func syncEach(f *os.File) error { return f.Sync() }
+const syncsTrees = false
 
 func startWriteback(*os.File, int64, int64) {}
 

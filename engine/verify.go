@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -128,7 +129,9 @@ feed:
 
 func (v *verifier) one(ctx context.Context, id int64) error {
 	seg, err := v.e.cat.Segment(ctx, id)
-	if err != nil {
+	if errors.Is(err, catalog.ErrGone) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	buf := v.e.segments.get(seg.N)

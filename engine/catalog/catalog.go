@@ -18,7 +18,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
+	"strings"
 
 	_ "github.com/mattn/go-sqlite3" // the driver
 )
@@ -43,9 +45,18 @@ func Open(ctx context.Context, path string) (*Catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
 	}
-	// A path may hold '?' or '%', which a URI gives a meaning.
-	u := url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}
+	// A path may hold '?' or '%', which a URI gives a meaning, and one of
+	// Windows has no slash before its drive.
+	u := url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(abs), "/")}
 	dsn := u.String() + "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_foreign_keys=on&_txlock=immediate&_cache_size=-8000"
+	// SQLite gives its other files the same mode.
+	f, err := os.OpenFile(abs, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open catalog: %w", explain(err))
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("open catalog: %w", explain(err))
+	}
 	w, err := sql.Open("sqlite3", dsn)
 	if err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", path, err)

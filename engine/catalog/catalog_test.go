@@ -222,9 +222,20 @@ func TestSetShardQueuesTheOldOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := s.Shards[2]
-	now := Shard{Keeper: devices[4], ID: peers.ShardID{1}, Root: old.Root, State: Owed}
-	if err := c.SetShard(t.Context(), 1, 2, now); err != nil {
+	now := Shard{Keeper: devices[4], ID: peers.ShardID{1}, Root: old.Root, State: Lost}
+	if err := c.SetShard(t.Context(), 1, 2, old.ID, now); err != nil {
 		t.Fatal(err)
+	}
+	// Whoever still works with the old shard changes nothing, and what it sent
+	// is forgotten again.
+	late := Shard{Keeper: devices[3], ID: peers.ShardID{2}, Root: old.Root, State: There}
+	for _, stale := range []Shard{{Keeper: old.Keeper, ID: old.ID, Root: old.Root, State: Lost}, late} {
+		if err := c.SetShard(t.Context(), 1, 2, old.ID, stale); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ids, err := c.Deletions(t.Context(), late.Keeper, 10); err != nil || len(ids) != 1 || ids[0] != late.ID {
+		t.Fatalf("got %v, %v", ids, err)
 	}
 	ids, err := c.Deletions(t.Context(), old.Keeper, 10)
 	if err != nil || len(ids) != 1 || ids[0] != old.ID {

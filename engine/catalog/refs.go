@@ -68,7 +68,10 @@ func (r *refCounter) drop(parts []Part) error {
 			continue
 		}
 		var refs, segment int64
-		if err := r.dec.QueryRowContext(r.ctx, p.Chunk).Scan(&refs, &segment); err != nil {
+		err := r.dec.QueryRowContext(r.ctx, p.Chunk).Scan(&refs, &segment)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue // damage must not stand in the way of a removal
+		} else if err != nil {
 			return err
 		}
 		if refs == 0 {

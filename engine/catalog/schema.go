@@ -37,8 +37,10 @@ CREATE TABLE keepers(
   device  BLOB NOT NULL UNIQUE
 );
 
+-- Numbers of segments and chunks are never used twice: somebody may still be
+-- working with what an old number meant.
 CREATE TABLE segments(
-  id        INTEGER PRIMARY KEY,
+  id        INTEGER PRIMARY KEY AUTOINCREMENT,
   k         INTEGER NOT NULL,
   n         INTEGER NOT NULL,
   shard_len INTEGER NOT NULL,
@@ -61,7 +63,7 @@ CREATE INDEX shards_debt ON shards(segment) WHERE state <> 1;
 CREATE INDEX shards_keeper ON shards(keeper);
 
 CREATE TABLE chunks(
-  id      INTEGER PRIMARY KEY,
+  id      INTEGER PRIMARY KEY AUTOINCREMENT,
   cid     BLOB NOT NULL UNIQUE,
   segment INTEGER NOT NULL REFERENCES segments(id),
   off     INTEGER NOT NULL,
@@ -75,6 +77,13 @@ CREATE INDEX chunks_segment ON chunks(segment, refs);
 
 -- Segments that may have become empty; looked at when no put is running.
 CREATE TABLE candidates(segment INTEGER PRIMARY KEY);
+
+-- Shards on their way to replace one that was lost; see moves.go.
+CREATE TABLE moves(
+  keeper INTEGER NOT NULL REFERENCES keepers(id),
+  shard  BLOB NOT NULL,
+  PRIMARY KEY(keeper, shard)
+) WITHOUT ROWID;
 
 -- Shards that keepers may forget, until they have been told.
 CREATE TABLE deletions(

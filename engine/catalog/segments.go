@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/preezm/preezm/engine/seal"
+	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 )
 
@@ -47,13 +49,14 @@ type Chunk struct {
 	Sealed  int // bytes there
 	Plain   int // bytes of the file
 	Zstd    bool
-	Key     [32]byte
+	Key     seal.Key
 }
 
-// NextIDs gives row numbers above every one in use, for segments and chunks.
+// NextIDs gives row numbers above every one that was ever used, for segments
+// and chunks.
 func (c *Catalog) NextIDs(ctx context.Context) (segment, chunk int64, err error) {
-	err = c.w.QueryRowContext(ctx, `SELECT coalesce((SELECT max(id) FROM segments), 0) + 1,
-		coalesce((SELECT max(id) FROM chunks), 0) + 1`).Scan(&segment, &chunk)
+	err = c.w.QueryRowContext(ctx, `SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'segments'), 0) + 1,
+		coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'chunks'), 0) + 1`).Scan(&segment, &chunk)
 	if err != nil {
 		return 0, 0, fmt.Errorf("catalog: %w", explain(err))
 	}
@@ -196,8 +199,11 @@ func (f *Finder) Find(ctx context.Context, name [32]byte) (int64, error) {
 // Close releases the statement.
 func (f *Finder) Close() error { return f.stmt.Close() }
 
-// Chunks gives the chunks with the given rows, by row. A row that is missing
-// is an error: some version names it.
+// ErrGone: what was asked for was there a moment ago and is not any more.
+var ErrGone = errors.New("was removed or replaced meanwhile")
+
+// Chunks gives the chunks with the given rows, by row, or ErrGone when one is
+// missing.
 func (c *Catalog) Chunks(ctx context.Context, ids []int64) (map[int64]Chunk, error) {
 	out := make(map[int64]Chunk, len(ids))
 	stmt, err := c.r.PrepareContext(ctx, "SELECT "+chunkColumns+" FROM chunks WHERE id = ?")
@@ -214,7 +220,7 @@ func (c *Catalog) Chunks(ctx context.Context, ids []int64) (map[int64]Chunk, err
 			return nil, fmt.Errorf("catalog: %w", explain(err))
 		}
 		if !rows.Next() {
-			return nil, errors.Join(fmt.Errorf("catalog: chunk %d is not there", id), rows.Close())
+			return nil, errors.Join(rows.Close(), ErrGone)
 		}
 		k, err := scanChunk(rows)
 		if err := errors.Join(err, rows.Close()); err != nil {
@@ -225,17 +231,19 @@ func (c *Catalog) Chunks(ctx context.Context, ids []int64) (map[int64]Chunk, err
 	return out, nil
 }
 
-// Segment gives one segment with its shards.
+// Segment gives one segment with its shards, or ErrGone.
 func (c *Catalog) Segment(ctx context.Context, id int64) (*Segment, error) {
 	s := &Segment{ID: id}
 	err := c.r.QueryRowContext(ctx, "SELECT k, n, shard_len, data_len FROM segments WHERE id = ?", id).
 		Scan(&s.K, &s.N, &s.ShardLen, &s.DataLen)
-	if err != nil {
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrGone
+	} else if err != nil {
 		return nil, fmt.Errorf("catalog: segment %d: %w", id, explain(err))
 	}
 	s.Shards, err = collect(ctx, c.r, scanShard, `SELECT k.device, s.shard, s.root, s.state FROM shards s
 		JOIN keepers k ON k.id = s.keeper WHERE s.segment = ? ORDER BY s.idx`, id)
-	if err == nil && (len(s.Shards) != s.N || s.K < 1 || s.K > s.N || s.ShardLen < 1 || s.ShardLen > peers.MaxShard || s.DataLen > s.K*s.ShardLen) {
+	if err == nil && (len(s.Shards) != s.N || s.K < 1 || s.K > s.N || s.N > erasure.MaxShards || s.DataLen < 0 || s.ShardLen < 1 || s.ShardLen > peers.MaxShard || s.DataLen > s.K*s.ShardLen) {
 		err = fmt.Errorf("catalog: segment %d is damaged in the catalog", id)
 	}
 	return s, err
@@ -256,23 +264,10 @@ func scanShard(rows *sql.Rows) (Shard, error) {
 	return s, nil
 }
 
-// SetShard replaces what is known of one shard. When it names another shard
-// than before, the old one is queued for deletion.
-func (c *Catalog) SetShard(ctx context.Context, segment int64, idx int, sh Shard) error {
-	return c.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO deletions(keeper, shard)
-			SELECT keeper, shard FROM shards WHERE segment = ? AND idx = ? AND shard <> ?`, segment, idx, sh.ID[:])
-		if err != nil {
-			return err
-		}
-		// The segment may have been collected meanwhile.
-		var one int
-		err = tx.QueryRowContext(ctx, "SELECT 1 FROM segments WHERE id = ?", segment).Scan(&one)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		return insertShard(ctx, tx, segment, idx, &sh)
-	})
+// Widest gives the most shards that any segment has; 0 when there is none.
+func (c *Catalog) Widest(ctx context.Context) (n int, err error) {
+	if err := c.r.QueryRowContext(ctx, "SELECT coalesce(max(n), 0) FROM segments").Scan(&n); err != nil {
+		return 0, fmt.Errorf("catalog: %w", explain(err))
+	}
+	return n, nil
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"time"
 )
 
 // Kind tells files, folders and symbolic links apart.
@@ -217,6 +218,7 @@ type upserter struct {
 	tx       *sql.Tx
 	old, put *sql.Stmt
 	refs     *refCounter
+	folder   string // known to be there
 }
 
 func newUpserter(ctx context.Context, tx *sql.Tx) (*upserter, error) {
@@ -228,7 +230,7 @@ func newUpserter(ctx context.Context, tx *sql.Tx) (*upserter, error) {
 	if err != nil {
 		return nil, errors.Join(err, old.Close())
 	}
-	return &upserter{ctx, tx, old, put, newRefCounter(ctx, tx)}, nil
+	return &upserter{ctx: ctx, tx: tx, old: old, put: put, refs: newRefCounter(ctx, tx)}, nil
 }
 
 func (u *upserter) close() {
@@ -237,8 +239,30 @@ func (u *upserter) close() {
 	u.refs.close()
 }
 
+// folders makes the folders above a version that are missing: they may have
+// been removed while a put was filling them.
+func (u *upserter) folders(folder string) error {
+	if folder == "" || folder == u.folder {
+		return nil
+	}
+	parent, name := SplitPath(folder)
+	if err := u.folders(parent); err != nil {
+		return err
+	}
+	now := time.Now().UnixNano()
+	_, err := u.tx.ExecContext(u.ctx, "INSERT OR IGNORE INTO versions("+versionColumns+") VALUES(?,?,?,0,?,?,?,0,0,0,?,0,?)",
+		[]byte(parent), []byte(name), Folder, 0o755, now, []byte{}, now, []byte{})
+	if err == nil {
+		u.folder = folder
+	}
+	return err
+}
+
 func (u *upserter) upsert(v *Version) error {
 	parent, name := SplitPath(v.Path)
+	if err := u.folders(parent); err != nil {
+		return err
+	}
 	if slices.Contains(v.Parts, Part{}) {
 		return errParts
 	}
@@ -266,11 +290,7 @@ func (u *upserter) upsert(v *Version) error {
 	if err != nil {
 		return err
 	}
-	target := []byte(v.Target)
-	if target == nil {
-		target = []byte{}
-	}
-	_, err = u.put.ExecContext(u.ctx, []byte(parent), []byte(name), v.Kind, v.Size, v.Mode, v.ModTime, target,
+	_, err = u.put.ExecContext(u.ctx, []byte(parent), []byte(name), v.Kind, v.Size, v.Mode, v.ModTime, append([]byte{}, v.Target...),
 		v.Source.CTime, v.Source.Inode, v.Source.Device, v.Kept, v.Torn, parts)
 	return err
 }

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package ledger is the record of who was given what, and when: one hash chain
+// for each custodian and owner. A custodian appends before it answers; every
+// release carries the head that includes it, so the brand, the owner and the
+// other custodians hold heads that a rewritten log cannot match. It needs
+// witnesses, not consensus: the custodians are known persons.
+//
+// The package is pure. [Log] makes entries, [Verify] checks a chain and names
+// the first bad entry, [Refusals] keeps floods of refusals short, and a proof
+// bundle ([WriteProof], [VerifyProof]) shows one grant's history to somebody
+// who has nothing else. docs/formats.md describes all of it.
+package ledger
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/preezm/preezm/engine/custody"
+)
+
+// Kind says what an entry records.
+type Kind string
+
+// The kinds of entry.
+const (
+	Release Kind = "release"
+	Refuse  Kind = "refuse"
+	Revoke  Kind = "revoke"
+	Erase   Kind = "erase" // the chain moved on; Detail is the first day still kept
+)
+
+// maxDetail bounds an entry's text, in bytes.
+const maxDetail = 512
+
+// Entry is one line of a log. Signed with the custodian's own key, not with one
+// the owner can derive: an owner cannot write a custodian's log.
+type Entry struct {
+	Seq     uint64         `cbor:"1,keyasint"` // from 1 on
+	Prev    custody.Hash   `cbor:"2,keyasint"` // the head before this entry
+	At      int64          `cbor:"3,keyasint"` // Unix seconds
+	Kind    Kind           `cbor:"4,keyasint"`
+	Grant   custody.Hash   `cbor:"5,keyasint"`
+	Request custody.Hash   `cbor:"6,keyasint"`
+	Device  custody.Key    `cbor:"7,keyasint"` // of the brand
+	File    custody.FileID `cbor:"8,keyasint"`
+	Version uint64         `cbor:"9,keyasint"`
+	Detail  string         `cbor:"10,keyasint"`
+}
+
+// Type implements custody.Document.
+func (Entry) Type() string { return "preezm/v1/log-entry" }
+
+// Check implements custody.Document.
+func (e Entry) Check() error {
+	switch e.Kind {
+	case Release, Refuse, Revoke, Erase:
+	default:
+		return errors.New("unknown kind")
+	}
+	if e.Seq == 0 || e.At < 0 || len(e.Detail) > maxDetail {
+		return errors.New("a field out of its range")
+	}
+	return nil
+}
+
+// Head is a custodian's statement of where its log stands. Signed with its key.
+type Head struct {
+	Owner custody.Key  `cbor:"1,keyasint"`
+	Seq   uint64       `cbor:"2,keyasint"`
+	Head  custody.Hash `cbor:"3,keyasint"`
+	At    int64        `cbor:"4,keyasint"`
+}
+
+// Type implements custody.Document.
+func (Head) Type() string { return "preezm/v1/log-head" }
+
+// Check implements custody.Document.
+func (h Head) Check() error {
+	if h.At < 0 {
+		return errors.New("a time before 1970")
+	}
+	return nil
+}
+
+// Log is the end of a chain: all a custodian needs to go on writing.
+type Log struct {
+	Owner     custody.Key
+	Custodian custody.Key
+	Seq       uint64
+	Head      custody.Hash
+}
+
+// New begins the chain of a custodian for an owner. Its first head depends on
+// both, so that no entry can be moved to another chain.
+func New(owner, custodian custody.Key) Log {
+	h := sha256.New()
+	h.Write([]byte("preezm/v1/ledger/genesis"))
+	h.Write(owner[:])
+	h.Write(custodian[:])
+	return Log{Owner: owner, Custodian: custodian, Head: custody.Hash(h.Sum(nil))}
+}
+
+// link is the next head. It takes the entry's hash, not the entry, so that a
+// proof can leave out what entries about others say.
+func link(head, entry custody.Hash) custody.Hash {
+	h := sha256.New()
+	h.Write([]byte("preezm/v1/ledger/link"))
+	h.Write(head[:])
+	h.Write(entry[:])
+	return custody.Hash(h.Sum(nil))
+}
+
+// Append signs e as the next entry and returns the log with it. The caller
+// makes the entry durable before it uses the new log or tells its head.
+func (l Log) Append(key ed25519.PrivateKey, e Entry) (Log, *custody.Signed[Entry], error) {
+	if custody.KeyOf(key) != l.Custodian {
+		return l, nil, errors.New("append: not this log's key")
+	}
+	e.Seq, e.Prev = l.Seq+1, l.Head
+	s, err := custody.Sign(key, e)
+	if err != nil {
+		return l, nil, err
+	}
+	l.Seq, l.Head = e.Seq, link(l.Head, s.Hash)
+	return l, s, nil
+}
+
+// Sign states the log's head at a time.
+func (l Log) Sign(key ed25519.PrivateKey, at int64) (*custody.Signed[Head], error) {
+	return custody.Sign(key, Head{Owner: l.Owner, Seq: l.Seq, Head: l.Head, At: at})
+}
+
+// Released is the entry for a decision.
+func Released(d *custody.Decision) Entry {
+	e := about(d.Subject)
+	e.At, e.Kind, e.Detail = d.At, Release, d.Label
+	return e
+}
+
+func about(s custody.Subject) Entry {
+	return Entry{Grant: s.Grant, Request: s.Request, Device: s.Device, File: s.File, Version: s.Version}
+}
+
+// Record is an entry as others get it: whole, or only its hash where it is
+// none of their business.
+type Record struct {
+	Entry []byte       `cbor:"1,keyasint"` // the signed document; empty when left out
+	Hash  custody.Hash `cbor:"2,keyasint"` // of the document
+}
+
+// Witness is a head that somebody was told: in a release, a gossiped head or an
+// earlier copy of the log.
+type Witness struct {
+	Seq  uint64
+	Head custody.Hash
+}
+
+// BadEntry is the first entry of a log that cannot be right. When a witness
+// disagrees, anything from First to Last may be what was changed.
+type BadEntry struct {
+	First, Last uint64
+	Why         string
+}
+
+func (e *BadEntry) Error() string {
+	if e.First == e.Last {
+		return fmt.Sprintf("entry %d: %s", e.First, e.Why)
+	}
+	return fmt.Sprintf("entries %d to %d: %s", e.First, e.Last, e.Why)
+}
+
+func bad(seq uint64, format string, args ...any) error {
+	return &BadEntry{seq, seq, fmt.Sprintf(format, args...)}
+}
+
+// Verify checks a whole chain from its beginning, and against all heads that
+// were witnessed, and returns its end. The error is a *BadEntry.
+func Verify(owner, custodian custody.Key, records []Record, witnesses ...Witness) (Log, error) {
+	l := New(owner, custodian)
+	seen := make(map[uint64][]custody.Hash, len(witnesses))
+	for _, w := range witnesses {
+		seen[w.Seq] = append(seen[w.Seq], w.Head)
+	}
+	good := uint64(0) // the last entry that a witness confirmed
+	for _, r := range records {
+		seq := l.Seq + 1
+		if _, err := check(l, r); err != nil {
+			return l, bad(seq, "%v", err)
+		}
+		l.Seq, l.Head = seq, link(l.Head, r.Hash)
+		for _, h := range seen[seq] {
+			if h != l.Head {
+				return l, &BadEntry{good + 1, seq, "differs from what the custodian told before"}
+			}
+			good = seq
+		}
+	}
+	for _, w := range witnesses {
+		if w.Seq > l.Seq {
+			return l, &BadEntry{l.Seq + 1, w.Seq, "missing, though the custodian told of them before"}
+		}
+	}
+	return l, nil
+}
+
+// check reads a record that must come next after l; nil when it is left out.
+func check(l Log, r Record) (*Entry, error) {
+	if len(r.Entry) == 0 {
+		return nil, nil
+	}
+	s, err := custody.Parse[Entry](r.Entry)
+	switch {
+	case err != nil:
+		return nil, err
+	case s.Hash != r.Hash:
+		return nil, errors.New("is listed under another hash")
+	case s.Signer != l.Custodian:
+		return nil, errors.New("is signed by somebody else")
+	case s.Body.Seq != l.Seq+1:
+		return nil, fmt.Errorf("has the number %d", s.Body.Seq)
+	case s.Body.Prev != l.Head:
+		return nil, errors.New("does not follow the one before it")
+	}
+	return &s.Body, nil
+}
+
+// Extends checks that a newer copy of a log goes on where an older one ended,
+// and names the first entry that was changed or removed. Both are verified on
+// their own by Verify.
+func Extends(older, newer []Record) error {
+	for i, r := range older {
+		seq := uint64(i) + 1
+		if i >= len(newer) {
+			return bad(seq, "is missing")
+		}
+		if newer[i].Hash != r.Hash {
+			return bad(seq, "was changed")
+		}
+	}
+	return nil
+}
+
+// NewRecord is the record of a signed entry.
+func NewRecord(s *custody.Signed[Entry]) Record { return Record{Entry: s.Raw, Hash: s.Hash} }
+
+// Redact leaves out every entry about another grant.
+func Redact(records []Record, grant custody.Hash) []Record {
+	out := make([]Record, len(records))
+	for i, r := range records {
+		out[i].Hash = r.Hash
+		if s, err := custody.Parse[Entry](r.Entry); err == nil && s.Body.Grant == grant {
+			out[i].Entry = r.Entry
+		}
+	}
+	return out
+}
