@@ -80,7 +80,7 @@ func (r *Refusals) Flush(now int64) []Entry {
 		}
 	}
 	slices.SortFunc(out, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(a.At, b.At), slices.Compare(a.Request[:], b.Request[:]))
+		return cmp.Or(cmp.Compare(a.At, b.At), slices.Compare(a.Request[:], b.Request[:]), cmp.Compare(a.Detail, b.Detail))
 	})
 	r.hour, r.kind = hour, nil
 	return out
