@@ -8,56 +8,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 )
-
-// Ticket is what a brand holds: a grant and its newest package. It can travel
-// by any way: it is useless to everybody but the grantee.
-type Ticket struct {
-	Grant   *Signed[Grant]
-	Package *Signed[KeyPackage]
-}
-
-// ticketPrefix lets a person and a program tell what a line of text is.
-const ticketPrefix = "preezm-grant1-"
-
-type ticket struct {
-	Grant   []byte `cbor:"1,keyasint"`
-	Package []byte `cbor:"2,keyasint"`
-}
-
-// Text writes the ticket as one line.
-func (t *Ticket) Text() (string, error) {
-	b, err := Marshal(ticket{t.Grant.Raw, t.Package.Raw})
-	if err != nil {
-		return "", err
-	}
-	return ticketPrefix + base64.RawURLEncoding.EncodeToString(b), nil
-}
-
-// ParseTicket reads what Text wrote, ignoring white space and line breaks, and
-// checks that its parts belong together and are their owner's.
-func ParseTicket(text string) (*Ticket, error) {
-	if len(text) > 2*MaxDocument {
-		return nil, malformed("a ticket of %d bytes", len(text))
-	}
-	body, ok := strings.CutPrefix(strings.Join(strings.Fields(text), ""), ticketPrefix)
-	if !ok {
-		return nil, malformed("not a ticket")
-	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
-	if err != nil {
-		return nil, malformed("ticket: %w", err)
-	}
-	var t ticket
-	if err := Unmarshal(b, &t); err != nil {
-		return nil, err
-	}
-	return ReadTicket(t.Grant, t.Package)
-}
 
 // ReadTicket checks a grant and a package that arrived apart.
 func ReadTicket(grant, pkg []byte) (*Ticket, error) {

@@ -5,6 +5,7 @@ package custody_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"slices"
 	"testing"
@@ -133,6 +134,19 @@ func TestRectificationNeedsNoCustodian(t *testing.T) {
 	refused(t, w, first, 2, custody.Superseded)
 	opens(t, w, second, 2, 1)
 
+	// A custodian that was told of a third one refuses the second at once.
+	third := w.Package(first.Grant, 3, ct.Item(1, 3))
+	for _, c := range w.Custodians {
+		if err := c.Learn(third.Grant.Raw, third.Package.Raw); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Learn(third.Grant.Raw, third.Grant.Raw); !errors.Is(err, custody.ErrMalformed) {
+			t.Fatal("learns from a grant: ", err)
+		}
+	}
+	refused(t, w, second, 1, custody.Superseded)
+	opens(t, w, third, 1, 3)
+
 	// A grant that does not follow takes no second package.
 	pinned := w.Grant(w.Terms(3600, 1), ct.Item(1, 1))
 	_, err := w.Owner.Package(pinned.Grant, w.Seats(), w.Brand.KEM.PublicKey().Bytes(), 2, []custody.Item{ct.Item(1, 2)})
@@ -242,6 +256,30 @@ func TestCircleStaysPrivate(t *testing.T) {
 		if slices.Contains(b.Grant.Body.Custodians, a.Grant.Body.Custodians[i]) ||
 			slices.Contains(b.Grant.Body.Mailboxes, a.Grant.Body.Mailboxes[i]) {
 			t.Fatal("two grants can be linked by a custodian's key")
+		}
+	}
+}
+
+func TestCard(t *testing.T) {
+	w := ct.New(t, 1)
+	text, err := custody.NewCard(w.Brand.Root, "ACME Insurance", w.Brand.KEM.PublicKey(), w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := custody.ParseCard(" " + text[:80] + "\n" + text[80:])
+	if err != nil || c.Body.Name != "ACME Insurance" || c.Body.Root != custody.KeyOf(w.Brand.Root) {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if _, err := custody.NewCard(w.Brand.Root, "", w.Brand.KEM.PublicKey(), w.Now); err == nil {
+		t.Fatal("a card without a name")
+	}
+	forged, err := custody.Sign(ct.Key(t), c.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", text + "A", "preezm-brand1-" + base64.RawURLEncoding.EncodeToString(forged.Raw)} {
+		if _, err := custody.ParseCard(bad); !errors.Is(err, custody.ErrMalformed) {
+			t.Fatalf("a bad card: %v", err)
 		}
 	}
 }

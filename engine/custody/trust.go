@@ -158,3 +158,19 @@ func CheckRelease(raw []byte, g *Signed[Grant]) (*Signed[Release], error) {
 	}
 	return r, nil
 }
+
+// CheckUpdate reads a grant with a package that an owner pushes or another
+// custodian passes on, so that older packages are refused before the brand ever
+// shows the new one. The caller notes its number if it is higher than what
+// State.NewestPackage tells.
+func CheckUpdate(grant, pkg []byte, s State) (*Ticket, error) {
+	t, err := ReadTicket(grant, pkg)
+	if err != nil {
+		return nil, err
+	}
+	set := s.Devices()
+	if t.Grant.Body.Owner != s.Root() || !set.standing(t.Grant.Signer, t.Grant.Hash) || !set.standing(t.Package.Signer, t.Package.Hash) {
+		return nil, malformed("a package that is not by a device of the owner")
+	}
+	return t, nil
+}

@@ -159,7 +159,8 @@ type Witness struct {
 }
 
 // BadEntry is the first entry of a log that cannot be right. When a witness
-// disagrees, anything from First to Last may be what was changed.
+// disagrees, or entries before it were left out, anything from First to Last
+// may be what was changed.
 type BadEntry struct {
 	First, Last uint64
 	Why         string
@@ -184,11 +185,19 @@ func Verify(owner, custodian custody.Key, records []Record, witnesses ...Witness
 	for _, w := range witnesses {
 		seen[w.Seq] = append(seen[w.Seq], w.Head)
 	}
-	good := uint64(0) // the last entry that a witness confirmed
+	good := uint64(0)  // the last entry that a witness confirmed
+	whole := uint64(0) // the last entry that was there whole
 	for _, r := range records {
 		seq := l.Seq + 1
-		if _, err := check(l, r); err != nil {
+		e, err := check(l, r)
+		switch {
+		case errors.Is(err, errFollow):
+			// It may as well be the hash of one that was left out.
+			return l, &BadEntry{max(good, whole) + 1, seq, err.Error()}
+		case err != nil:
 			return l, bad(seq, "%v", err)
+		case e != nil:
+			whole = seq
 		}
 		l.Seq, l.Head = seq, link(l.Head, r.Hash)
 		for _, h := range seen[seq] {
@@ -206,6 +215,8 @@ func Verify(owner, custodian custody.Key, records []Record, witnesses ...Witness
 	return l, nil
 }
 
+var errFollow = errors.New("does not follow the one before it")
+
 // check reads a record that must come next after l; nil when it is left out.
 func check(l Log, r Record) (*Entry, error) {
 	if len(r.Entry) == 0 {
@@ -222,7 +233,7 @@ func check(l Log, r Record) (*Entry, error) {
 	case s.Body.Seq != l.Seq+1:
 		return nil, fmt.Errorf("has the number %d", s.Body.Seq)
 	case s.Body.Prev != l.Head:
-		return nil, errors.New("does not follow the one before it")
+		return nil, errFollow
 	}
 	return &s.Body, nil
 }

@@ -334,6 +334,18 @@ func (c *Custodian) Revoke(raw []byte) error {
 	return err
 }
 
+// Learn brings a newer package to a custodian.
+func (c *Custodian) Learn(grant, pkg []byte) error {
+	t, err := custody.CheckUpdate(grant, pkg, c)
+	if err != nil {
+		return err
+	}
+	if h := t.Grant.Hash; t.Package.Body.Seq > c.newest[h].seq {
+		c.newest[h] = newest{t.Package.Body.Seq, t.Package.Hash}
+	}
+	return nil
+}
+
 // Hear brings a heartbeat to a custodian.
 func (c *Custodian) Hear(raw []byte) error {
 	s, err := custody.CheckStatus(raw, c.root, c.set, c.status, c.world.Now)
