@@ -119,8 +119,8 @@ func (b *Bundle) parts() ([]part, error) {
 
 const recordsPerPart = 1024
 
-// WriteProof makes the bundle: a ZIP file of stored parts in a fixed order,
-// without dates, so that the same content is always the same bytes.
+// WriteProof makes the bundle: a ZIP file in which the same content is always
+// the same bytes.
 func WriteProof(b *Bundle, o *custody.Owner, now int64) ([]byte, error) {
 	g, err := custody.CheckGrant(b.Grant)
 	if err != nil {
@@ -146,27 +146,6 @@ func WriteProof(b *Bundle, o *custody.Owner, now int64) ([]byte, error) {
 		return nil, fmt.Errorf("the documents do not make a proof: %w", err)
 	}
 	return out, nil
-}
-
-func pack(list []part) ([]byte, error) {
-	var buf bytes.Buffer
-	z := zip.NewWriter(&buf)
-	for _, f := range list {
-		w, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: zip.Store})
-		if err == nil {
-			_, err = w.Write(f.data)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("write a proof: %w", err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		return nil, fmt.Errorf("write a proof: %w", err)
-	}
-	if buf.Len() > MaxProof {
-		return nil, fmt.Errorf("the proof has %d bytes, more than %d", buf.Len(), MaxProof)
-	}
-	return buf.Bytes(), nil
 }
 
 // unpack reads a bundle's files and refuses any spelling but pack's: bytes that
