@@ -5,6 +5,8 @@ package custody
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/hpke"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -103,15 +105,18 @@ type Decision struct {
 	Index   int    // of this custodian in the grant, from 0
 	At      int64
 
-	name ed25519.PrivateKey
-	pad  [32]byte
+	name      ed25519.PrivateKey
+	pad       [32]byte
+	ephemeral hpke.PublicKey
 }
 
 // Decide goes through a custodian's checks, in their order, for an open-request
 // that came over a connection with the device via. The error is a *Refusal.
 //
 // docs/formats.md lists the checks. Two are the caller's: rate limits before
-// calling, and asking the other custodians for news of revocations.
+// calling, and asking the other custodians for news of revocations. From Decide
+// until the use is recorded the caller keeps other requests under the same grant
+// waiting: two at once would both see the last opening as free.
 func Decide(raw []byte, via [32]byte, s State) (*Decision, error) {
 	d := &Decision{}
 	v := s.Clock()
@@ -235,6 +240,10 @@ func Decide(raw []byte, via [32]byte, s State) (*Decision, error) {
 	if commitment(d.Index, e.Version, g.Hash, e.File, d.pad) != e.Commit[d.Index] {
 		return no(BadPackage, "it was not made for this custodian's secret")
 	}
+	// An answer that cannot be sealed must not count as one.
+	if d.ephemeral, err = hpke.MLKEM768X25519().NewPublicKey(req.Body.Ephemeral); err != nil {
+		return no(Malformed, "%v", err)
+	}
 	return d, nil
 }
 
@@ -247,9 +256,9 @@ func releaseInfo(request Hash, index int) []byte {
 // only when that entry is durable. It works once.
 func (d *Decision) Release(logSeq uint64, logHead Hash) (*Signed[Release], error) {
 	if d.name == nil {
-		return nil, fmt.Errorf("release: given already")
+		return nil, errors.New("release: given already")
 	}
-	sealed, err := sealTo(d.Request.Body.Ephemeral, releaseInfo(d.Request.Hash, d.Index), d.pad)
+	sealed, err := seal32(d.ephemeral, releaseInfo(d.Request.Hash, d.Index), d.pad)
 	if err != nil {
 		return nil, err
 	}

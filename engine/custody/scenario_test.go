@@ -163,10 +163,8 @@ func TestRevocationNeedsItsQuorum(t *testing.T) {
 	if quorum != 3 {
 		t.Fatalf("quorum %d, want 3", quorum)
 	}
-	for i, c := range w.Custodians[:quorum] {
-		if i < quorum {
-			opens(t, w, ticket, 1, 1)
-		}
+	for _, c := range w.Custodians[:quorum] {
+		opens(t, w, ticket, 1, 1)
 		if err := c.Revoke(rev.Raw); err != nil {
 			t.Fatal(err)
 		}
@@ -363,6 +361,26 @@ func TestOwnerHeartbeat(t *testing.T) {
 		t.Fatal(err)
 	}
 	opens(t, w, ticket, 1, 1)
+}
+
+// An answer that cannot be sealed is refused before it is counted.
+func TestEphemeralKeyIsChecked(t *testing.T) {
+	w := ct.New(t, 1)
+	ticket := w.Grant(w.Terms(3600, 1), ct.Item(1, 1))
+	b := request(t, w, ticket, 1).Request.Body
+	b.Ephemeral = make([]byte, len(b.Ephemeral))
+	for i := range b.Ephemeral {
+		b.Ephemeral[i] = 0xff // no ML-KEM key has such coefficients
+	}
+	s, err := custody.Sign(w.Brand.Member.Device, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Custodians[0].Answer(s.Raw, w.Gateway.Device)
+	reason(t, err, custody.Malformed)
+	if len(w.Custodians[0].Records) != 1 { // the refusal
+		t.Fatal("an answer that was not given is in the log")
+	}
 }
 
 func TestPurposeBound(t *testing.T) {

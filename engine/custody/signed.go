@@ -42,7 +42,8 @@ type Document interface {
 }
 
 // Signed is a document whose signature was checked, with the bytes as they
-// came: those are kept and sent on, never encoded anew.
+// came: those are kept and sent on, never encoded anew. Raw is the slice that
+// was parsed, not a copy.
 type Signed[T Document] struct {
 	Body   T
 	Signer Key

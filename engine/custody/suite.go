@@ -38,6 +38,10 @@ func sealTo(pub []byte, info []byte, plain [32]byte) ([]byte, error) {
 	if err != nil {
 		return nil, malformed("an X-Wing public key: %w", err)
 	}
+	return seal32(pk, info, plain)
+}
+
+func seal32(pk hpke.PublicKey, info []byte, plain [32]byte) ([]byte, error) {
 	b, err := hpke.Seal(pk, hpke.HKDFSHA256(), hpke.AES256GCM(), info, plain[:])
 	if err != nil {
 		return nil, fmt.Errorf("seal to an X-Wing key: %w", err)
