@@ -45,6 +45,8 @@ func Run(home, version string) (err error) {
 	if err := show(ui.win); err != nil {
 		return err
 	}
+	// Once the toolkit stops, nothing may reach for its widgets any more.
+	ui.app.Lifecycle().SetOnStopped(ui.stop)
 	ui.Start()
 	ui.app.Run()
 	return nil

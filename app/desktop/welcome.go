@@ -89,14 +89,14 @@ func (u *UI) showWelcome() *welcome {
 	))
 	languages := languagePicker(u, func() { u.showWelcome() })
 	w.page = container.NewVBox(
-		container.NewCenter(iconOf(appIcon(), 72)),
+		container.NewCenter(iconOf(appIcon(), 56)),
 		centred(newTitle(u.t("welcome.title"))),
 		container.New(widthLayout{welcomeWidth - 24}, centred(newNote(u.t("welcome.text")))),
 		form,
 		w.trouble,
 		container.NewBorder(nil, nil, languages, container.NewHBox(w.later, w.start)),
 	)
-	column := container.New(narrowLayout{welcomeWidth}, container.New(layout.NewCustomPaddedLayout(18, 18, 12, 12), w.page))
+	column := container.New(narrowLayout{welcomeWidth}, container.New(layout.NewCustomPaddedLayout(14, 10, 12, 12), w.page))
 	u.frame = nil
 	u.win.SetContent(newPanel(theme.ColorNameBackground, 0, container.NewVScroll(column)))
 	w.check()
