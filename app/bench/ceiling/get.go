@@ -16,6 +16,11 @@ import (
 	"github.com/zeebo/blake3"
 )
 
+// writeSize is how much is written at once, in bytes. Whole segments in one
+// call took up to 2 CPU seconds a GiB more on Linux 6.18 with ext4, which then
+// looks for contiguous pages of that size.
+const writeSize = 64 << 10
+
 // get brings a file back, durably, without the first o.lost data shards of
 // each segment, and returns its size in bytes.
 func get(conns []*conn, o options, file, name string) int64 {
@@ -68,8 +73,10 @@ func get(conns []*conn, o options, file, name string) int64 {
 					check(err)
 				}
 				at := int64(s.index) * man.Segment
-				_, err = out.WriteAt(plain, at)
-				check(err)
+				for off := 0; off < len(plain); off += writeSize {
+					_, err = out.WriteAt(plain[off:min(off+writeSize, len(plain))], at+int64(off))
+					check(err)
+				}
 				startWriteback(out, at, int64(s.plain))
 				free <- s
 			}
