@@ -42,6 +42,7 @@ type testKeeper struct {
 	putSize atomic.Int64
 	reads   atomic.Int64
 	onPut   atomic.Pointer[func()]
+	onRead  atomic.Pointer[func(context.Context)]
 
 	mu  sync.Mutex
 	ids []peers.ShardID
@@ -101,6 +102,9 @@ func (k *testKeeper) ReadShard(ctx context.Context, id peers.ShardID, off int64,
 		return err
 	}
 	k.reads.Add(1)
+	if f := k.onRead.Load(); f != nil {
+		(*f)(ctx)
+	}
 	if k.forget.Load() {
 		return k.wrap(peers.ErrNotFound)
 	}

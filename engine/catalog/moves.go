@@ -62,7 +62,7 @@ func (c *Catalog) SetShard(ctx context.Context, segment int64, idx int, was peer
 				return err
 			}
 		}
-		if was == now.ID {
+		if was == now.ID && (placed || now.State != There) {
 			return nil
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM moves WHERE keeper = ? AND shard = ?", k, now.ID[:]); err != nil {
