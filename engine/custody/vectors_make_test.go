@@ -138,6 +138,7 @@ func makeVectors(t *testing.T) *vectors {
 	add(Card{}.Type(), need[*Signed[Card]](t)(Sign(brandRoot, Card{KeyOf(brandRoot), "ACME Insurance", kem.PublicKey().Bytes(), vectorTime})).Raw)
 
 	v.Refuse = makeRefused(t, device, owner.Cert, g.Body)
+	v.Refuse = append(v.Refuse, makeBadValues(t, device, v.Documents)...)
 	v.Clock = []clockVector{
 		{vectorTime, vectorTime + 5, []int64{1, -3, 2}, vectorTime + 5},
 		{vectorTime, vectorTime, []int64{601}, 0},
