@@ -41,8 +41,10 @@ func (e *Engine) Maintain(ctx context.Context) error {
 	if err := e.cat.EndMoves(ctx); err != nil {
 		return err
 	}
-	e.tellDeletions(ctx, time.Minute)
-	return e.payDebts(ctx)
+	e.tellDeletions(ctx, time.Minute) // makes room for what follows
+	err := e.payDebts(ctx)
+	e.tellDeletions(ctx, time.Minute) // of what was replaced
+	return err
 }
 
 // tellDeletions asks each keeper, all at once, to forget what is queued.
@@ -150,8 +152,9 @@ func (e *Engine) replace(ctx context.Context, seg *catalog.Segment, i int, k pee
 	return e.cat.SetShard(context.WithoutCancel(ctx), seg.ID, i, was, sh)
 }
 
-// homesFor chooses a keeper for each missing shard of seg, among those that
-// are not to be avoided now.
+// homesFor chooses a keeper for each missing shard of seg: the one that should
+// have it unless that is away, or another that is not to be avoided now. A disk
+// that damaged a shard is no reason to send its keeper no sound one.
 func (e *Engine) homesFor(seg *catalog.Segment) map[int]peers.Keeper {
 	circle := e.keepers()
 	byID := make(map[peers.DeviceID]peers.Keeper, len(circle))
@@ -169,18 +172,18 @@ func (e *Engine) homesFor(seg *catalog.Segment) map[int]peers.Keeper {
 		if sh.State == catalog.There {
 			continue
 		}
-		k := byID[sh.Keeper]
+		if k := byID[sh.Keeper]; k != nil {
+			if !e.scores.away(sh.Keeper) {
+				homes[i] = k
+			}
+			continue
+		}
 		for _, other := range circle {
-			if k != nil {
+			if !taken[other.Device()] && !e.scores.avoid(other.Device()) {
+				homes[i] = other
+				taken[other.Device()] = true
 				break
 			}
-			if !taken[other.Device()] && !e.scores.avoid(other.Device()) {
-				k = other
-				taken[other.Device()] = true
-			}
-		}
-		if k != nil && !e.scores.avoid(k.Device()) {
-			homes[i] = k
 		}
 	}
 	return homes

@@ -91,6 +91,15 @@ func (s *scores) avoid(d peers.DeviceID) bool {
 	return c != nil && time.Now().Before(c.until)
 }
 
+// away tells whether a keeper is to be avoided for being away or slow, and not
+// for wrong bytes alone.
+func (s *scores) away(d peers.DeviceID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.of[d]
+	return c != nil && !c.liar && time.Now().Before(c.until)
+}
+
 // patience is how long a read of n bytes may take before another keeper is
 // asked for a replacement as well.
 func (s *scores) patience(n int) time.Duration {
