@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // to compare the catalog with the depots
+
+	"github.com/preezm/preezm/app/internal/e2e"
+	"github.com/preezm/preezm/engine"
+)
+
+var seedFlag = flag.Uint64("seed", 0, "replay the choices of an earlier run (0: new ones)")
+
+// binary is the program under test: $PREEZM_BIN, else built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		if testing.Short() {
+			return m.Run() // every test skips
+		}
+		if binary = os.Getenv("PREEZM_BIN"); binary == "" {
+			dir, err := os.MkdirTemp("", "preezm-chaos-")
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			defer os.RemoveAll(dir)
+			if binary, err = e2e.Build(context.Background(), dir); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+		}
+		return m.Run()
+	}())
+}
+
+// long is how many times as long the random tests go on.
+func long() int {
+	if n, err := strconv.Atoi(os.Getenv("PREEZM_CHAOS")); err == nil && n > 0 {
+		return n
+	}
+	return 1
+}
+
+// commandTime bounds every command: what takes longer hangs.
+const commandTime = 90 * time.Second
+
+// rig is a circle under attack.
+type rig struct {
+	*testing.T
+	*e2e.Fleet
+	ctx context.Context
+	rng *rand.Rand
+	dir string
+}
+
+// newRig makes an owner and keepers. prepare, when not nil, is called with the
+// folder that homes will be made in.
+func newRig(t *testing.T, keepers int, offer string, prepare func(homes string)) *rig {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts many processes")
+	}
+	seed := *seedFlag
+	if seed == 0 {
+		seed = rand.Uint64N(1 << 32)
+	}
+	t.Logf("replay with: go test -run '^%s$' ./app/internal/chaos -seed %d", t.Name(), seed)
+	r := &rig{T: t, ctx: t.Context(), rng: rand.New(rand.NewPCG(seed, 0)), dir: t.TempDir()}
+	homes := filepath.Join(r.dir, "homes")
+	if prepare != nil {
+		prepare(homes)
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, commandTime)
+	defer cancel()
+	var err error
+	r.Fleet, err = e2e.NewFleet(ctx, e2e.FleetOptions{Binary: binary, Dir: homes, Keepers: keepers, Offer: offer})
+	r.check(err)
+	t.Cleanup(func() {
+		if err := r.Fleet.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func (r *rig) check(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+// must runs an owner's command that has to succeed.
+func (r *rig) must(into any, args ...string) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.ctx, commandTime)
+	defer cancel()
+	r.check(r.Owner.Must(ctx, into, args...))
+}
+
+// run runs an owner's command and wants one of the given exit statuses.
+func (r *rig) run(want []int, args ...string) e2e.Result {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.ctx, commandTime)
+	defer cancel()
+	res, err := r.Owner.Run(ctx, args...)
+	r.check(err)
+	if ctx.Err() != nil {
+		r.Fatalf("preezm %s hangs: no end after %v: %s", strings.Join(args, " "), commandTime, res.Stderr)
+	}
+	for _, w := range want {
+		if res.Code == w {
+			return res
+		}
+	}
+	r.Fatalf("preezm %s: exit status %d, want %v: %s", strings.Join(args, " "), res.Code, want, res.Stderr)
+	return res
+}
+
+// fails runs a command that has to fail and say all the words.
+func (r *rig) fails(words []string, args ...string) e2e.Result {
+	r.Helper()
+	res := r.run([]int{1}, args...)
+	for _, w := range words {
+		if !strings.Contains(string(res.Stderr), w) {
+			r.Errorf("preezm %s does not say %q: %s", strings.Join(args, " "), w, res.Stderr)
+		}
+	}
+	return res
+}
+
+// killed runs a command and kills it after a while, if it still runs then. It
+// tells whether the command came to its end by itself, with success.
+func (r *rig) killed(after time.Duration, args ...string) bool {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.ctx, after)
+	defer cancel()
+	res, err := r.Owner.Run(ctx, args...)
+	if ctx.Err() == nil {
+		r.check(err)
+		if res.Code != 0 {
+			r.Fatalf("preezm %s: exit status %d: %s", strings.Join(args, " "), res.Code, res.Stderr)
+		}
+		return true
+	}
+	return false
+}
+
+// signal sends a signal to a keeper's process.
+func (r *rig) signal(k *e2e.Home, s syscall.Signal) {
+	r.Helper()
+	r.check(syscall.Kill(k.About().PID, s))
+}
+
+// until polls f until it is satisfied, or the test has waited too long.
+func (r *rig) until(what string, f func() error) {
+	r.Helper()
+	deadline := time.Now().Add(commandTime)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.Fatalf("%s: %v", what, err)
+		}
+		select {
+		case <-tick.C:
+		case <-r.ctx.Done():
+			r.Fatal(r.ctx.Err())
+		}
+	}
+}
+
+// settle serves the owner until it owes keepers nothing, then compares what
+// they hold with what the catalog knows.
+func (r *rig) settle() {
+	r.Helper()
+	r.check(r.Owner.Start(r.ctx))
+	r.until("debts are not paid", func() error {
+		var s engine.Status
+		ctx, cancel := context.WithTimeout(r.ctx, commandTime)
+		defer cancel()
+		if err := r.Owner.Must(ctx, &s, "status"); err != nil {
+			return err
+		}
+		if s.Debt+s.Pending > 0 {
+			return fmt.Errorf("%d shards owed, %d deletions wait", s.Debt, s.Pending)
+		}
+		return nil
+	})
+	r.check(r.Owner.Stop(r.ctx))
+	r.until("keepers and catalog differ", r.strangers)
+}
+
+// strangers looks for shards that a keeper holds and the catalog does not
+// know, and for ones that it counts on and are not there.
+func (r *rig) strangers() error {
+	db, err := sql.Open("sqlite3", filepath.Join(r.Owner.Dir, "catalog.db"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(r.ctx, "SELECT hex(device), hex(shard) FROM shards JOIN keepers ON id = keeper WHERE state = 1")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	known := map[string]map[string]bool{}
+	for rows.Next() {
+		var device, shard string
+		if err := rows.Scan(&device, &shard); err != nil {
+			return err
+		}
+		if known[device] == nil {
+			known[device] = map[string]bool{}
+		}
+		known[device][strings.ToLower(shard)] = true
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, k := range r.Keepers {
+		id := k.About().Device
+		want := known[strings.ToUpper(hex.EncodeToString(id[:]))]
+		held := map[string]bool{}
+		for _, file := range r.shardFiles(k) {
+			name := filepath.Base(file)
+			if held[name] = true; !want[name] {
+				return fmt.Errorf("%s holds shard %s, which the catalog does not know", k.Dir, name)
+			}
+		}
+		for name := range want {
+			if !held[name] {
+				return fmt.Errorf("%s has no shard %s, which the catalog counts on", k.Dir, name)
+			}
+		}
+	}
+	return nil
+}
+
+// shardFiles lists a keeper's shards in a fixed order.
+func (r *rig) shardFiles(k *e2e.Home) (files []string) {
+	r.Helper()
+	r.check(filepath.WalkDir(filepath.Join(k.Dir, "depot", "shards"), func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			files = append(files, p)
+		}
+		return err
+	}))
+	return files
+}
+
+// digest is what a file holds; "" stands for a file that is not there.
+type digest string
+
+// digests reads every file below dir.
+func (r *rig) digests(dir string) map[string]digest {
+	r.Helper()
+	out := map[string]digest{}
+	r.check(filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		sum := sha256.Sum256(b)
+		out[rel] = digest(hex.EncodeToString(sum[:8]))
+		return err
+	}))
+	return out
+}
+
+// write makes a file of n random bytes.
+func (r *rig) write(name string, n int) {
+	r.Helper()
+	r.check(os.MkdirAll(filepath.Dir(name), 0o755))
+	b := make([]byte, n)
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(r.rng.Uint32())
+	}
+	rand.NewChaCha8(seed).Read(b)
+	r.check(os.WriteFile(name, b, 0o644))
+}
+
+// same checks that a folder came back as it went away.
+func (r *rig) same(want, back string) {
+	r.Helper()
+	w, got := r.digests(want), r.digests(back)
+	for name, d := range w {
+		if got[name] != d {
+			r.Errorf("%q came back as %q, was %q", name, got[name], d)
+		}
+	}
+	for name := range got {
+		if _, ok := w[name]; !ok {
+			r.Errorf("%q came back and never was there", name)
+		}
+	}
+}
