@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
@@ -65,6 +66,7 @@ type Engine struct {
 	// not need memory twice.
 	segments segmentPool
 
+	probed atomic.Pointer[probe]
 	// targets are the folders that gets write to now.
 	targets targets
 

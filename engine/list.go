@@ -115,9 +115,12 @@ type health struct {
 type segmentHealth struct{ mayLose, keepers int32 }
 
 // health looks at every segment. With online, only those keepers count;
-// without, every one of the circle does. all prepares for asking after many
+// without, those that answered a probe just now, or else the whole circle. all prepares for asking after many
 // files.
 func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all bool) (*health, error) {
+	if p := e.probed.Load(); online == nil && p != nil && time.Since(p.at) < probeAge {
+		online = p.online
+	}
 	if online == nil {
 		online = map[peers.DeviceID]bool{}
 		for _, k := range e.keepers() {

@@ -16,6 +16,16 @@ import (
 // probePatience bounds how long Status waits for a keeper's answer.
 const probePatience = 5 * time.Second
 
+// probe is which keepers answered, and when.
+type probe struct {
+	at     time.Time
+	online map[peers.DeviceID]bool
+}
+
+// probeAge is how long a probe tells more than the circle's list does, so that
+// a listing agrees with the status beside it.
+const probeAge = time.Minute
+
 // Status tells how well everything is kept.
 func (e *Engine) Status(ctx context.Context, o StatusOptions) (*Status, error) {
 	t, err := e.cat.Totals(ctx)
@@ -39,6 +49,7 @@ func (e *Engine) Status(ctx context.Context, o StatusOptions) (*Status, error) {
 		for _, k := range s.Keepers {
 			online[k.Device] = k.Online
 		}
+		e.probed.Store(&probe{time.Now(), online})
 	}
 	h, err := e.health(ctx, online, true)
 	if err != nil {

@@ -68,12 +68,12 @@ func (n *Node) Join(ctx context.Context, code string) (Member, error) {
 // Circle lists the other machines; with probe each is asked whether it
 // answers, and what it keeps.
 func (n *Node) Circle(ctx context.Context, probe bool) ([]Member, error) {
-	st, err := n.engine.Status(ctx, engine.StatusOptions{})
+	keepers, err := n.engine.Keepers(ctx, false)
 	if err != nil {
 		return nil, err
 	}
 	forMe := make(map[peers.DeviceID]int64)
-	for _, k := range st.Keepers {
+	for _, k := range keepers {
 		forMe[k.Device] = k.Bytes
 	}
 	var reach map[peers.DeviceID]rpc.Reach

@@ -180,7 +180,7 @@ func lostCall(err error) error {
 	}
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
-		return fmt.Errorf("running node: %w", err)
+		return fmt.Errorf("%w: %w", ErrNotServing, err)
 	}
 	return fmt.Errorf("%w: it went away (%w)", ErrNoAnswer, err)
 }

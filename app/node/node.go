@@ -45,6 +45,7 @@ type (
 		List(context.Context, engine.ListOptions) ([]engine.Entry, error)
 		Remove(context.Context, []engine.Path) (*engine.RemoveReport, error)
 		Status(context.Context, engine.StatusOptions) (*engine.Status, error)
+		Keepers(ctx context.Context, probe bool) ([]engine.KeeperStatus, error)
 		Verify(context.Context, engine.VerifyOptions, func(engine.Progress)) (*engine.VerifyReport, error)
 		Maintain(context.Context) error
 		Seen(peers.DeviceID)
