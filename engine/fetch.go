@@ -425,7 +425,9 @@ func (f *fetcher) readWhole(ctx, caller context.Context, k peers.Keeper, seg *ca
 	case ctx.Err() != nil:
 		err = errSlow
 	}
-	f.e.scores.fail(k.Device(), lie(err))
+	if !errors.Is(err, peers.ErrNotFound) { // who lacks one shard can take another
+		f.e.scores.fail(k.Device(), lie(err))
+	}
 	f.blames.add(k.Device(), k.Name(), err, lie(err))
 	if errors.Is(err, peers.ErrNotFound) || lie(err) {
 		f.e.mark(caller, seg, i, catalog.Lost)

@@ -14,6 +14,7 @@ import (
 // gets from now on is sound.
 type rotten struct {
 	*testKeeper
+	gone  bool // it noticed and has thrown away what was damaged
 	mu    sync.Mutex
 	sound map[peers.ShardID]bool
 }
@@ -29,7 +30,9 @@ func (k *rotten) ReadShard(ctx context.Context, id peers.ShardID, off int64, dst
 	err := k.testKeeper.ReadShard(ctx, id, off, dst)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.sound[id] {
+	if !k.sound[id] && k.gone {
+		return peers.ErrNotFound
+	} else if !k.sound[id] {
 		dst[len(dst)/2] ^= 4
 	}
 	return err
@@ -39,6 +42,11 @@ func (k *rotten) ReadShard(ctx context.Context, id peers.ShardID, off int64, dst
 // no other machine for them; and they are told, in the same go, to forget the
 // damaged ones.
 func TestRepairOfDamagedShards(t *testing.T) {
+	t.Run("given", func(t *testing.T) { testRepair(t, false) })
+	t.Run("thrown away", func(t *testing.T) { testRepair(t, true) })
+}
+
+func testRepair(t *testing.T, gone bool) {
 	c, _ := keptTree(t, 5)
 	if err := c.Engine.Close(); err != nil {
 		t.Fatal(err)
@@ -47,7 +55,7 @@ func TestRepairOfDamagedShards(t *testing.T) {
 	for i, k := range c.keepers {
 		circle = append(circle, k)
 		if i < 2 {
-			circle[i] = &rotten{testKeeper: k, sound: map[peers.ShardID]bool{}}
+			circle[i] = &rotten{testKeeper: k, gone: gone, sound: map[peers.ShardID]bool{}}
 		}
 	}
 	e, err := Open(t.Context(), Config{Dir: c.dir, Secrets: c.secrets, Keepers: func() []peers.Keeper { return circle }})

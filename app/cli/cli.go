@@ -89,7 +89,7 @@ your circle: family, friends, colleagues. A few of these machines are enough
 to bring everything back, and none of them can read anything.
 
 Each machine has a home folder and runs 'preezm serve' (or the window).`,
-		Example: `  preezm init --name "anna's laptop"   make this machine's home
+		Example: `  preezm init --name "study laptop"   make this machine's home
   preezm serve                         run it; leave this running
   preezm invite                        print a code for a friend
   preezm put ~/Photos                  keep a folder

@@ -34,7 +34,7 @@ settings. A home that is there already is never touched.
 
 The offer is how much of this machine's disk the circle may use. The last
 part of the disk stays free whatever the offer.`,
-		Example: `  preezm init --name "anna's laptop" --offer 200GB`,
+		Example: `  preezm init --name "study laptop" --offer 200GB`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := node.InitOptions{Name: name, Listen: listen}

@@ -48,7 +48,7 @@ func TestExplain(t *testing.T) {
 		{context.DeadlineExceeded, "too long"},
 		{context.Canceled, "stopped"},
 	} {
-		for _, err := range []error{tc.err, fmt.Errorf("anna\n\x1b[2J: %w", tc.err), errors.Join(errors.New("x"), tc.err)} {
+		for _, err := range []error{tc.err, fmt.Errorf("laptop\n\x1b[2J: %w", tc.err), errors.Join(errors.New("x"), tc.err)} {
 			got := a.explain(err)
 			if !strings.Contains(got, tc.want) || strings.ContainsAny(got, "\n\x1b") {
 				t.Errorf("%v: got %q, want %q in it", tc.err, got, tc.want)

@@ -42,7 +42,7 @@ type fakeNode struct {
 }
 
 func (n *fakeNode) About(context.Context) (node.About, error) {
-	return node.About{Name: "anna's laptop", Device: peers.DeviceID{1}, Home: "/home/anna/.config/preezm", Version: "v0.1.0",
+	return node.About{Name: "study laptop", Device: peers.DeviceID{1}, Home: "/home/laptop/.config/preezm", Version: "v0.1.0",
 		Addresses: []string{"192.168.1.20:24930"}, Offer: 50 * gigabyte, Kept: 3_200_000_000}, n.trouble()
 }
 
@@ -72,7 +72,7 @@ func (n *fakeNode) Join(_ context.Context, code string) (node.Member, error) {
 			return node.Member{}, err
 		}
 	}
-	return node.Member{Name: "bruno"}, nil
+	return node.Member{Name: "tower"}, nil
 }
 
 func (n *fakeNode) Circle(context.Context, bool) ([]node.Member, error) {
@@ -158,7 +158,7 @@ func family() *fakeNode {
 		}
 		return m
 	}
-	n.members = []node.Member{member(6, "Gran's old PC", true), member(2, "Bruno's NAS", true), member(3, "Chloé", true), member(4, "Office", true), member(5, "Dad", false)}
+	n.members = []node.Member{member(6, "Hallway PC", true), member(2, "Cellar NAS", true), member(3, "Bibliothèque", true), member(4, "Office", true), member(5, "Attic PC", false)}
 	n.status = engine.Status{Files: 12_473, Bytes: 53_600_000_000, MayLose: 2,
 		Health: []engine.HealthCount{{MayLose: 2, Files: 12_473}}}
 	for _, m := range n.members {
@@ -212,7 +212,7 @@ func newBenchIn(t *testing.T, host *fakeHost, lang string, s scheme) *bench {
 	if host.lost == nil {
 		host.lost = make(chan error, 1)
 	}
-	u, err := New(app, host, Options{Version: "v0.1.0", Home: "/home/anna/.config/preezm", Hostname: "anna's laptop",
+	u, err := New(app, host, Options{Version: "v0.1.0", Home: "/home/laptop/.config/preezm", Hostname: "study laptop",
 		Locales: []string{lang}, Now: func() time.Time { return noon }})
 	if err != nil {
 		t.Fatal(err)

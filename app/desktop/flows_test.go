@@ -87,13 +87,13 @@ func TestDropKeeps(t *testing.T) {
 	b := newHome(t, n)
 	b.frame.files.open("Photos")
 	b.goTo("settings")
-	b.dropped([]fyne.URI{storage.NewFileURI("/home/anna/a b.txt"), storage.NewURI("https://example.org/x"), storage.NewFileURI("/home/anna/Été")})
+	b.dropped([]fyne.URI{storage.NewFileURI("/home/laptop/a b.txt"), storage.NewURI("https://example.org/x"), storage.NewFileURI("/home/laptop/Été")})
 	b.settle("the put is over", func() bool { return len(b.transfers.all) == 1 && b.transfers.all[0].over })
 	if b.frame.front != screen(b.frame.files) {
 		t.Error("the files are not in front after a drop")
 	}
 	put := n.puts[0]
-	if want := []string{"/home/anna/a b.txt", "/home/anna/Été"}; !slices.Equal(put.Sources, want) || put.Into != "Photos" {
+	if want := []string{"/home/laptop/a b.txt", "/home/laptop/Été"}; !slices.Equal(put.Sources, want) || put.Into != "Photos" {
 		t.Errorf("put %v into %q", put.Sources, put.Into)
 	}
 	b.reads("a b.txt and 1 more")
@@ -106,7 +106,7 @@ func TestDropKeeps(t *testing.T) {
 
 func TestDropBeforeThereIsAHome(t *testing.T) {
 	b := newBench(t, &fakeHost{node: family()})
-	b.drop("/home/anna/a.txt") // must not fall over
+	b.drop("/home/laptop/a.txt") // must not fall over
 	if len(b.transfers.all) > 0 {
 		t.Error("a put without a node")
 	}
@@ -128,7 +128,7 @@ func TestProgressAndCancel(t *testing.T) {
 	}
 	b := newHome(t, n)
 	b.opt.Now = func() time.Time { return clock }
-	b.drop("/home/anna/film.mkv")
+	b.drop("/home/laptop/film.mkv")
 	b.reads("Starting…")
 	step := func(p engine.Progress) {
 		t.Helper()
@@ -165,7 +165,7 @@ func TestPutWithoutKeepersInvites(t *testing.T) {
 	b := newHome(t, n)
 	b.reads("No machine keeps for you yet. Invite someone to your circle.")
 	b.reads("First invite someone to your circle")
-	b.drop("/home/anna/film.mkv")
+	b.drop("/home/laptop/film.mkv")
 	b.settle("it is over", func() bool { return b.transfers.running() == 0 })
 	b.reads("No machine keeps for you yet. Invite someone first.")
 	b.press("Invite someone")
@@ -180,7 +180,7 @@ func TestPutWithProblems(t *testing.T) {
 			Problems: []engine.Problem{{Path: "a/b.txt", Text: "permission denied", Failed: true}}}, engine.ErrNotKept
 	}
 	b := newHome(t, n)
-	b.drop("/home/anna/a")
+	b.drop("/home/laptop/a")
 	b.settle("it is over", func() bool { return b.transfers.running() == 0 })
 	b.reads("2 files kept, 10 bytes · on 5 machines · 1 problem")
 	b.press("Details")
@@ -196,13 +196,13 @@ func TestSaveOntoExistingFilesAsks(t *testing.T) {
 		return &engine.GetReport{Files: 1, Bytes: 5_300_000_000}, nil
 	}
 	b := newHome(t, n)
-	b.get([]engine.Path{"film.mkv"}, "/home/anna/out", false)
+	b.get([]engine.Path{"film.mkv"}, "/home/laptop/out", false)
 	b.settle("it is over", func() bool { return b.transfers.running() == 0 })
 	b.reads("There are files of the same name in that folder already.")
 	b.press("Replace")
 	b.settle("it is over", func() bool { return b.transfers.running() == 0 })
 	b.reads("1 file saved, 5.3 GB")
-	if !n.gets[1].Overwrite || n.gets[1].To != "/home/anna/out" {
+	if !n.gets[1].Overwrite || n.gets[1].To != "/home/laptop/out" {
 		t.Errorf("asked for %+v", n.gets[1])
 	}
 }
@@ -331,7 +331,7 @@ func TestJoin(t *testing.T) {
 		if code == "good" {
 			return nil
 		}
-		return fmt.Errorf("bruno: %w", peers.ErrUnreachable)
+		return fmt.Errorf("tower: %w", peers.ErrUnreachable)
 	}
 	b := newHome(t, n)
 	b.goTo("circle")

@@ -25,7 +25,7 @@ func testHome(t *testing.T, name string) string {
 }
 
 func TestInit(t *testing.T) {
-	home := testHome(t, "anna")
+	home := testHome(t, "laptop")
 	for name, want := range map[string]os.FileMode{"": 0o700, keyFile: 0o600, ownerFile: 0o600, settingsFile: 0o600, lockFile: 0o600} {
 		fi, err := os.Stat(filepath.Join(home, name))
 		if err != nil || fi.Mode().Perm() != want {
@@ -36,14 +36,14 @@ func TestInit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Init(home, InitOptions{Name: "bob"}); !errors.Is(err, ErrHomeExists) {
+	if err := Init(home, InitOptions{Name: "desk"}); !errors.Is(err, ErrHomeExists) {
 		t.Errorf("again: %v", err)
 	}
 	after, err := os.ReadFile(filepath.Join(home, ownerFile))
 	if err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the owner's key changed: %v", err)
 	}
-	if s, err := ReadSettings(home); err != nil || s.Name != "anna" || s.Offer != 1<<30 {
+	if s, err := ReadSettings(home); err != nil || s.Name != "laptop" || s.Offer != 1<<30 {
 		t.Errorf("settings %+v, %v", s, err)
 	}
 }
@@ -65,7 +65,7 @@ func TestInitLeavesOtherFoldersAlone(t *testing.T) {
 }
 
 func TestInitAfterItsOwnCrash(t *testing.T) {
-	home := testHome(t, "anna")
+	home := testHome(t, "laptop")
 	id, _, err := Who(home)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestInitAfterItsOwnCrash(t *testing.T) {
 	if err := os.Remove(filepath.Join(home, settingsFile)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Init(home, InitOptions{Name: "anna"}); err != nil {
+	if err := Init(home, InitOptions{Name: "laptop"}); err != nil {
 		t.Fatal(err)
 	}
 	if again, _, err := Who(home); err != nil || again != id {
@@ -85,7 +85,7 @@ func TestInitAfterItsOwnCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Init(home, InitOptions{Name: "anna"}); err != nil {
+	if err := Init(home, InitOptions{Name: "laptop"}); err != nil {
 		t.Errorf("over half an identity: %v", err)
 	}
 
@@ -97,7 +97,7 @@ func TestInitAfterItsOwnCrash(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(home, circleFile), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Init(home, InitOptions{Name: "anna"}); err == nil {
+	if err := Init(home, InitOptions{Name: "laptop"}); err == nil {
 		t.Error("the identity of a home in use was replaced")
 	}
 }

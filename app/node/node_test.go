@@ -60,11 +60,11 @@ func connect(t *testing.T, home string) API {
 
 func TestTwoNodes(t *testing.T) {
 	ctx := testContext(t)
-	anna, bob := testHome(t, "anna"), testHome(t, "bob")
-	_, stopAnna := serveHome(t, anna)
-	host := connect(t, anna)
+	laptop, desk := testHome(t, "laptop"), testHome(t, "desk")
+	_, stopAnna := serveHome(t, laptop)
+	host := connect(t, laptop)
 	about, err := host.About(ctx)
-	if err != nil || !about.Running || about.PID != os.Getpid() || about.Name != "anna" || len(about.Addresses) == 0 {
+	if err != nil || !about.Running || about.PID != os.Getpid() || about.Name != "laptop" || len(about.Addresses) == 0 {
 		t.Fatalf("about %+v, %v", about, err)
 	}
 	inv, err := host.Invite(ctx, InviteOptions{})
@@ -75,12 +75,12 @@ func TestTwoNodes(t *testing.T) {
 		t.Errorf("good for %v", left)
 	}
 
-	guest := connect(t, bob) // opens the home itself
+	guest := connect(t, desk) // opens the home itself
 	if a, err := guest.About(ctx); err != nil || a.Running || a.PID != 0 {
 		t.Errorf("about %+v, %v", a, err)
 	}
 	m, err := guest.Join(ctx, inv.Code)
-	if err != nil || m.Name != "anna" || m.Device != about.Device || !m.Keeper {
+	if err != nil || m.Name != "laptop" || m.Device != about.Device || !m.Keeper {
 		t.Fatalf("join: %+v, %v", m, err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
@@ -92,22 +92,22 @@ func TestTwoNodes(t *testing.T) {
 	}
 	members, err := guest.Circle(ctx, true)
 	if err != nil || len(members) != 1 || !members[0].Online || members[0].ForMe == 0 || members[0].Latency <= 0 || members[0].Free == 0 {
-		t.Errorf("bob's circle: %+v, %v", members, err)
+		t.Errorf("desk's circle: %+v, %v", members, err)
 	}
 	members, err = host.Circle(ctx, false)
-	if err != nil || len(members) != 1 || members[0].Name != "bob" || members[0].ForThem == 0 || members[0].Asked {
-		t.Errorf("anna's circle: %+v, %v", members, err)
+	if err != nil || len(members) != 1 || members[0].Name != "desk" || members[0].ForThem == 0 || members[0].Asked {
+		t.Errorf("laptop's circle: %+v, %v", members, err)
 	}
 	stopAnna()
 	members, err = guest.Circle(ctx, true)
 	if err != nil || len(members) != 1 || members[0].Online || !members[0].Asked || members[0].Text == "" {
-		t.Errorf("bob's circle without anna: %+v, %v", members, err)
+		t.Errorf("desk's circle without laptop: %+v, %v", members, err)
 	}
 }
 
 func TestOneNodePerHome(t *testing.T) {
 	ctx := testContext(t)
-	home := testHome(t, "anna")
+	home := testHome(t, "laptop")
 	_, stop := serveHome(t, home)
 	var busy *BusyError
 	if _, err := Open(ctx, home, Options{Role: RoleServe}); !errors.As(err, &busy) || busy.PID != os.Getpid() {
@@ -146,7 +146,7 @@ func TestOneNodePerHome(t *testing.T) {
 }
 
 func TestAddressesStay(t *testing.T) {
-	home := testHome(t, "anna")
+	home := testHome(t, "laptop")
 	n, stop := serveHome(t, home)
 	first := n.addresses()
 	stop()
@@ -162,7 +162,7 @@ func TestAddressesStay(t *testing.T) {
 }
 
 func TestOptionsAreRemembered(t *testing.T) {
-	home := testHome(t, "anna")
+	home := testHome(t, "laptop")
 	n, err := Open(testContext(t), home, Options{Role: RoleServe, Offer: OfferNothing, Listen: []string{"localhost:0"}})
 	if err != nil {
 		t.Fatal(err)

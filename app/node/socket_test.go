@@ -31,7 +31,7 @@ func TestCallsSurviveTheTrip(t *testing.T) {
 		{Path: "bad\xff\nname", RawPath: []byte("bad\xff\nname"), Kind: engine.File, Size: 1 << 40, Mode: 0o4755, ModTime: kept, MayLose: -1, Torn: true},
 		{Path: "ordner/ünïcode", Kind: engine.Symlink, Target: "\xfe"}, // zero times
 	}
-	members := []Member{{Device: peers.DeviceID{1, 2}, Name: "anna", Addresses: []string{"127.0.0.1:1"}, LastSeen: kept, Latency: time.Second, Text: "away"}}
+	members := []Member{{Device: peers.DeviceID{1, 2}, Name: "laptop", Addresses: []string{"127.0.0.1:1"}, LastSeen: kept, Latency: time.Second, Text: "away"}}
 	report := &engine.PutReport{Files: 3, Elapsed: time.Minute, Problems: []engine.Problem{{Path: "x\x80", Text: "no", Failed: true}}}
 	var gotPut engine.PutOptions
 	var gotNames []engine.Path
@@ -72,7 +72,7 @@ func TestSentinelsSurviveTheTrip(t *testing.T) {
 	var fail error
 	c := dialFake(t, &fakeAPI{join: func(context.Context, string) (Member, error) { return Member{}, fail }})
 	for code, sentinel := range sentinels() {
-		fail = fmt.Errorf("anna's laptop: %w", sentinel)
+		fail = fmt.Errorf("study laptop: %w", sentinel)
 		_, err := c.Join(ctx, "code")
 		if !errors.Is(err, sentinel) || err.Error() != fail.Error() {
 			t.Errorf("%s: got %v", code, err)

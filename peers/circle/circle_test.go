@@ -35,7 +35,7 @@ func reopen(t *testing.T, b *Book) *Book {
 
 func TestBookKeepsPeers(t *testing.T) {
 	b := testBook(t)
-	a := Peer{Device: peers.DeviceID{1}, Name: "anna\x1b[31m\n ", Addresses: []string{"10.0.0.1:24930", "nonsense", "10.0.0.1:24930", "[fe80::1%eth0]:1", ":5", "h:0"}, Keeper: true, Quota: 7}
+	a := Peer{Device: peers.DeviceID{1}, Name: "laptop\x1b[31m\n ", Addresses: []string{"10.0.0.1:24930", "nonsense", "10.0.0.1:24930", "[fe80::1%eth0]:1", ":5", "h:0"}, Keeper: true, Quota: 7}
 	if err := b.Put(a); err != nil {
 		t.Fatal(err)
 	}
@@ -44,17 +44,17 @@ func TestBookKeepsPeers(t *testing.T) {
 	}
 	b = reopen(t, b)
 	ps := b.Peers()
-	if len(ps) != 2 || ps[0].Name != "anna[31m" || len(ps[0].Addresses) != 2 || !ps[0].Keeper || ps[0].Quota != 7 || ps[1].Name != "unnamed" {
+	if len(ps) != 2 || ps[0].Name != "laptop[31m" || len(ps[0].Addresses) != 2 || !ps[0].Keeper || ps[0].Quota != 7 || ps[1].Name != "unnamed" {
 		t.Fatalf("%+v", ps)
 	}
 	ps[0].Addresses[0] = "changed"
 	if p, _ := b.Peer(peers.DeviceID{1}); p.Addresses[0] != "10.0.0.1:24930" {
 		t.Error("a caller changed the book")
 	}
-	if err := b.Update(peers.DeviceID{1}, func(p *Peer) { p.Device, p.Name = peers.DeviceID{9}, "Anna" }); err != nil {
+	if err := b.Update(peers.DeviceID{1}, func(p *Peer) { p.Device, p.Name = peers.DeviceID{9}, "Laptop" }); err != nil {
 		t.Fatal(err)
 	}
-	if p, ok := b.Peer(peers.DeviceID{1}); !ok || p.Name != "Anna" || p.Added.IsZero() {
+	if p, ok := b.Peer(peers.DeviceID{1}); !ok || p.Name != "Laptop" || p.Added.IsZero() {
 		t.Errorf("%+v", p)
 	}
 	if err := b.Update(peers.DeviceID{8}, func(*Peer) {}); !errors.Is(err, ErrUnknownPeer) {
@@ -121,7 +121,7 @@ func TestInvites(t *testing.T) {
 	now := time.Now()
 	b.now = func() time.Time { return now }
 	self := Invite{Device: peers.DeviceID{7}, Name: "Home", Addresses: []string{"192.168.1.2:24930"}}
-	anna, bert := peers.DeviceID{1}, peers.DeviceID{2}
+	laptop, bert := peers.DeviceID{1}, peers.DeviceID{2}
 	inv, err := b.NewInvite(self, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -130,23 +130,23 @@ func TestInvites(t *testing.T) {
 	if err != nil || strings.Contains(string(raw), string(inv.Token[:])) {
 		t.Error("the token is on disk")
 	}
-	if !b.Pending(now) || b.Pending(now.Add(25*time.Hour)) || !b.MayJoin(anna, now) {
+	if !b.Pending(now) || b.Pending(now.Add(25*time.Hour)) || !b.MayJoin(laptop, now) {
 		t.Error("pending")
 	}
-	if err := b.Redeem([16]byte{1}, anna); !errors.Is(err, ErrInviteUnknown) {
+	if err := b.Redeem([16]byte{1}, laptop); !errors.Is(err, ErrInviteUnknown) {
 		t.Error(err)
 	}
-	if err := b.Redeem(inv.Token, anna); err != nil {
+	if err := b.Redeem(inv.Token, laptop); err != nil {
 		t.Fatal(err)
 	}
 	b = reopen(t, b)
-	if err := b.Redeem(inv.Token, anna); err != nil {
+	if err := b.Redeem(inv.Token, laptop); err != nil {
 		t.Errorf("again: %v", err)
 	}
 	if err := b.Redeem(inv.Token, bert); !errors.Is(err, ErrInviteUsed) {
 		t.Errorf("another device: %v", err)
 	}
-	if b.Pending(now) || b.MayJoin(bert, now) || !b.MayJoin(anna, now) {
+	if b.Pending(now) || b.MayJoin(bert, now) || !b.MayJoin(laptop, now) {
 		t.Error("a used invite is open")
 	}
 	inv, err = b.NewInvite(self, time.Minute)

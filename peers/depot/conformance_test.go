@@ -28,21 +28,21 @@ func TestDiskKeepsTheRulesOfStorage(t *testing.T) {
 func TestDepotOnAnotherStorage(t *testing.T) {
 	dir, m := t.TempDir(), &storagetest.Memory{}
 	d := open(t, dir, depot.Options{Storage: m})
-	mustPut(t, d, anna, id(1), body(1, 300_000))
-	mustPut(t, d, anna, id(2), body(2, 10))
+	mustPut(t, d, laptop, id(1), body(1, 300_000))
+	mustPut(t, d, laptop, id(2), body(2, 10))
 	closeDepot(t, d)
 	for range 2 { // with its index, then with an empty one
 		d = open(t, dir, depot.Options{Storage: m})
-		want(t, d, anna, id(1), body(1, 300_000))
-		wantMissing(t, d, bruno, id(1))
-		wantUsed(t, d, anna, 300_000, 10)
+		want(t, d, laptop, id(1), body(1, 300_000))
+		wantMissing(t, d, tower, id(1))
+		wantUsed(t, d, laptop, 300_000, 10)
 		closeDepot(t, d)
 		dir = t.TempDir()
 	}
 	d = open(t, dir, depot.Options{Storage: m})
-	if err := d.Delete(ctx, anna, []peers.ShardID{id(1)}); err != nil {
+	if err := d.Delete(ctx, laptop, []peers.ShardID{id(1)}); err != nil {
 		t.Fatal(err)
 	}
-	wantMissing(t, d, anna, id(1))
-	wantUsed(t, d, anna, 10)
+	wantMissing(t, d, laptop, id(1))
+	wantUsed(t, d, laptop, 10)
 }

@@ -66,12 +66,12 @@ func crashChild() {
 		putForEver(d, fail)
 	}
 	for i := range uint64(crashShards) {
-		if err := put(d, anna, id(i), body(i, crashSize)); err != nil {
+		if err := put(d, laptop, id(i), body(i, crashSize)); err != nil {
 			fail(err)
 		}
 		fmt.Println("put", i)
 	}
-	if err := d.Delete(ctx, anna, []peers.ShardID{id(0), id(1)}); err != nil {
+	if err := d.Delete(ctx, laptop, []peers.ShardID{id(0), id(1)}); err != nil {
 		fail(err)
 	}
 	fmt.Println("deleted")
@@ -88,7 +88,7 @@ func putForEver(d *depot.Depot, fail func(error)) {
 		go func() {
 			for {
 				i := next.Add(1)
-				if err := put(d, anna, id(i), body(i, crashSize)); err != nil {
+				if err := put(d, laptop, id(i), body(i, crashSize)); err != nil {
 					fail(err)
 				}
 				fmt.Println(i)
@@ -145,17 +145,17 @@ func TestKilledAtEveryPoint(t *testing.T) {
 			there := make([]int64, 0, crashShards)
 			for i := range uint64(crashShards) {
 				if i < uint64(acked) || i == uint64(acked) && c.present {
-					want(t, d, anna, id(i), body(i, crashSize))
+					want(t, d, laptop, id(i), body(i, crashSize))
 					there = append(there, crashSize)
 				} else {
-					wantMissing(t, d, anna, id(i))
+					wantMissing(t, d, laptop, id(i))
 				}
 			}
-			wantUsed(t, d, anna, there...)
+			wantUsed(t, d, laptop, there...)
 			// The owner repeats what was not acknowledged.
 			for i := range uint64(crashShards) {
-				mustPut(t, d, anna, id(i), body(i, crashSize))
-				want(t, d, anna, id(i), body(i, crashSize))
+				mustPut(t, d, laptop, id(i), body(i, crashSize))
+				want(t, d, laptop, id(i), body(i, crashSize))
 			}
 			closeDepot(t, d)
 
@@ -165,12 +165,12 @@ func TestKilledAtEveryPoint(t *testing.T) {
 				t.Fatalf("second child: %d puts, deleted %v", acked, deleted)
 			}
 			d = open(t, dir, depot.Options{})
-			wantMissing(t, d, anna, id(0))
-			wantMissing(t, d, anna, id(1))
+			wantMissing(t, d, laptop, id(0))
+			wantMissing(t, d, laptop, id(1))
 			for i := uint64(2); i < crashShards; i++ {
-				want(t, d, anna, id(i), body(i, crashSize))
+				want(t, d, laptop, id(i), body(i, crashSize))
 			}
-			wantUsed(t, d, anna, crashSize, crashSize, crashSize, crashSize)
+			wantUsed(t, d, laptop, crashSize, crashSize, crashSize, crashSize)
 		})
 	}
 }
@@ -204,20 +204,20 @@ func TestKilledUnderLoad(t *testing.T) {
 	d := open(t, dir, depot.Options{})
 	wantEmpty(t, dir, "tmp")
 	for _, i := range acked {
-		want(t, d, anna, id(i), body(i, crashSize))
+		want(t, d, laptop, id(i), body(i, crashSize))
 	}
 	// At most the four in flight came through without an acknowledgement, and
 	// those are whole.
-	u, err := d.Usage(ctx, anna)
+	u, err := d.Usage(ctx, laptop)
 	if err != nil || u.Shards < int64(len(acked)) || u.Shards > int64(len(acked))+4 {
 		t.Errorf("%d shards after %d acknowledged (%v)", u.Shards, len(acked), err)
 	}
 	for i := range slices.Max(acked) + 4 {
-		if s, err := d.Get(ctx, anna, id(i+1)); err == nil {
+		if s, err := d.Get(ctx, laptop, id(i+1)); err == nil {
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}
-			want(t, d, anna, id(i+1), body(i+1, crashSize))
+			want(t, d, laptop, id(i+1), body(i+1, crashSize))
 		}
 	}
 }
@@ -239,9 +239,9 @@ func TestIndexLostAfterAKill(t *testing.T) {
 			spoil(t, filepath.Join(dir, "index.db"))
 			d := open(t, dir, depot.Options{})
 			for i := range uint64(4) {
-				want(t, d, anna, id(i), body(i, crashSize))
+				want(t, d, laptop, id(i), body(i, crashSize))
 			}
-			wantUsed(t, d, anna, crashSize, crashSize, crashSize, crashSize)
+			wantUsed(t, d, laptop, crashSize, crashSize, crashSize, crashSize)
 		})
 	}
 }

@@ -66,7 +66,7 @@ func TestDamagedFileIsSetAsideAtOpen(t *testing.T) {
 			dir := t.TempDir()
 			d := open(t, dir, depot.Options{})
 			for i := range uint64(3) {
-				mustPut(t, d, anna, id(i), body(i, 1000))
+				mustPut(t, d, laptop, id(i), body(i, 1000))
 			}
 			closeDepot(t, d)
 			spoil(t, shardFile(dir, id(1)))
@@ -77,10 +77,10 @@ func TestDamagedFileIsSetAsideAtOpen(t *testing.T) {
 
 			var log bytes.Buffer
 			d = open(t, dir, depot.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-			wantMissing(t, d, anna, id(1))
-			want(t, d, anna, id(0), body(0, 1000))
-			want(t, d, anna, id(2), body(2, 1000))
-			wantUsed(t, d, anna, 1000, 1000)
+			wantMissing(t, d, laptop, id(1))
+			want(t, d, laptop, id(0), body(0, 1000))
+			want(t, d, laptop, id(2), body(2, 1000))
+			wantUsed(t, d, laptop, 1000, 1000)
 			aside, err := os.ReadFile(filepath.Join(dir, "damaged", id(1).String()))
 			if err != nil || !bytes.Equal(aside, spoiled) {
 				t.Errorf("the file is not in damaged/ as it was: %v", err)
@@ -88,8 +88,8 @@ func TestDamagedFileIsSetAsideAtOpen(t *testing.T) {
 			if !strings.Contains(log.String(), id(1).String()) {
 				t.Errorf("not logged:\n%s", &log)
 			}
-			mustPut(t, d, anna, id(1), body(1, 1000))
-			want(t, d, anna, id(1), body(1, 1000))
+			mustPut(t, d, laptop, id(1), body(1, 1000))
+			want(t, d, laptop, id(1), body(1, 1000))
 		})
 	}
 }
@@ -100,21 +100,21 @@ func TestDamagedFileIsSetAsideWhenRead(t *testing.T) {
 			dir := t.TempDir()
 			d := open(t, dir, depot.Options{})
 			for i := range uint64(3) {
-				mustPut(t, d, anna, id(i), body(i, 1000))
+				mustPut(t, d, laptop, id(i), body(i, 1000))
 				// No matter how coarse the clock of the file system is.
 				if err := os.Chtimes(shardFile(dir, id(i)), time.Time{}, time.Unix(1e9, 0)); err != nil {
 					t.Fatal(err)
 				}
 				spoil(t, shardFile(dir, id(i)))
 			}
-			if s, err := d.Get(ctx, anna, id(0)); !errors.Is(err, peers.ErrDamaged) {
+			if s, err := d.Get(ctx, laptop, id(0)); !errors.Is(err, peers.ErrDamaged) {
 				t.Errorf("get: %v, %v, want ErrDamaged", s, err)
 			}
-			wantMissing(t, d, anna, id(0))
-			wantStat(t, d, anna, id(1), -1)
-			mustPut(t, d, anna, id(2), body(2, 1000)) // sent again, it replaces the damaged one
-			want(t, d, anna, id(2), body(2, 1000))
-			wantUsed(t, d, anna, 1000)
+			wantMissing(t, d, laptop, id(0))
+			wantStat(t, d, laptop, id(1), -1)
+			mustPut(t, d, laptop, id(2), body(2, 1000)) // sent again, it replaces the damaged one
+			want(t, d, laptop, id(2), body(2, 1000))
+			wantUsed(t, d, laptop, 1000)
 			for i := range uint64(3) {
 				if _, err := os.Stat(filepath.Join(dir, "damaged", id(i).String())); err != nil {
 					t.Error(err)
@@ -128,27 +128,27 @@ func TestLostFile(t *testing.T) {
 	dir := t.TempDir()
 	d := open(t, dir, depot.Options{})
 	for i := range uint64(5) {
-		mustPut(t, d, anna, id(i), body(i, 1000))
+		mustPut(t, d, laptop, id(i), body(i, 1000))
 	}
 	for i := range uint64(4) {
 		if err := os.Remove(shardFile(dir, id(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wantMissing(t, d, anna, id(0))
-	wantStat(t, d, anna, id(1), -1)
-	mustPut(t, d, anna, id(2), body(2, 1000))
-	want(t, d, anna, id(2), body(2, 1000))
+	wantMissing(t, d, laptop, id(0))
+	wantStat(t, d, laptop, id(1), -1)
+	mustPut(t, d, laptop, id(2), body(2, 1000))
+	want(t, d, laptop, id(2), body(2, 1000))
 	closeDepot(t, d)
 	d = open(t, dir, depot.Options{})
-	wantMissing(t, d, anna, id(3))
-	wantUsed(t, d, anna, 1000, 1000)
+	wantMissing(t, d, laptop, id(3))
+	wantUsed(t, d, laptop, 1000, 1000)
 }
 
 func TestStrangeFilesAreLeftAlone(t *testing.T) {
 	dir := t.TempDir()
 	d := open(t, dir, depot.Options{})
-	mustPut(t, d, anna, id(1), body(1, 1000))
+	mustPut(t, d, laptop, id(1), body(1, 1000))
 	closeDepot(t, d)
 	folder := filepath.Dir(shardFile(dir, id(1)))
 	other := "00"
@@ -170,8 +170,8 @@ func TestStrangeFilesAreLeftAlone(t *testing.T) {
 		}
 	}
 	d = open(t, dir, depot.Options{})
-	want(t, d, anna, id(1), body(1, 1000))
-	wantUsed(t, d, anna, 1000)
+	want(t, d, laptop, id(1), body(1, 1000))
+	wantUsed(t, d, laptop, 1000)
 	for _, p := range strange {
 		if _, err := os.Stat(p); err != nil {
 			t.Error(err)
@@ -222,22 +222,22 @@ func TestIndexIsRebuilt(t *testing.T) {
 			d := open(t, dir, depot.Options{})
 			var annas, brunos []int64
 			for i := range uint64(40) {
-				mustPut(t, d, anna, id(i), body(i, 1000+int(100*i)))
-				mustPut(t, d, bruno, id(100+i), body(i, 10))
+				mustPut(t, d, laptop, id(i), body(i, 1000+int(100*i)))
+				mustPut(t, d, tower, id(100+i), body(i, 10))
 				annas, brunos = append(annas, 1000+int64(100*i)), append(brunos, 10)
 			}
 			closeDepot(t, d)
 			spoil(t, filepath.Join(dir, "index.db"))
 			d = open(t, dir, depot.Options{})
 			for i := range uint64(40) {
-				want(t, d, anna, id(i), body(i, 1000+int(100*i)))
-				want(t, d, bruno, id(100+i), body(i, 10))
-				wantMissing(t, d, bruno, id(i))
+				want(t, d, laptop, id(i), body(i, 1000+int(100*i)))
+				want(t, d, tower, id(100+i), body(i, 10))
+				wantMissing(t, d, tower, id(i))
 			}
-			wantUsed(t, d, anna, annas...)
-			wantUsed(t, d, bruno, brunos...)
-			mustPut(t, d, anna, id(500), body(500, 10))
-			if err := d.Delete(ctx, anna, []peers.ShardID{id(1)}); err != nil {
+			wantUsed(t, d, laptop, annas...)
+			wantUsed(t, d, tower, brunos...)
+			mustPut(t, d, laptop, id(500), body(500, 10))
+			if err := d.Delete(ctx, laptop, []peers.ShardID{id(1)}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -267,7 +267,7 @@ func TestManyShards(t *testing.T) {
 	const n = 1500
 	var sizes []int64
 	for i := range uint64(n) {
-		mustPut(t, d, anna, id(i), body(i, 1+int(i)))
+		mustPut(t, d, laptop, id(i), body(i, 1+int(i)))
 	}
 	closeDepot(t, d)
 	for i := range uint64(n) {
@@ -281,12 +281,12 @@ func TestManyShards(t *testing.T) {
 	}
 	for round := range 2 {
 		d = open(t, dir, depot.Options{})
-		wantUsed(t, d, anna, sizes...)
+		wantUsed(t, d, laptop, sizes...)
 		for i := range uint64(n) {
 			if i%3 == 0 {
-				wantStat(t, d, anna, id(i), -1)
+				wantStat(t, d, laptop, id(i), -1)
 			} else {
-				wantStat(t, d, anna, id(i), 1+int64(i))
+				wantStat(t, d, laptop, id(i), 1+int64(i))
 			}
 		}
 		closeDepot(t, d)
@@ -301,8 +301,8 @@ func TestManyShards(t *testing.T) {
 	for i := range uint64(n) {
 		ids = append(ids, id(i))
 	}
-	if err := d.Delete(ctx, anna, ids); err != nil {
+	if err := d.Delete(ctx, laptop, ids); err != nil {
 		t.Fatal(err)
 	}
-	wantUsed(t, d, anna)
+	wantUsed(t, d, laptop)
 }

@@ -32,11 +32,11 @@ func TestMain(m *testing.M) {
 }
 
 var (
-	ctx   = context.Background()
-	anna  = peers.DeviceID{0xa}
-	bruno = peers.DeviceID{0xb}
-	id    = storagetest.ID
-	body  = storagetest.Body
+	ctx    = context.Background()
+	laptop = peers.DeviceID{0xa}
+	tower  = peers.DeviceID{0xb}
+	id     = storagetest.ID
+	body   = storagetest.Body
 )
 
 const ample = 1 << 40
@@ -141,14 +141,14 @@ func TestPutAndGet(t *testing.T) {
 	d := open(t, dir, depot.Options{})
 	sizes := []int64{1, 4096, 64 << 10, 256<<10 + 1, 1 << 20, peers.MaxShard}
 	for i, n := range sizes {
-		mustPut(t, d, anna, id(uint64(i)), body(uint64(i), int(n)))
+		mustPut(t, d, laptop, id(uint64(i)), body(uint64(i), int(n)))
 	}
 	for range 2 {
 		for i, n := range sizes {
-			want(t, d, anna, id(uint64(i)), body(uint64(i), int(n)))
-			wantStat(t, d, anna, id(uint64(i)), n)
+			want(t, d, laptop, id(uint64(i)), body(uint64(i), int(n)))
+			wantStat(t, d, laptop, id(uint64(i)), n)
 		}
-		wantUsed(t, d, anna, sizes...)
+		wantUsed(t, d, laptop, sizes...)
 		wantEmpty(t, dir, "tmp")
 		closeDepot(t, d)
 		d = open(t, dir, depot.Options{})
@@ -182,17 +182,17 @@ func TestPutRefusesWhatIsWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			d := open(t, dir, depot.Options{})
-			if err := d.Put(ctx, anna, id(1), c.root, c.size, c.r); !errors.Is(err, c.want) {
+			if err := d.Put(ctx, laptop, id(1), c.root, c.size, c.r); !errors.Is(err, c.want) {
 				t.Errorf("put: %v, want %v", err, c.want)
 			}
-			wantMissing(t, d, anna, id(1))
-			wantUsed(t, d, anna)
+			wantMissing(t, d, laptop, id(1))
+			wantUsed(t, d, laptop)
 			wantEmpty(t, dir, "tmp")
 			// Nothing stands in the way of the right one, in small pieces too.
-			if err := d.Put(ctx, anna, id(1), root, n, iotest.HalfReader(bytes.NewReader(good))); err != nil {
+			if err := d.Put(ctx, laptop, id(1), root, n, iotest.HalfReader(bytes.NewReader(good))); err != nil {
 				t.Fatal(err)
 			}
-			want(t, d, anna, id(1), good)
+			want(t, d, laptop, id(1), good)
 		})
 	}
 }
@@ -200,37 +200,37 @@ func TestPutRefusesWhatIsWrong(t *testing.T) {
 func TestPutTheSameAgain(t *testing.T) {
 	d := open(t, t.TempDir(), depot.Options{})
 	b := body(1, 100_000)
-	mustPut(t, d, anna, id(1), b)
-	if err := d.Put(ctx, anna, id(1), erasure.ShardRoot(b), int64(len(b)), noRead{t}); err != nil {
+	mustPut(t, d, laptop, id(1), b)
+	if err := d.Put(ctx, laptop, id(1), erasure.ShardRoot(b), int64(len(b)), noRead{t}); err != nil {
 		t.Errorf("the same again: %v", err)
 	}
 	other := body(2, 100_000)
-	if err := d.Put(ctx, anna, id(1), erasure.ShardRoot(other), int64(len(other)), noRead{t}); !errors.Is(err, peers.ErrRefused) {
+	if err := d.Put(ctx, laptop, id(1), erasure.ShardRoot(other), int64(len(other)), noRead{t}); !errors.Is(err, peers.ErrRefused) {
 		t.Errorf("another root: %v, want ErrRefused", err)
 	}
-	if err := d.Put(ctx, bruno, id(1), erasure.ShardRoot(b), int64(len(b)), noRead{t}); !errors.Is(err, peers.ErrRefused) {
+	if err := d.Put(ctx, tower, id(1), erasure.ShardRoot(b), int64(len(b)), noRead{t}); !errors.Is(err, peers.ErrRefused) {
 		t.Errorf("another owner: %v, want ErrRefused", err)
 	}
-	want(t, d, anna, id(1), b)
-	wantUsed(t, d, anna, int64(len(b)))
-	wantUsed(t, d, bruno)
+	want(t, d, laptop, id(1), b)
+	wantUsed(t, d, laptop, int64(len(b)))
+	wantUsed(t, d, tower)
 }
 
 func TestOnlyTheOwner(t *testing.T) {
 	d := open(t, t.TempDir(), depot.Options{})
 	b := body(1, 5000)
-	mustPut(t, d, anna, id(1), b)
-	wantMissing(t, d, bruno, id(1))
-	if err := put(d, bruno, id(1), body(2, 5000)); !errors.Is(err, peers.ErrRefused) {
+	mustPut(t, d, laptop, id(1), b)
+	wantMissing(t, d, tower, id(1))
+	if err := put(d, tower, id(1), body(2, 5000)); !errors.Is(err, peers.ErrRefused) {
 		t.Errorf("overwrite: %v, want ErrRefused", err)
 	}
-	if err := d.Delete(ctx, bruno, []peers.ShardID{id(1)}); err != nil {
+	if err := d.Delete(ctx, tower, []peers.ShardID{id(1)}); err != nil {
 		t.Errorf("delete: %v", err)
 	}
-	want(t, d, anna, id(1), b)
-	wantStat(t, d, anna, id(1), 5000)
-	wantUsed(t, d, anna, 5000)
-	wantUsed(t, d, bruno)
+	want(t, d, laptop, id(1), b)
+	wantStat(t, d, laptop, id(1), 5000)
+	wantUsed(t, d, laptop, 5000)
+	wantUsed(t, d, tower)
 }
 
 func TestDelete(t *testing.T) {
@@ -238,15 +238,15 @@ func TestDelete(t *testing.T) {
 	d := open(t, dir, depot.Options{})
 	var ids []peers.ShardID
 	for i := range uint64(20) {
-		mustPut(t, d, anna, id(i), body(i, 100))
+		mustPut(t, d, laptop, id(i), body(i, 100))
 		ids = append(ids, id(i), id(i), id(1000+i)) // twice, and one that is not there
 	}
-	mustPut(t, d, bruno, id(50), body(50, 100))
-	s, err := d.Get(ctx, anna, id(3))
+	mustPut(t, d, tower, id(50), body(50, 100))
+	s, err := d.Get(ctx, laptop, id(3))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Delete(ctx, anna, append(ids, id(50))); err != nil {
+	if err := d.Delete(ctx, laptop, append(ids, id(50))); err != nil {
 		t.Fatal(err)
 	}
 	got := make([]byte, 100)
@@ -259,42 +259,42 @@ func TestDelete(t *testing.T) {
 	closeDepot(t, d)
 	d = open(t, dir, depot.Options{})
 	for i := range uint64(20) {
-		wantMissing(t, d, anna, id(i))
+		wantMissing(t, d, laptop, id(i))
 	}
-	wantUsed(t, d, anna)
-	want(t, d, bruno, id(50), body(50, 100))
-	mustPut(t, d, bruno, id(3), body(4, 10)) // the ID is anybody's again
-	want(t, d, bruno, id(3), body(4, 10))
+	wantUsed(t, d, laptop)
+	want(t, d, tower, id(50), body(50, 100))
+	mustPut(t, d, tower, id(3), body(4, 10)) // the ID is anybody's again
+	want(t, d, tower, id(3), body(4, 10))
 }
 
 func TestTwoDepotsOnOneFolder(t *testing.T) {
 	dir := t.TempDir()
 	d := open(t, dir, depot.Options{})
-	mustPut(t, d, anna, id(1), body(1, 100))
+	mustPut(t, d, laptop, id(1), body(1, 100))
 	if _, err := depot.Open(ctx, dir, depot.Options{}); !errors.Is(err, depot.ErrBusy) {
 		t.Fatalf("second open: %v, want ErrBusy", err)
 	}
-	want(t, d, anna, id(1), body(1, 100))
+	want(t, d, laptop, id(1), body(1, 100))
 	closeDepot(t, d)
 	d = open(t, dir, depot.Options{})
-	want(t, d, anna, id(1), body(1, 100))
+	want(t, d, laptop, id(1), body(1, 100))
 }
 
 func TestFolderWithAnyName(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "Père Noël's #1 50% ?x=y&mode=ro;", "depot")
 	d := open(t, dir, depot.Options{})
-	mustPut(t, d, anna, id(1), body(1, 100))
+	mustPut(t, d, laptop, id(1), body(1, 100))
 	closeDepot(t, d)
 	if _, err := os.Stat(filepath.Join(dir, "index.db")); err != nil {
 		t.Error(err)
 	}
-	want(t, open(t, dir, depot.Options{}), anna, id(1), body(1, 100))
+	want(t, open(t, dir, depot.Options{}), laptop, id(1), body(1, 100))
 }
 
 func TestClosed(t *testing.T) {
 	d := open(t, t.TempDir(), depot.Options{})
-	mustPut(t, d, anna, id(1), body(1, 100))
-	s, err := d.Get(ctx, anna, id(1))
+	mustPut(t, d, laptop, id(1), body(1, 100))
+	s, err := d.Get(ctx, laptop, id(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,13 +305,13 @@ func TestClosed(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	_, getErr := d.Get(ctx, anna, id(1))
-	_, statErr := d.Stat(ctx, anna, nil)
-	_, usageErr := d.Usage(ctx, anna)
+	_, getErr := d.Get(ctx, laptop, id(1))
+	_, statErr := d.Stat(ctx, laptop, nil)
+	_, usageErr := d.Usage(ctx, laptop)
 	_, totalErr := d.Total(ctx)
 	for name, err := range map[string]error{
-		"put": put(d, anna, id(2), body(2, 10)), "get": getErr, "stat": statErr,
-		"delete": d.Delete(ctx, anna, nil), "usage": usageErr, "total": totalErr,
+		"put": put(d, laptop, id(2), body(2, 10)), "get": getErr, "stat": statErr,
+		"delete": d.Delete(ctx, laptop, nil), "usage": usageErr, "total": totalErr,
 	} {
 		if !errors.Is(err, depot.ErrClosed) {
 			t.Errorf("%s after close: %v", name, err)
@@ -346,30 +346,30 @@ func TestOnePutAtATimeForAShard(t *testing.T) {
 	b := body(1, 1<<20)
 	h := newHalf(b)
 	errs := make(chan error, 3)
-	go func() { errs <- d.Put(ctx, anna, id(1), erasure.ShardRoot(b), int64(len(b)), h) }()
+	go func() { errs <- d.Put(ctx, laptop, id(1), erasure.ShardRoot(b), int64(len(b)), h) }()
 	<-h.reached
 
-	wantMissing(t, d, anna, id(1)) // half a shard is none
-	if err := put(d, bruno, id(1), b); !errors.Is(err, peers.ErrRefused) {
+	wantMissing(t, d, laptop, id(1)) // half a shard is none
+	if err := put(d, tower, id(1), b); !errors.Is(err, peers.ErrRefused) {
 		t.Errorf("another owner's put: %v, want ErrRefused", err)
 	}
-	if err := d.Delete(ctx, bruno, []peers.ShardID{id(1)}); err != nil {
+	if err := d.Delete(ctx, tower, []peers.ShardID{id(1)}); err != nil {
 		t.Errorf("another owner's delete: %v", err)
 	}
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
-	if err := d.Put(short, anna, id(1), erasure.ShardRoot(b), int64(len(b)), noRead{t}); !errors.Is(err, context.DeadlineExceeded) {
+	if err := d.Put(short, laptop, id(1), erasure.ShardRoot(b), int64(len(b)), noRead{t}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a put that waits for the other: %v", err)
 	}
-	go func() { errs <- d.Put(ctx, anna, id(1), erasure.ShardRoot(b), int64(len(b)), noRead{t}) }()
+	go func() { errs <- d.Put(ctx, laptop, id(1), erasure.ShardRoot(b), int64(len(b)), noRead{t}) }()
 	close(h.goOn)
 	for range 2 {
 		if err := <-errs; err != nil {
 			t.Error(err)
 		}
 	}
-	want(t, d, anna, id(1), b)
-	wantUsed(t, d, anna, 1<<20)
+	want(t, d, laptop, id(1), b)
+	wantUsed(t, d, laptop, 1<<20)
 }
 
 func TestCloseWaitsForAPut(t *testing.T) {
@@ -378,7 +378,7 @@ func TestCloseWaitsForAPut(t *testing.T) {
 	b := body(1, 1<<20)
 	h := newHalf(b)
 	errs, closed := make(chan error, 1), make(chan error, 1)
-	go func() { errs <- d.Put(ctx, anna, id(1), erasure.ShardRoot(b), int64(len(b)), h) }()
+	go func() { errs <- d.Put(ctx, laptop, id(1), erasure.ShardRoot(b), int64(len(b)), h) }()
 	<-h.reached
 	go func() { closed <- d.Close() }()
 	select {
@@ -393,7 +393,7 @@ func TestCloseWaitsForAPut(t *testing.T) {
 	if err := <-closed; err != nil {
 		t.Error(err)
 	}
-	want(t, open(t, dir, depot.Options{}), anna, id(1), b)
+	want(t, open(t, dir, depot.Options{}), laptop, id(1), b)
 }
 
 func TestCancelledPut(t *testing.T) {
@@ -403,14 +403,14 @@ func TestCancelledPut(t *testing.T) {
 	h := newHalf(b)
 	c, cancel := context.WithCancel(ctx)
 	errs := make(chan error, 1)
-	go func() { errs <- d.Put(c, anna, id(1), erasure.ShardRoot(b), int64(len(b)), h) }()
+	go func() { errs <- d.Put(c, laptop, id(1), erasure.ShardRoot(b), int64(len(b)), h) }()
 	<-h.reached
 	cancel()
 	close(h.goOn)
 	if err := <-errs; !errors.Is(err, context.Canceled) {
 		t.Errorf("put: %v, want context.Canceled", err)
 	}
-	wantMissing(t, d, anna, id(1))
-	wantUsed(t, d, anna)
+	wantMissing(t, d, laptop, id(1))
+	wantUsed(t, d, laptop)
 	wantEmpty(t, dir, "tmp")
 }

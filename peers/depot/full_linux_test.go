@@ -72,43 +72,43 @@ func TestFullDisk(t *testing.T) {
 			d := open(t, dir, depot.Options{Storage: blind{newDisk(t, dir)}})
 			// Other programs take all but a shard's half.
 			filler := filepath.Join(fs, "filler")
-			mustPut(t, d, anna, id(1), body(1, peers.MaxShard))
+			mustPut(t, d, laptop, id(1), body(1, peers.MaxShard))
 			fill(t, filler, peers.MaxShard/2)
 
 			for range 3 {
-				if err := put(d, anna, id(2), body(2, peers.MaxShard)); !errors.Is(err, peers.ErrDiskFull) {
+				if err := put(d, laptop, id(2), body(2, peers.MaxShard)); !errors.Is(err, peers.ErrDiskFull) {
 					t.Fatalf("put on a full disk: %v, want ErrDiskFull", err)
 				}
 				wantEmpty(t, dir, "tmp")
-				wantMissing(t, d, anna, id(2))
+				wantMissing(t, d, laptop, id(2))
 			}
 			fill(t, filler+"2", 0) // to the last byte
-			if err := put(d, anna, id(2), body(2, 100)); !errors.Is(err, peers.ErrDiskFull) {
+			if err := put(d, laptop, id(2), body(2, 100)); !errors.Is(err, peers.ErrDiskFull) {
 				t.Fatalf("put of a small shard on a full disk: %v, want ErrDiskFull", err)
 			}
-			want(t, d, anna, id(1), body(1, peers.MaxShard))
-			wantUsed(t, d, anna, peers.MaxShard)
+			want(t, d, laptop, id(1), body(1, peers.MaxShard))
+			wantUsed(t, d, laptop, peers.MaxShard)
 			closeDepot(t, d)
 			fill(t, filler+"3", 0)
 
 			// What is there can be read and deleted on the full disk, by a
 			// new process too, and the deleted room is room.
 			d = open(t, dir, depot.Options{Storage: blind{newDisk(t, dir)}})
-			want(t, d, anna, id(1), body(1, peers.MaxShard))
-			if err := d.Delete(ctx, anna, []peers.ShardID{id(1)}); err != nil {
+			want(t, d, laptop, id(1), body(1, peers.MaxShard))
+			if err := d.Delete(ctx, laptop, []peers.ShardID{id(1)}); err != nil {
 				t.Fatal(err)
 			}
-			mustPut(t, d, anna, id(3), body(3, peers.MaxShard/2))
-			want(t, d, anna, id(3), body(3, peers.MaxShard/2))
+			mustPut(t, d, laptop, id(3), body(3, peers.MaxShard/2))
+			want(t, d, laptop, id(3), body(3, peers.MaxShard/2))
 
 			if err := errors.Join(os.Remove(filler), os.Remove(filler+"2"), os.Remove(filler+"3")); err != nil {
 				t.Fatal(err)
 			}
-			mustPut(t, d, anna, id(2), body(2, peers.MaxShard))
+			mustPut(t, d, laptop, id(2), body(2, peers.MaxShard))
 			closeDepot(t, d)
 			d = open(t, dir, depot.Options{})
-			want(t, d, anna, id(2), body(2, peers.MaxShard))
-			want(t, d, anna, id(3), body(3, peers.MaxShard/2))
+			want(t, d, laptop, id(2), body(2, peers.MaxShard))
+			want(t, d, laptop, id(3), body(3, peers.MaxShard/2))
 		})
 	}
 }
@@ -128,17 +128,17 @@ func TestFullDiskBeforeIndex(t *testing.T) {
 	refused := 0
 	var there []int64
 	for i := range uint64(20) {
-		err := put(d, anna, id(i), body(i, 1000))
+		err := put(d, laptop, id(i), body(i, 1000))
 		if rm := os.Remove(filler); rm != nil {
 			t.Fatal(rm)
 		}
 		switch {
 		case err == nil:
-			want(t, d, anna, id(i), body(i, 1000))
+			want(t, d, laptop, id(i), body(i, 1000))
 			there = append(there, 1000)
 		case errors.Is(err, peers.ErrDiskFull):
 			refused++
-			wantMissing(t, d, anna, id(i))
+			wantMissing(t, d, laptop, id(i))
 		default:
 			t.Fatalf("put: %v, want nil or ErrDiskFull", err)
 		}
@@ -147,22 +147,22 @@ func TestFullDiskBeforeIndex(t *testing.T) {
 		t.Error("the index never ran into the full disk")
 	}
 	full = false
-	wantUsed(t, d, anna, there...)
-	mustPut(t, d, anna, id(100), body(100, 1000))
+	wantUsed(t, d, laptop, there...)
+	mustPut(t, d, laptop, id(100), body(100, 1000))
 	closeDepot(t, d)
 	d = open(t, dir, depot.Options{})
-	wantUsed(t, d, anna, append(there, 1000)...)
-	want(t, d, anna, id(100), body(100, 1000))
+	wantUsed(t, d, laptop, append(there, 1000)...)
+	want(t, d, laptop, id(100), body(100, 1000))
 }
 
 func TestFullDiskIsSeenBeforeReading(t *testing.T) {
 	fs := mounted["tmpfs"](t)
 	d := open(t, filepath.Join(fs, "depot"), depot.Options{})
 	fill(t, filepath.Join(fs, "filler"), 1<<20)
-	if err := d.Put(ctx, anna, id(1), erasure.Root{}, peers.MaxShard, noRead{t}); !errors.Is(err, peers.ErrDiskFull) {
+	if err := d.Put(ctx, laptop, id(1), erasure.Root{}, peers.MaxShard, noRead{t}); !errors.Is(err, peers.ErrDiskFull) {
 		t.Errorf("put: %v, want ErrDiskFull", err)
 	}
-	mustPut(t, d, anna, id(1), body(1, 1<<19))
+	mustPut(t, d, laptop, id(1), body(1, 1<<19))
 }
 
 // fill writes a file until no more than left bytes of room are left.

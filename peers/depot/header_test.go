@@ -17,7 +17,7 @@ import (
 func block(t testing.TB, size int) *[depot.HeaderSize]byte {
 	t.Helper()
 	var b [depot.HeaderSize]byte
-	if err := storagetest.Header(id(1), anna, body(1, size)).Encode(&b); err != nil {
+	if err := storagetest.Header(id(1), laptop, body(1, size)).Encode(&b); err != nil {
 		t.Fatal(err)
 	}
 	return &b

@@ -27,7 +27,7 @@ func manyPuts(t testing.TB, d *depot.Depot, b []byte, first uint64, writers, n i
 			r := bytes.NewReader(b)
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
 				r.Reset(b)
-				if err := d.Put(ctx, anna, spread(first+uint64(i)), root, int64(len(b)), r); err != nil {
+				if err := d.Put(ctx, laptop, spread(first+uint64(i)), root, int64(len(b)), r); err != nil {
 					t.Error(err)
 					return
 				}
@@ -95,7 +95,7 @@ func BenchmarkGet(b *testing.B) {
 	b.SetBytes(int64(len(shard)))
 	b.ReportAllocs()
 	for b.Loop() {
-		s, err := d.Get(ctx, anna, spread(1))
+		s, err := d.Get(ctx, laptop, spread(1))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -116,10 +116,10 @@ func BenchmarkStat(b *testing.B) {
 	ids := make([]peers.ShardID, 256)
 	for i := range ids {
 		ids[i] = id(uint64(i))
-		mustPut(b, d, anna, ids[i], body(1, 100))
+		mustPut(b, d, laptop, ids[i], body(1, 100))
 	}
 	for b.Loop() {
-		if _, err := d.Stat(ctx, anna, ids); err != nil {
+		if _, err := d.Stat(ctx, laptop, ids); err != nil {
 			b.Fatal(err)
 		}
 	}

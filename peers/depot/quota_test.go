@@ -26,7 +26,7 @@ func TestQuotaUnderConcurrentPuts(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range uint64(40) {
 				wg.Go(func() {
-					switch err := put(d, anna, id(i), body(i, size)); {
+					switch err := put(d, laptop, id(i), body(i, size)); {
 					case err == nil:
 						stored.Add(1)
 					case errors.Is(err, peers.ErrQuota):
@@ -34,7 +34,7 @@ func TestQuotaUnderConcurrentPuts(t *testing.T) {
 					default:
 						t.Error(err)
 					}
-					if u, err := d.Usage(ctx, anna); err != nil || u.Used > u.Quota || u.Free < 0 {
+					if u, err := d.Usage(ctx, laptop); err != nil || u.Used > u.Quota || u.Free < 0 {
 						t.Errorf("usage %+v, %v", u, err)
 					}
 				})
@@ -43,7 +43,7 @@ func TestQuotaUnderConcurrentPuts(t *testing.T) {
 			if stored.Load() != fits || refused.Load() != 40-fits {
 				t.Errorf("%d stored and %d refused, want %d and %d", stored.Load(), refused.Load(), fits, 40-fits)
 			}
-			u, err := d.Usage(ctx, anna)
+			u, err := d.Usage(ctx, laptop)
 			if err != nil || u.Used != fits*depot.Cost(size) || u.Shards != fits {
 				t.Errorf("usage %+v, %v", u, err)
 			}
@@ -57,15 +57,15 @@ func TestReservedBeforeTheBodyIsRead(t *testing.T) {
 	b := body(1, 1<<20)
 	h := newHalf(b)
 	errs := make(chan error)
-	go func() { errs <- d.Put(ctx, anna, id(1), erasure.ShardRoot(b), int64(len(b)), h) }()
+	go func() { errs <- d.Put(ctx, laptop, id(1), erasure.ShardRoot(b), int64(len(b)), h) }()
 	<-h.reached
-	if err := d.Put(ctx, anna, id(2), erasure.Root{}, 1, noRead{t}); !errors.Is(err, peers.ErrQuota) {
+	if err := d.Put(ctx, laptop, id(2), erasure.Root{}, 1, noRead{t}); !errors.Is(err, peers.ErrQuota) {
 		t.Errorf("put beside one in flight: %v, want ErrQuota", err)
 	}
-	if u, err := d.Usage(ctx, anna); err != nil || u.Free != 0 || u.Used != 0 {
+	if u, err := d.Usage(ctx, laptop); err != nil || u.Free != 0 || u.Used != 0 {
 		t.Errorf("usage %+v, %v", u, err)
 	}
-	mustPut(t, d, bruno, id(3), body(3, 100)) // his own promise is untouched
+	mustPut(t, d, tower, id(3), body(3, 100)) // his own promise is untouched
 	close(h.goOn)
 	if err := <-errs; err != nil {
 		t.Error(err)
@@ -89,9 +89,9 @@ func TestQuotaRules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := open(t, t.TempDir(), depot.Options{Offer: c.offer, Quota: func(peers.DeviceID) int64 { return c.quota }})
 			for i := range c.room {
-				mustPut(t, d, anna, id(uint64(i)), body(uint64(i), 1))
+				mustPut(t, d, laptop, id(uint64(i)), body(uint64(i), 1))
 			}
-			if err := d.Put(ctx, anna, id(99), erasure.Root{}, 1, noRead{t}); !errors.Is(err, peers.ErrQuota) {
+			if err := d.Put(ctx, laptop, id(99), erasure.Root{}, 1, noRead{t}); !errors.Is(err, peers.ErrQuota) {
 				t.Errorf("put: %v, want ErrQuota", err)
 			}
 			u, err := d.Total(ctx)
@@ -104,25 +104,25 @@ func TestQuotaRules(t *testing.T) {
 
 func TestSetOffer(t *testing.T) {
 	d := open(t, t.TempDir(), depot.Options{Offer: depot.Cost(1)})
-	mustPut(t, d, anna, id(1), body(1, 1))
-	if err := put(d, anna, id(2), body(2, 1)); !errors.Is(err, peers.ErrQuota) {
+	mustPut(t, d, laptop, id(1), body(1, 1))
+	if err := put(d, laptop, id(2), body(2, 1)); !errors.Is(err, peers.ErrQuota) {
 		t.Fatalf("put: %v, want ErrQuota", err)
 	}
 	d.SetOffer(2 * depot.Cost(1))
-	mustPut(t, d, anna, id(2), body(2, 1))
+	mustPut(t, d, laptop, id(2), body(2, 1))
 	d.SetOffer(0)
-	if err := put(d, anna, id(3), body(3, 1)); !errors.Is(err, peers.ErrQuota) {
+	if err := put(d, laptop, id(3), body(3, 1)); !errors.Is(err, peers.ErrQuota) {
 		t.Fatalf("put: %v, want ErrQuota", err)
 	}
-	want(t, d, anna, id(2), body(2, 1)) // less room deletes nothing
-	if u, err := d.Usage(ctx, anna); err != nil || u.Free != 0 || u.Quota != 0 {
+	want(t, d, laptop, id(2), body(2, 1)) // less room deletes nothing
+	if u, err := d.Usage(ctx, laptop); err != nil || u.Free != 0 || u.Quota != 0 {
 		t.Errorf("usage %+v, %v", u, err)
 	}
-	if err := d.Delete(ctx, anna, []peers.ShardID{id(1), id(2)}); err != nil {
+	if err := d.Delete(ctx, laptop, []peers.ShardID{id(1), id(2)}); err != nil {
 		t.Fatal(err)
 	}
 	d.SetOffer(depot.Cost(1))
-	mustPut(t, d, bruno, id(3), body(3, 1)) // deleted room is room again
+	mustPut(t, d, tower, id(3), body(3, 1)) // deleted room is room again
 }
 
 // small is a Storage that says how much room it has.
@@ -140,16 +140,16 @@ func TestFloorOfTheDisk(t *testing.T) {
 	one := depot.Cost(1000)
 	t.Run("kept free", func(t *testing.T) {
 		d := open(t, t.TempDir(), depot.Options{MinFree: 10 << 20, Storage: disk(t, 10<<20+one-1)})
-		if err := d.Put(ctx, anna, id(1), erasure.Root{}, 1000, noRead{t}); !errors.Is(err, peers.ErrDiskFull) {
+		if err := d.Put(ctx, laptop, id(1), erasure.Root{}, 1000, noRead{t}); !errors.Is(err, peers.ErrDiskFull) {
 			t.Errorf("put: %v, want ErrDiskFull", err)
 		}
 	})
 	t.Run("enough", func(t *testing.T) {
 		d := open(t, t.TempDir(), depot.Options{MinFree: 10 << 20, Storage: disk(t, 10<<20+one)})
-		if u, err := d.Usage(ctx, anna); err != nil || u.Free != one {
+		if u, err := d.Usage(ctx, laptop); err != nil || u.Free != one {
 			t.Errorf("usage %+v, %v, want %d free", u, err, one)
 		}
-		mustPut(t, d, anna, id(1), body(1, 1000))
+		mustPut(t, d, laptop, id(1), body(1, 1000))
 	})
 	t.Run("by default 5 %", func(t *testing.T) {
 		d := open(t, t.TempDir(), depot.Options{MinFree: -1, Storage: disk(t, 3<<20)})

@@ -24,32 +24,32 @@ func (n *node) invite(ttl time.Duration) circle.Invite {
 
 func TestJoin(t *testing.T) {
 	noLeaks(t)
-	home, anna, bert := newNode(t, "home", times{}), newNode(t, "anna", times{}), newNode(t, "bert", times{})
+	home, laptop, bert := newNode(t, "home", times{}), newNode(t, "laptop", times{}), newNode(t, "bert", times{})
 	code := home.invite(time.Hour).Code()
 	inv, err := circle.ParseInvite(code)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := anna.Join(t.Context(), inv)
+	p, err := laptop.Join(t.Context(), inv)
 	if err != nil || p.Device != home.id.Device() || p.Name != "home" || !p.Keeper {
 		t.Fatalf("%+v %v", p, err)
 	}
 	// Both ways at once, and shards flow.
-	if err := anna.keeper(home).PutShard(t.Context(), peers.ShardID{1}, erasure.Root{}, []byte("x")); err != nil {
+	if err := laptop.keeper(home).PutShard(t.Context(), peers.ShardID{1}, erasure.Root{}, []byte("x")); err != nil {
 		t.Error(err)
 	}
-	if err := home.keeper(anna).PutShard(t.Context(), peers.ShardID{1}, erasure.Root{}, []byte("x")); err != nil {
+	if err := home.keeper(laptop).PutShard(t.Context(), peers.ShardID{1}, erasure.Root{}, []byte("x")); err != nil {
 		t.Error(err)
 	}
 	// The answer may have been lost: the same device tries again.
-	if _, err := anna.Join(t.Context(), inv); err != nil {
+	if _, err := laptop.Join(t.Context(), inv); err != nil {
 		t.Errorf("again: %v", err)
 	}
 	// Even when the crash came before the device was noted.
-	if err := home.book.Remove(anna.id.Device()); err != nil {
+	if err := home.book.Remove(laptop.id.Device()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := anna.Join(t.Context(), inv); err != nil {
+	if _, err := laptop.Join(t.Context(), inv); err != nil {
 		t.Errorf("again after a crash: %v", err)
 	}
 	// Nobody else; first with no other invite open, then with one.
@@ -66,11 +66,11 @@ func TestJoin(t *testing.T) {
 		t.Errorf("forged token: %v", err)
 	}
 	wrong := open
-	wrong.Device = anna.id.Device()
+	wrong.Device = laptop.id.Device()
 	if _, err := bert.Join(t.Context(), wrong); !errors.Is(err, transport.ErrWrongDevice) {
 		t.Errorf("another device in the code: %v", err)
 	}
-	if bert.book.Has(anna.id.Device()) || home.book.Has(bert.id.Device()) {
+	if bert.book.Has(laptop.id.Device()) || home.book.Has(bert.id.Device()) {
 		t.Error("a failed join left traces")
 	}
 	if _, err := home.Join(t.Context(), open); !errors.Is(err, ErrSelf) {

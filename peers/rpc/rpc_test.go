@@ -27,7 +27,7 @@ func bytesOf(n int, seed uint64) []byte {
 
 func TestShards(t *testing.T) {
 	noLeaks(t)
-	owner, keeper := newNode(t, "owner", times{}), newNode(t, "anna's laptop", times{})
+	owner, keeper := newNode(t, "owner", times{}), newNode(t, "study laptop", times{})
 	befriend(t, owner, keeper)
 	k := owner.keeper(keeper)
 	if again := owner.keeper(keeper); again != k {
@@ -62,14 +62,14 @@ func TestShards(t *testing.T) {
 		t.Errorf("stat: %v %v", sizes, err)
 	}
 	info, err := k.Info(t.Context())
-	if err != nil || info.Name != "anna's laptop" || info.Shards != 6 || info.Version != "test" {
+	if err != nil || info.Name != "study laptop" || info.Shards != 6 || info.Version != "test" {
 		t.Errorf("info: %+v %v", info, err)
 	}
 	if err := k.DeleteShards(t.Context(), []peers.ShardID{{1}, {99}}); err != nil {
 		t.Errorf("delete: %v", err)
 	}
 	err = k.ReadShard(t.Context(), peers.ShardID{1}, 0, make([]byte, 1))
-	if !errors.Is(err, peers.ErrNotFound) || err.Error() != "anna's laptop: does not have the shard" {
+	if !errors.Is(err, peers.ErrNotFound) || err.Error() != "study laptop: does not have the shard" {
 		t.Errorf("read a deleted shard: %v", err)
 	}
 	many := make([]peers.ShardID, maxIDs+5)

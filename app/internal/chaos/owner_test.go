@@ -190,6 +190,7 @@ func (o *owner) resume() {
 		o.must(&s, "status")
 		return s.Segments
 	}
+	o.must(nil, "put", o.src) // what earlier ones left over does not count
 	for after := 300 * time.Millisecond; ; {
 		for i := range files {
 			o.write(filepath.Join(o.src, fmt.Sprintf("late%d", i)), size)
