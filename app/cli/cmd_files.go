@@ -151,7 +151,12 @@ func notDone(failed int, what string) string {
 
 func (a *app) printPut(r *engine.PutReport, failed int) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Kept %s (%s)", count(r.Files-int64(failed), "file", "files"), size(r.Bytes))
+	if failed == 0 {
+		fmt.Fprintf(&b, "Kept %s (%s)", count(r.Files, "file", "files"), size(r.Bytes))
+	} else {
+		// What failed may be folders, of which nobody knows what is in them.
+		fmt.Fprintf(&b, "Looked at %s (%s) and kept all but what is named above", count(r.Files, "file", "files"), size(r.Bytes))
+	}
 	if r.Keepers > 0 && r.N > 0 {
 		fmt.Fprintf(&b, " on %s", machines(r.Keepers))
 		if r.Debt == 0 {
