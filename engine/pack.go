@@ -64,10 +64,10 @@ func chunkAD(dst []byte, name chunk.ID, zstd bool, plain int) []byte {
 
 // pack names, deduplicates, compresses and seals chunks until jobs is closed.
 func (p *put) pack() {
-	var ad []byte
+	var own scratch
 	for j := range p.jobs {
 		if p.ctx.Err() == nil {
-			if err := p.packOne(j, &ad); err != nil {
+			if err := p.packOne(j, &own); err != nil {
 				p.fail(err)
 			}
 		}
@@ -75,7 +75,10 @@ func (p *put) pack() {
 	}
 }
 
-func (p *put) packOne(j chunkJob, ad *[]byte) error {
+// scratch is what a packer uses again and again.
+type scratch struct{ ad, packed []byte }
+
+func (p *put) packOne(j chunkJob, own *scratch) error {
 	name := p.e.namer.Name(*j.data)
 	c, err := p.claim(name, j)
 	if err != nil {
@@ -88,10 +91,8 @@ func (p *put) packOne(j chunkJob, ad *[]byte) error {
 	body := *j.data
 	c.row.Plain, c.row.Key = len(body), seal.NewKey()
 	p.newBytes.Add(int64(len(body)))
-	packed := p.bytes.get(len(body))
-	defer p.bytes.put(packed)
-	if out, ok := chunk.Compress((*packed)[:0], body); ok {
-		body, c.row.Zstd = out, true
+	if out, ok := chunk.Compress(own.packed[:0], body); ok {
+		body, own.packed, c.row.Zstd = out, out, true
 	}
 	c.row.Sealed = seal.SealedLen(len(body))
 	p.packed.Add(int64(c.row.Sealed))
@@ -99,9 +100,9 @@ func (p *put) packOne(j chunkJob, ad *[]byte) error {
 	if err != nil {
 		return err
 	}
-	*ad = chunkAD((*ad)[:0], name, c.row.Zstd, c.row.Plain)
+	own.ad = chunkAD(own.ad[:0], name, c.row.Zstd, c.row.Plain)
 	// Sealed straight into the segment: no copy on the way.
-	seal.Seal(s.buf[c.row.Off:c.row.Off:c.row.Off+c.row.Sealed], c.row.Key, *ad, body)
+	seal.Seal(s.buf[c.row.Off:c.row.Off:c.row.Off+c.row.Sealed], c.row.Key, own.ad, body)
 	p.wrote(s)
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // bufferBudget bounds the segment buffers of one put or get, in bytes.
-const bufferBudget = 84 << 20
+const bufferBudget = 64 << 20
 
 // segmentsInMemory is how many segments of n shards a put or get works on at
 // once.
@@ -179,7 +179,7 @@ func (p *put) prepare() error {
 		return err
 	}
 	p.inFlight = map[chunk.ID]*flyingChunk{}
-	p.jobs = make(chan chunkJob, 8)
+	p.jobs = make(chan chunkJob, 4)
 	inMemory := segmentsInMemory(p.geo.N)
 	p.slots = make(chan struct{}, inMemory)
 	p.full = make(chan *openSegment, inMemory)
