@@ -26,6 +26,8 @@ var (
 	ErrBadRequest = errors.New("malformed request")
 	// ErrSettings: home.json cannot be used as it is.
 	ErrSettings = errors.New("the settings of this home cannot be read")
+	// ErrNoCatalog: a home that has been used has lost its catalog.
+	ErrNoCatalog = errors.New("the catalog, which knows what is kept and where, is missing or empty: put it back from a copy of this home; nothing was changed")
 )
 
 // BusyError says which process has the home open. It is an ErrHomeBusy.

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -150,12 +152,30 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := n.checkCatalog(); err != nil {
+		return err
+	}
 	files, err := engine.Open(ctx, engine.Config{Dir: n.home, Secrets: secrets, Keepers: service.Keepers, Logger: n.log})
 	if err != nil {
 		return fmt.Errorf("catalog: %w", err)
 	}
 	n.engine = files
 	return nil
+}
+
+// checkCatalog refuses a home that has a circle but no catalog: a new empty one
+// would look as if nothing had ever been kept. Whoever joins does so with the
+// catalog open, so it is never younger than the circle.
+func (n *Node) checkCatalog() error {
+	if len(n.book.Peers()) == 0 {
+		return nil
+	}
+	path := filepath.Join(n.home, catalogFile)
+	fi, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && fi.Size() == 0 {
+		return fmt.Errorf("%s: %w", path, ErrNoCatalog)
+	}
+	return err
 }
 
 // changeSettings takes over what Options replace, and chooses the addresses
