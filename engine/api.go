@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"fmt"
 	"time"
 	"unicode/utf8"
 
@@ -47,6 +48,17 @@ func (k Kind) String() string {
 
 // MarshalText writes the form of String.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads the form of String.
+func (k *Kind) UnmarshalText(b []byte) error {
+	for _, known := range []Kind{File, Folder, Symlink} {
+		if string(b) == known.String() {
+			*k = known
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown kind %q", b)
+}
 
 // Entry is one line of a listing.
 type Entry struct {

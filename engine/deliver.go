@@ -241,6 +241,7 @@ func (p *put) round(s *openSegment, need int) (have int) {
 		select {
 		case r := <-results:
 			open--
+			s.why[r.idx] = r.err
 			if r.err == nil {
 				s.rec.Shards[r.idx].State = catalog.There
 				if have++; have == need {
@@ -284,17 +285,11 @@ func (e *shortageError) Unwrap() []error { return append(e.causes, ErrTooFewKeep
 func (p *put) shortage(s *openSegment, have, need int) error {
 	var why []string
 	var causes []error
-	for _, sh := range s.rec.Shards {
-		if sh.State == catalog.There {
-			continue
+	for i, err := range s.why {
+		if err != nil {
+			why = append(why, p.target(s.rec.Shards[i].Keeper).Name()+" "+reason(err))
+			causes = append(causes, err)
 		}
-		t := p.target(sh.Keeper)
-		t.mu.Lock()
-		if t.lastErr != nil {
-			why = append(why, t.Name()+" "+reason(t.lastErr))
-			causes = append(causes, t.lastErr)
-		}
-		t.mu.Unlock()
 	}
 	slices.Sort(why)
 	return &shortageError{fmt.Sprintf("%v: %d of %d could store their part and %d must (%s); what was kept so far stays, repeat the command to go on",

@@ -47,6 +47,7 @@ type openSegment struct {
 	// segment takes more; at zero it is full.
 	writers atomic.Int64
 	shards  [][]byte
+	why     []error // the last failure of each shard that is not there
 }
 
 // chunkAD is the additional data that a chunk is sealed with: what it is, so
@@ -230,7 +231,7 @@ func (p *put) encodeOne(s *openSegment) error {
 		return fmt.Errorf("erasure coding: %w", err)
 	}
 	s.rec.K, s.rec.N, s.rec.ShardLen, s.rec.DataLen = k, n, size, s.off
-	s.rec.Shards = make([]catalog.Shard, n)
+	s.rec.Shards, s.why = make([]catalog.Shard, n), make([]error, n)
 	for i, t := range p.place(s.rec.ID) {
 		sh := &s.rec.Shards[i]
 		rand.Read(sh.ID[:])

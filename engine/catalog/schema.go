@@ -12,6 +12,9 @@ import (
 // ErrDiskFull: this machine's own disk has no room for the catalog.
 var ErrDiskFull = errors.New("the disk that holds the catalog is full: make room on it and try again")
 
+// ErrDamaged: the file is not a whole catalog any more.
+var ErrDamaged = errors.New("the catalog is damaged: stop Preezm and put a copy of the home folder in its place")
+
 // migrations are applied in order; PRAGMA user_version counts the applied
 // ones. A released step is never edited: add one.
 var migrations = []string{`
@@ -116,10 +119,13 @@ func (c *Catalog) migrate(ctx context.Context) error {
 	return nil
 }
 
-// explain replaces SQLite's words for a full disk by ours.
+// explain replaces SQLite's words for a full disk and a damaged file by ours.
 func explain(err error) error {
-	if isFull(err) {
+	switch {
+	case isFull(err):
 		return fmt.Errorf("%w (%w)", ErrDiskFull, err)
+	case isDamaged(err):
+		return fmt.Errorf("%w (%w)", ErrDamaged, err)
 	}
 	return err
 }
