@@ -13,7 +13,7 @@ BUILD    := go build -ldflags "-X main.version=$(VERSION)"
 BIN      := bin/preezm
 BIN_HL   := bin/preezm-headless
 
-FUZZTIME ?= 5s
+FUZZTIME ?= 2s
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-headless build build-headless run demo test bench lint fmt clean
