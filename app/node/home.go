@@ -12,10 +12,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/durable"
 )
 
 // What lies in a home folder.
@@ -130,7 +130,7 @@ func (s *Settings) write(home string) error {
 	if err != nil {
 		return err
 	}
-	return writeAtomic(filepath.Join(home, settingsFile), append(raw, '\n'))
+	return durable.Replace(filepath.Join(home, settingsFile), append(raw, '\n'))
 }
 
 // offer is the offer as the depot counts it.
@@ -160,48 +160,6 @@ func checkListen(addr string) error {
 		return fmt.Errorf("address %q has no port number", addr)
 	}
 	return nil
-}
-
-// writeAtomic replaces path by a file with these bytes, or leaves it alone:
-// temporary file, fsync, rename, fsync of the folder.
-func writeAtomic(path string, data []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(dir)
-}
-
-// syncFolder makes a rename in dir durable. Windows has no such call.
-func syncFolder(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // hostName is a first name for a home.

@@ -17,7 +17,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/preezm/preezm/engine/internal/durable"
+	"github.com/preezm/preezm/peers/durable"
 )
 
 // header is the first line of the file: it names the format and its version.

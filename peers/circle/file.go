@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/preezm/preezm/peers/durable"
 )
 
 const (
@@ -86,8 +88,7 @@ func decodeBook(raw []byte) (bookFile, error) {
 	return in, nil
 }
 
-// save replaces the file: a temporary one beside it, fsync, rename, fsync of
-// the folder.
+// save replaces the file.
 func (b *Book) save(ps []Peer, invites []invite) error {
 	out := bookFile{Version: bookVersion, Peers: ps, Invites: make([]invite, len(invites))}
 	if out.Peers == nil {
@@ -101,32 +102,5 @@ func (b *Book) save(ps []Peer, invites []invite) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(b.path, append(raw, '\n'))
-}
-
-func writeFile(path string, data []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".circle-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return durable.Replace(b.path, append(raw, '\n'))
 }

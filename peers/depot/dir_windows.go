@@ -8,10 +8,6 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// syncDir does nothing: Windows has no fsync of folders, and NTFS journals
-// the rename.
-func syncDir(string) error { return nil }
-
 // isDiskFull: no room, or no room for this user.
 func isDiskFull(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) ||

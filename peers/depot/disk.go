@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/durable"
 )
 
 // Folders of a Disk, under its own.
@@ -60,7 +61,7 @@ func OpenDisk(dir string, log *slog.Logger) (*Disk, error) {
 			return nil, fmt.Errorf("depot folder: %w", err)
 		}
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return nil, fmt.Errorf("depot folder: %w", diskError(err))
 	}
 	return d, nil
@@ -91,7 +92,7 @@ func (d *Disk) folder(id peers.ShardID) error {
 	if err := os.Mkdir(filepath.Dir(d.path(id)), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := syncDir(filepath.Join(d.dir, shardsDir)); err != nil {
+	if err := durable.SyncDir(filepath.Join(d.dir, shardsDir)); err != nil {
 		return err
 	}
 	d.made[id[0]] = true

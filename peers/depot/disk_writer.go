@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/durable"
 )
 
 // writeback is how much is written before the system is asked to start moving
@@ -154,7 +155,7 @@ func (g *syncGroup) sync(dir string) error {
 	g.mu.Lock()
 	g.waiting = nil
 	g.mu.Unlock()
-	b.err = syncDir(dir)
+	b.err = durable.SyncDir(dir)
 	close(b.done)
 	return b.err
 }
