@@ -142,7 +142,7 @@ func (s *Service) Serve(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	if s.cfg.LocalDiscovery && len(l.Addrs()) > 0 && !transport.LoopbackOnly(l.Addrs()) {
-		if d, err := s.cfg.Identity.NewDiscovery(s.Addresses); err != nil {
+		if d, err := s.cfg.Identity.NewDiscovery(s.Addresses, s.cfg.Book.Has); err != nil {
 			s.log.Warn("local discovery is off", "error", err)
 		} else {
 			s.mu.Lock()
