@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -172,6 +174,32 @@ func TestRemovedWhileConnected(t *testing.T) {
 	}
 	if _, err := k.Info(t.Context()); !errors.Is(err, peers.ErrRefused) {
 		t.Errorf("removed device on an open connection: %v", err)
+	}
+}
+
+// A device that is removed loses its connections, also in the middle of a
+// request.
+func TestRemoveCutsConnections(t *testing.T) {
+	noLeaks(t)
+	owner, keeper := newNode(t, "owner", times{}), newNode(t, "keeper", times{})
+	befriend(t, owner, keeper)
+	c := owner.raw(keeper)
+	_, err := fmt.Fprintf(c, "PUT /v1/shards/%s HTTP/1.1\r\nHost: x\r\nPreezm-Root: %s\r\nContent-Length: 1000\r\n\r\nbegin",
+		strings.Repeat("ab", 32), strings.Repeat("cd", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the connection is noted", func() bool {
+		keeper.server.mu.Lock()
+		defer keeper.server.mu.Unlock()
+		return len(keeper.server.open[owner.id.Device()]) > 0
+	})
+	if err := keeper.Remove(owner.id.Device()); err != nil {
+		t.Fatal(err)
+	}
+	closedSoon(t, c)
+	if keeper.book.Has(owner.id.Device()) {
+		t.Error("still in the circle")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -102,6 +103,10 @@ func (v *server) accept(c *transport.Conn) {
 		if oldest != nil {
 			oldest.Close() // done takes it off the list
 		}
+		if !v.s.cfg.Book.Has(c.Device()) { // removed since it was let in
+			c.Close()
+			return
+		}
 	}
 	if !to.give(c) {
 		c.Close()
@@ -128,6 +133,16 @@ func (v *server) done(c *transport.Conn) {
 		return
 	}
 	v.open[c.Device()] = conns
+}
+
+// cut closes the connections of a device that was removed.
+func (v *server) cut(id peers.DeviceID) {
+	v.mu.Lock()
+	conns := slices.Clone(v.open[id])
+	v.mu.Unlock()
+	for _, c := range conns {
+		c.Close() // done takes it off the list
+	}
 }
 
 // connState counts the connections whose goroutines run.

@@ -198,6 +198,24 @@ func (s *Service) client(id peers.DeviceID) *Client {
 	return c
 }
 
+// Remove takes a device out of the circle and cuts the connections it has
+// here. What it stored stays; nobody can ask for it any more.
+func (s *Service) Remove(id peers.DeviceID) error {
+	if err := s.cfg.Book.Remove(id); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	srv, c := s.server, s.clients[id]
+	s.mu.Unlock()
+	if c != nil {
+		c.close()
+	}
+	if srv != nil {
+		srv.cut(id)
+	}
+	return nil
+}
+
 // Reach is what Probe found out about one device.
 type Reach struct {
 	Device  peers.DeviceID
