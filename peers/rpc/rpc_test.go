@@ -8,14 +8,18 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/transport"
 )
 
 func bytesOf(n int, seed uint64) []byte {
@@ -285,5 +289,65 @@ func TestCancel(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(started) > time.Second {
 			t.Errorf("cancelled: %v after %s", err, time.Since(started))
 		}
+	}
+}
+
+// However many connections of a member come at once, no more than its share
+// is held at any time, and every other one is closed.
+func TestMembersShare(t *testing.T) {
+	noLeaks(t)
+	owner, keeper := newNode(t, "owner", times{}), newNode(t, "keeper", times{})
+	befriend(t, owner, keeper)
+	held := func() int {
+		keeper.server.mu.Lock()
+		defer keeper.server.mu.Unlock()
+		return len(keeper.server.open[owner.id.Device()])
+	}
+	end, most := make(chan struct{}), 0
+	var watch, wg sync.WaitGroup
+	watch.Go(func() {
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				most = max(most, held())
+			}
+		}
+	})
+	var conns [8][]*transport.Conn
+	for i := range conns {
+		wg.Go(func() {
+			for range maxPerDevice / 2 {
+				c, _, err := owner.id.Dial(t.Context(), keeper.id.Device(), keeper.Addresses(), transport.DialOptions{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				conns[i] = append(conns[i], c)
+			}
+		})
+	}
+	wg.Wait()
+	close(end)
+	watch.Wait()
+	if most > maxPerDevice {
+		t.Errorf("%d connections at once", most)
+	}
+	var open atomic.Int64
+	for _, c := range slices.Concat(conns[:]...) {
+		wg.Go(func() {
+			defer c.Close()
+			if err := c.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+				open.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := open.Load(); n > maxPerDevice {
+		t.Errorf("%d connections stayed open", n)
 	}
 }

@@ -94,14 +94,14 @@ func (v *server) accept(c *transport.Conn) {
 		to = v.toHTTP
 		v.mu.Lock()
 		conns := append(v.open[c.Device()], c)
-		var oldest *transport.Conn
-		if len(conns) > maxPerDevice {
-			oldest = conns[0]
-		}
-		v.open[c.Device()] = conns
+		// Off the list under the same lock: two that come at once shall not
+		// both send the same one away.
+		over := max(0, len(conns)-maxPerDevice)
+		oldest := slices.Clone(conns[:over])
+		v.open[c.Device()] = slices.Delete(conns, 0, over)
 		v.mu.Unlock()
-		if oldest != nil {
-			oldest.Close() // done takes it off the list
+		for _, o := range oldest {
+			o.Close()
 		}
 		if !v.s.cfg.Book.Has(c.Device()) { // removed since it was let in
 			c.Close()
