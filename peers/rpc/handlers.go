@@ -15,6 +15,7 @@ import (
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/transport"
 )
 
 // A handler answers a member. What it returns as an error becomes the answer,
@@ -91,31 +92,43 @@ func (v *server) done204(w http.ResponseWriter) {
 }
 
 // movingBody reads a request's body under an idle deadline that each read
-// sets anew: a slow sender is waited for, a silent one is not.
+// sets anew: a slow sender is waited for, a silent one is not. A guest is not
+// waited for either: the deadline of its whole connection stays.
 type movingBody struct {
 	io.Reader
-	rc   *http.ResponseController
+	rc   *http.ResponseController // nil for a guest
 	idle time.Duration
 	err  error // what ended it, if not its end
 }
 
 func (v *server) body(w http.ResponseWriter, r *http.Request) *movingBody {
-	return &movingBody{Reader: r.Body, rc: http.NewResponseController(w), idle: v.s.cfg.times.idle}
+	b := &movingBody{Reader: r.Body, idle: v.s.cfg.times.idle}
+	if c := connOf(r); c != nil && c.Welcome() == transport.Member {
+		b.rc = http.NewResponseController(w)
+	}
+	return b
 }
 
 func (b *movingBody) Read(p []byte) (int, error) {
-	if err := b.rc.SetReadDeadline(time.Now().Add(b.idle)); err != nil {
+	if err := b.deadline(time.Now().Add(b.idle)); err != nil {
 		return 0, err
 	}
 	n, err := b.Reader.Read(p)
 	if err != nil {
 		if !errors.Is(err, io.EOF) {
 			b.err = err
-		} else if derr := b.rc.SetReadDeadline(time.Time{}); derr != nil {
+		} else if derr := b.deadline(time.Time{}); derr != nil {
 			b.err = derr
 		}
 	}
 	return n, err
+}
+
+func (b *movingBody) deadline(t time.Time) error {
+	if b.rc == nil {
+		return nil
+	}
+	return b.rc.SetReadDeadline(t)
 }
 
 // read takes a message from a request.

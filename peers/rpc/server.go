@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// maxGuests bounds the connections of devices that may only join.
-	maxGuests = 16
 	// maxPerDevice bounds one member's connections; it needs maxConns, and
 	// some more while old ones are noticed to be dead. The oldest makes room:
 	// the newest is the one that works.
@@ -35,8 +33,9 @@ type server struct {
 
 	mu      sync.Mutex
 	open    map[peers.DeviceID][]*transport.Conn // members', oldest first
-	visits  int                                  // guests admitted and not yet gone
 	serving sync.WaitGroup                       // connections in an HTTP server
+
+	guestConns []*guest // oldest first
 }
 
 func newServer(s *Service) *server {
@@ -78,12 +77,6 @@ func (v *server) admit(id peers.DeviceID) transport.Welcome {
 	if !v.s.cfg.Book.MayJoin(id, time.Now()) {
 		return transport.Refused
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.visits >= maxGuests {
-		return transport.Busy
-	}
-	v.visits++
 	return transport.Guest
 }
 
@@ -107,6 +100,8 @@ func (v *server) accept(c *transport.Conn) {
 			c.Close()
 			return
 		}
+	} else {
+		v.welcome(c)
 	}
 	if !to.give(c) {
 		c.Close()
@@ -118,7 +113,7 @@ func (v *server) done(c *transport.Conn) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if c.Welcome() == transport.Guest {
-		v.visits--
+		v.gone(c)
 		return
 	}
 	conns := v.open[c.Device()]
