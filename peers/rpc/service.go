@@ -36,7 +36,7 @@ type Config struct {
 // times are the clocks of the protocol.
 type times struct {
 	idle      time.Duration // a transfer may stand still
-	handshake time.Duration
+	handshake time.Duration // one way to a device takes at most, as dialled
 	header    time.Duration // a request's header takes at most
 	join      time.Duration // a stranger's connection lives at most
 	announce  time.Duration // own addresses are compared and told again
@@ -115,7 +115,7 @@ func (s *Service) Listen(ctx context.Context) error {
 	srv := newServer(s)
 	l, err := s.cfg.Identity.Listen(ctx, s.cfg.Listen, transport.ListenOptions{
 		Admit: srv.admit, Accept: srv.accept, Done: srv.done,
-		Idle: s.cfg.times.idle, Handshake: s.cfg.times.handshake, Logger: s.log,
+		Idle: s.cfg.times.idle, Logger: s.log,
 	})
 	if err != nil {
 		return err
