@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 	"strconv"
 	"time"
 
@@ -31,7 +32,17 @@ func (v *server) routes() http.Handler {
 	mux.Handle("GET "+pathShards+"{id}", v.member(v.get))
 	// A member may redeem again: its first answer may have been lost.
 	mux.HandleFunc("POST "+pathJoin, v.join)
-	return mux
+	// The mux's own answers (no such path or method, go to the clean path)
+	// would leave a body unread, which net/http waits for without a deadline.
+	unknown := func(w http.ResponseWriter, r *http.Request) { v.fail(w, r, errPath) }
+	mux.HandleFunc("/", unknown)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Clean(r.URL.Path) != r.URL.Path || r.URL.Path == "*" {
+			unknown(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // member lets only devices through that are in the circle now, not only when
