@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"path"
 	"strconv"
@@ -66,7 +67,11 @@ func (v *server) member(h handler) http.Handler {
 func (v *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f := failureOf(err)
 	if f.err == errInternal {
-		v.s.log.Error("answer a peer", "path", r.URL.Path, "error", err)
+		level := slog.LevelError
+		if r.Context().Err() != nil || errors.Is(err, context.Canceled) {
+			level = slog.LevelDebug // the peer hung up, or this device stops
+		}
+		v.s.log.Log(r.Context(), level, "answer a peer", "path", r.URL.Path, "error", err)
 	}
 	if r.ContentLength < 0 || r.ContentLength > peers.MaxShard || v.drain(w, r) != nil {
 		w.Header()["Connection"] = []string{"close"}

@@ -7,7 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +22,7 @@ import (
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/internal/wire"
 	"github.com/preezm/preezm/peers/transport"
 )
 
@@ -349,5 +353,33 @@ func TestMembersShare(t *testing.T) {
 	wg.Wait()
 	if n := open.Load(); n > maxPerDevice {
 		t.Errorf("%d connections stayed open", n)
+	}
+}
+
+// A peer that hangs up is no trouble of this device's.
+func TestAbortedRequestsAreNoErrors(t *testing.T) {
+	var log strings.Builder
+	s := &Service{log: slog.New(slog.NewTextHandler(&log, nil))}
+	var err error
+	if s.codec, err = wire.New(); err != nil {
+		t.Fatal(err)
+	}
+	v := &server{s: s}
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	for name, c := range map[string]struct {
+		ctx   context.Context
+		err   error
+		level string
+	}{
+		"cancelled": {t.Context(), fmt.Errorf("stat: %w", context.Canceled), ""},
+		"hung up":   {gone, errors.New("interrupted"), ""},
+		"trouble":   {t.Context(), errors.New("no such table"), "level=ERROR"},
+	} {
+		log.Reset()
+		v.fail(httptest.NewRecorder(), httptest.NewRequestWithContext(c.ctx, "POST", pathStat, http.NoBody), c.err)
+		if got := log.String(); !strings.Contains(got, c.level) || c.level == "" && got != "" {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
