@@ -286,7 +286,7 @@ func TestOnlyOneRedeems(t *testing.T) {
 }
 
 func sample() Invite {
-	return Invite{Device: peers.DeviceID{1, 2, 3}, Name: "Häuschen", Addresses: []string{"192.168.1.2:24930", "[2001:db8::1]:24930", "nas.example:1"},
+	return Invite{Device: peers.DeviceID{1, 2, 3}, Name: "Häuschen", Addresses: []string{"192.168.1.2:24930", "[2001:db8::1]:24930", "10.0.0.7:1"},
 		Token: [16]byte{9, 8, 7}, Expires: time.Unix(time.Now().Add(time.Hour).Unix(), 0)}
 }
 

@@ -98,7 +98,7 @@ func ParseInvite(code string) (Invite, error) {
 	if err := codec.Unmarshal(body, &b); err != nil {
 		return Invite{}, fmt.Errorf("%w (%w)", ErrInviteCode, err)
 	}
-	inv := Invite{Name: b.Name, Addresses: b.Addresses, Expires: time.Unix(b.Expires, 0)}
+	inv := Invite{Name: b.Name, Addresses: Learned(b.Addresses, true), Expires: time.Unix(b.Expires, 0)}
 	switch {
 	case len(b.Device) != len(inv.Device), len(b.Token) != len(inv.Token):
 		return Invite{}, fmt.Errorf("%w (wrong lengths)", ErrInviteCode)

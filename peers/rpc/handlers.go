@@ -160,7 +160,7 @@ func (v *server) hello(w http.ResponseWriter, r *http.Request, owner peers.Devic
 	if err := v.read(w, r, maxSmall, &in); err != nil {
 		return err
 	}
-	v.s.heard(owner, in.Name, in.Addresses)
+	v.s.heard(owner, in.Name, circle.Learned(in.Addresses, local(connOf(r))))
 	var u peers.Usage
 	if v.s.cfg.Depot != nil {
 		var err error

@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/transport"
 )
 
 // ErrSelf says that an invite came from this very device.
@@ -41,8 +44,8 @@ func (s *Service) Join(ctx context.Context, inv circle.Invite) (circle.Peer, err
 		}
 		return circle.Peer{}, fmt.Errorf("join %s: %w", circle.CleanName(inv.Name), err)
 	}
-	addresses := a.Addresses
-	if len(circle.CleanAddresses(addresses)) == 0 {
+	addresses := circle.Learned(a.Addresses, l.local())
+	if len(addresses) == 0 {
 		addresses = inv.Addresses
 	}
 	p, err := s.admit(inv.Device, a.Name, addresses)
@@ -70,7 +73,7 @@ func (v *server) join(w http.ResponseWriter, r *http.Request) {
 		v.fail(w, r, errMessage)
 		return
 	}
-	if _, err := v.s.cfg.Book.Redeem(token, c.Device(), joined(in.Name, in.Addresses)); err != nil {
+	if _, err := v.s.cfg.Book.Redeem(token, c.Device(), joined(in.Name, circle.Learned(in.Addresses, local(c)))); err != nil {
 		v.fail(w, r, err)
 		return
 	}
@@ -86,8 +89,8 @@ func joined(name string, addresses []string) func(*circle.Peer) {
 	return func(p *circle.Peer) {
 		p.Name, p.Keeper = circle.CleanName(name), true
 		p.LastSeen = time.Now().UTC().Truncate(time.Second)
-		if clean := circle.CleanAddresses(addresses); len(clean) > 0 {
-			p.Addresses = clean
+		if len(addresses) > 0 {
+			p.Addresses = addresses
 		}
 	}
 }
@@ -108,13 +111,28 @@ func (s *Service) admit(id peers.DeviceID, name string, addresses []string) (cir
 	return p, nil
 }
 
-// heard notes what a member said of itself, and that it is there.
+// local says whether a connection comes from this machine, whose loopback
+// addresses then mean something here.
+func local(c *transport.Conn) bool {
+	t, ok := c.RemoteAddr().(*net.TCPAddr)
+	return ok && t.IP.IsLoopback()
+}
+
+// local says whether the link leads to this machine.
+func (l *link) local() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a, err := netip.ParseAddrPort(l.last)
+	return err == nil && a.Addr().Unmap().IsLoopback()
+}
+
+// heard notes what a member said of itself, and that it is there. The
+// addresses are Learned ones.
 func (s *Service) heard(id peers.DeviceID, name string, addresses []string) {
-	clean := circle.CleanAddresses(addresses)
 	err := s.cfg.Book.Update(id, func(p *circle.Peer) {
 		p.Name = circle.CleanName(name)
-		if len(clean) > 0 {
-			p.Addresses = clean
+		if len(addresses) > 0 {
+			p.Addresses = addresses
 		}
 	})
 	if err == nil {
@@ -123,7 +141,7 @@ func (s *Service) heard(id peers.DeviceID, name string, addresses []string) {
 	if err != nil {
 		s.log.Warn("note what a peer said", "device", id.Short(), "error", err)
 	}
-	if len(clean) > 0 {
+	if len(addresses) > 0 {
 		s.client(id).forgive()
 	}
 }

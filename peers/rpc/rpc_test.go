@@ -383,3 +383,19 @@ func TestAbortedRequestsAreNoErrors(t *testing.T) {
 		}
 	}
 }
+
+// Nobody makes this device dial a name or a place that is not the speaker's.
+func TestHeardAddresses(t *testing.T) {
+	noLeaks(t)
+	owner, keeper := newNode(t, "owner", alone()), newNode(t, "keeper", alone())
+	befriend(t, owner, keeper)
+	_, _, err := owner.client(keeper.id.Device()).hello(t.Context(),
+		[]string{"nas.example:1", "169.254.169.254:80", "0.0.0.0:1", "10.0.0.1:1", "127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := keeper.book.Peer(owner.id.Device())
+	if !slices.Equal(p.Addresses, []string{"10.0.0.1:1", "127.0.0.1:1"}) {
+		t.Errorf("%q", p.Addresses)
+	}
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package circle
+
+import "net/netip"
+
+// MaxLearned bounds the addresses taken over from what another machine says.
+const MaxLearned = 8
+
+// Learned keeps of the addresses that another machine gave those which this
+// one may dial on its word, in order, at most MaxLearned: IP addresses only,
+// since a name would make it ask a resolver of somebody's choice, and none
+// that leads to this machine or to many at once. Loopback stays when loopback
+// is true, which is for machines that are met there.
+func Learned(in []string, loopback bool) []string {
+	var out []string
+	for _, a := range CleanAddresses(in) {
+		if ap, err := netip.ParseAddrPort(a); err == nil && mayDial(ap.Addr().Unmap(), loopback) && len(out) < MaxLearned {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func mayDial(ip netip.Addr, loopback bool) bool {
+	switch {
+	case ip.IsUnspecified(), ip.IsMulticast(), ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return false
+	case ip.Is4() && ip.IsLinkLocalUnicast(): // where clouds keep their secrets
+		return false
+	case ip.IsLoopback():
+		return loopback
+	}
+	return true
+}
