@@ -122,6 +122,8 @@ func TestSilentClients(t *testing.T) {
 		"unknown path":   "POST /v1/nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nbegin",
 		"unclean path":   "POST /v1//hello HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nbegin",
 		"wrong method":   "PUT /v1/hello HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nbegin",
+		"expectation":    "POST /v1/hello HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nContent-Length: 100\r\n\r\nbegin",
+		"half a chunk":   "POST /v1/hello HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nbegin",
 		"half a message": "POST /v1/hello HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n\xa1",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,6 +159,28 @@ func TestSlowLorisHeader(t *testing.T) {
 	}
 	if took := time.Since(started); took > 3*time.Second {
 		t.Errorf("a header was waited for during %s", took)
+	}
+}
+
+// A request that is whole may be worked on for longer than a transfer may
+// stand still.
+func TestSlowDepot(t *testing.T) {
+	noLeaks(t)
+	owner, keeper := newNode(t, "owner", times{}), newNode(t, "keeper", quick())
+	keeper.depot.hold = make(chan struct{})
+	befriend(t, owner, keeper)
+	time.AfterFunc(1200*time.Millisecond, func() { close(keeper.depot.hold) }) // idle is 700 ms
+	for name, text := range map[string]string{
+		"get":  "GET /v1/shards/" + strings.Repeat("ab", 32) + " HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\n\r\n",
+		"stat": "POST /v1/shards/stat HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n\xa1\x01\x40",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			status, code, err := ask(owner.raw(keeper), owner, text)
+			if status == 0 || status >= 500 { // stat's answer is no error message
+				t.Errorf("%d %q %v", status, code, err)
+			}
+		})
 	}
 }
 

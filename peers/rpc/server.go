@@ -44,7 +44,10 @@ func newServer(s *Service) *server {
 	v.members = &http.Server{
 		Handler:           v.routes(),
 		ReadHeaderTimeout: s.cfg.times.header,
-		IdleTimeout:       idleServer,
+		// For a body that net/http itself waits for. Handlers set their own
+		// deadlines (movingBody), and there is none once a request is whole.
+		ReadTimeout: s.cfg.times.idle,
+		IdleTimeout: idleServer,
 		// net/http adds 4 KiB of its own.
 		MaxHeaderBytes:               maxHeaders - 4<<10,
 		DisableGeneralOptionsHandler: true,
