@@ -28,6 +28,7 @@ func (v *server) routes() http.Handler {
 	mux.Handle("POST "+pathDelete, v.member(v.forget))
 	mux.Handle("PUT "+pathShards+"{id}", v.member(v.put))
 	mux.Handle("GET "+pathShards+"{id}", v.member(v.get))
+	mux.Handle("POST "+pathWitness+"{verb}", v.member(v.witness))
 	// A member may redeem again: its first answer may have been lost.
 	mux.HandleFunc("POST "+pathJoin, v.join)
 	return mux
@@ -75,6 +76,11 @@ func (v *server) answer(w http.ResponseWriter, status int, msg any) {
 		v.s.log.Error("write an answer", "error", err)
 		status, raw = http.StatusInternalServerError, nil
 	}
+	v.write(w, status, raw)
+}
+
+// write sends a message that is encoded already.
+func (v *server) write(w http.ResponseWriter, status int, raw []byte) {
 	h := w.Header()
 	h["Content-Type"] = []string{typeCBOR}
 	h["Content-Length"] = []string{strconv.Itoa(len(raw))}
@@ -131,7 +137,7 @@ func (v *server) hello(w http.ResponseWriter, r *http.Request, owner peers.Devic
 	if err := v.read(w, r, maxSmall, &in); err != nil {
 		return err
 	}
-	v.s.heard(owner, in.Name, in.Addresses)
+	v.s.heard(owner, in.Name, in.Addresses, in.Keys)
 	var u peers.Usage
 	if v.s.cfg.Depot != nil {
 		var err error
@@ -141,7 +147,7 @@ func (v *server) hello(w http.ResponseWriter, r *http.Request, owner peers.Devic
 	}
 	v.answer(w, http.StatusOK, helloAnswer{
 		Name: circle.CleanName(v.s.cfg.Name()), Version: v.s.cfg.Version,
-		Quota: u.Quota, Used: u.Used, Free: u.Free, Shards: u.Shards, UnixTime: time.Now().Unix(),
+		Quota: u.Quota, Used: u.Used, Free: u.Free, Shards: u.Shards, UnixTime: v.s.cfg.Now().Unix(), Keys: v.s.keys(),
 	})
 	return nil
 }

@@ -33,7 +33,7 @@ func (s *Service) Join(ctx context.Context, inv circle.Invite) (circle.Peer, err
 	var a joinAnswer
 	_, err := l.call(ctx, pathJoin, joinMsg{
 		Token: inv.Token[:], Name: circle.CleanName(s.cfg.Name()), Version: s.cfg.Version,
-		Addresses: circle.CleanAddresses(s.Addresses()),
+		Addresses: circle.CleanAddresses(s.Addresses()), Keys: s.keys(),
 	}, maxSmall, &a)
 	if err != nil {
 		if errors.Is(err, peers.ErrRefused) {
@@ -45,7 +45,7 @@ func (s *Service) Join(ctx context.Context, inv circle.Invite) (circle.Peer, err
 	if len(circle.CleanAddresses(addresses)) == 0 {
 		addresses = inv.Addresses
 	}
-	p, err := s.admit(inv.Device, a.Name, addresses)
+	p, err := s.admit(inv.Device, a.Name, addresses, a.Keys)
 	if err != nil {
 		return circle.Peer{}, fmt.Errorf("join %s: %w", circle.CleanName(inv.Name), err)
 	}
@@ -74,25 +74,26 @@ func (v *server) join(w http.ResponseWriter, r *http.Request) {
 		v.fail(w, r, err)
 		return
 	}
-	if _, err := v.s.admit(c.Device(), in.Name, in.Addresses); err != nil {
+	if _, err := v.s.admit(c.Device(), in.Name, in.Addresses, in.Keys); err != nil {
 		v.fail(w, r, err)
 		return
 	}
 	v.s.log.Info("a device joined", "device", c.Device().Short())
 	v.answer(w, http.StatusOK, joinAnswer{
 		Name: circle.CleanName(v.s.cfg.Name()), Version: v.s.cfg.Version,
-		Addresses: circle.CleanAddresses(v.s.Addresses()),
+		Addresses: circle.CleanAddresses(v.s.Addresses()), Keys: v.s.keys(),
 	})
 }
 
 // admit puts a device into the circle, or renews what is known of it.
-func (s *Service) admit(id peers.DeviceID, name string, addresses []string) (circle.Peer, error) {
+func (s *Service) admit(id peers.DeviceID, name string, addresses []string, keys *keysMsg) (circle.Peer, error) {
 	p, _ := s.cfg.Book.Peer(id)
 	p.Device, p.Name, p.Keeper = id, circle.CleanName(name), true
 	p.LastSeen = time.Now().UTC().Truncate(time.Second)
 	if clean := circle.CleanAddresses(addresses); len(clean) > 0 {
 		p.Addresses = clean
 	}
+	keys.into(&p)
 	if err := s.cfg.Book.Put(p); err != nil {
 		return circle.Peer{}, err
 	}
@@ -104,13 +105,14 @@ func (s *Service) admit(id peers.DeviceID, name string, addresses []string) (cir
 }
 
 // heard notes what a member said of itself, and that it is there.
-func (s *Service) heard(id peers.DeviceID, name string, addresses []string) {
+func (s *Service) heard(id peers.DeviceID, name string, addresses []string, keys *keysMsg) {
 	clean := circle.CleanAddresses(addresses)
 	err := s.cfg.Book.Update(id, func(p *circle.Peer) {
 		p.Name = circle.CleanName(name)
 		if len(clean) > 0 {
 			p.Addresses = clean
 		}
+		keys.into(p)
 	})
 	if err == nil {
 		err = s.cfg.Book.Seen(id)
@@ -120,5 +122,21 @@ func (s *Service) heard(id peers.DeviceID, name string, addresses []string) {
 	}
 	if len(clean) > 0 {
 		s.client(id).forgive()
+	}
+}
+
+// keys is what this device tells of its own keys.
+func (s *Service) keys() *keysMsg {
+	if len(s.cfg.Keys.Sign) == 0 {
+		return nil
+	}
+	return &keysMsg{Sign: s.cfg.Keys.Sign, KEM: s.cfg.Keys.KEM, Witness: s.cfg.Witness != nil}
+}
+
+// into notes what a device said of its keys. The connection proves that it is
+// that device which says it. Saying nothing leaves what is known.
+func (k *keysMsg) into(p *circle.Peer) {
+	if k != nil {
+		p.Sign, p.KEM, p.Witness = k.Sign, k.KEM, k.Witness
 	}
 }

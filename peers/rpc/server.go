@@ -35,11 +35,13 @@ type server struct {
 	mu      sync.Mutex
 	open    map[peers.DeviceID][]*transport.Conn // members', oldest first
 	visits  int                                  // guests admitted and not yet gone
+	letters chan struct{}                        // custodians' messages being answered
 	serving sync.WaitGroup                       // connections in an HTTP server
 }
 
 func newServer(s *Service) *server {
-	v := &server{s: s, open: make(map[peers.DeviceID][]*transport.Conn), toHTTP: newHandover(), toJoin: newHandover()}
+	v := &server{s: s, open: make(map[peers.DeviceID][]*transport.Conn), toHTTP: newHandover(), toJoin: newHandover(),
+		letters: make(chan struct{}, maxWitness)}
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	v.members = &http.Server{
 		Handler:           v.routes(),

@@ -28,6 +28,9 @@ type Config struct {
 	LocalDiscovery bool          // ignored when bound to loopback only
 	Finders        []transport.Finder
 	Dialers        map[string]transport.Dialer // for addresses with a scheme
+	Keys           Keys                        // told to peers; zero: none
+	Witness        Witness                     // nil: this device is nobody's custodian
+	Now            func() time.Time            // the clock peers are told; nil: time.Now
 	Logger         *slog.Logger
 
 	times times // tests make them short
@@ -90,6 +93,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	cfg.times.fill()
 	codec, err := wire.New()
