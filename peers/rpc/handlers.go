@@ -29,6 +29,10 @@ func (v *server) routes() http.Handler {
 	mux.Handle("PUT "+pathShards+"{id}", v.member(v.put))
 	mux.Handle("GET "+pathShards+"{id}", v.member(v.get))
 	mux.Handle("POST "+pathWitness+"{verb}", v.member(v.witness))
+	mux.Handle("POST "+pathOwner, v.member(v.owner))
+	mux.Handle("GET "+pathLent+"{id}", v.member(v.lent))
+	mux.Handle("POST "+pathGateway+"{verb}", v.member(v.gateway))
+	mux.HandleFunc("POST "+pathPass, v.present)
 	// A member may redeem again: its first answer may have been lost.
 	mux.HandleFunc("POST "+pathJoin, v.join)
 	return mux
@@ -190,6 +194,11 @@ func (v *server) get(w http.ResponseWriter, r *http.Request, owner peers.DeviceI
 	if err != nil {
 		return err
 	}
+	return v.sendShard(w, r, owner, id)
+}
+
+// sendShard answers with the asked range of one of owner's shards.
+func (v *server) sendShard(w http.ResponseWriter, r *http.Request, owner peers.DeviceID, id peers.ShardID) error {
 	first, last, err := parseRange(r.Header.Get("Range"))
 	if err != nil {
 		return err

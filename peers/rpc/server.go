@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// maxGuests bounds the connections of devices that may only join.
+	// maxGuests bounds the connections of devices that may only join or show a
+	// pass.
 	maxGuests = 16
 	// maxPerDevice bounds one member's connections; it needs maxConns, and
 	// some more while old ones are noticed to be dead. The oldest makes room:
@@ -29,18 +30,22 @@ type server struct {
 	s       *Service
 	members *http.Server
 	guests  *http.Server
+	passing *http.Server // guests with a pass
 	toHTTP  *handover
 	toJoin  *handover
+	toPass  *handover
 
 	mu      sync.Mutex
 	open    map[peers.DeviceID][]*transport.Conn // members', oldest first
-	visits  int                                  // guests admitted and not yet gone
+	visits  int                                  // guests without a pass, admitted and not yet gone
+	passed  map[*transport.Conn]bool             // guests with one
 	letters chan struct{}                        // custodians' messages being answered
 	serving sync.WaitGroup                       // connections in an HTTP server
 }
 
 func newServer(s *Service) *server {
 	v := &server{s: s, open: make(map[peers.DeviceID][]*transport.Conn), toHTTP: newHandover(), toJoin: newHandover(),
+		toPass: newHandover(), passed: make(map[*transport.Conn]bool),
 		letters: make(chan struct{}, maxWitness)}
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	v.members = &http.Server{
@@ -56,6 +61,7 @@ func newServer(s *Service) *server {
 	}
 	join := http.NewServeMux()
 	join.HandleFunc("POST "+pathJoin, v.join)
+	join.HandleFunc("POST "+pathPass, v.present)
 	v.guests = &http.Server{
 		Handler:                      join,
 		ReadTimeout:                  s.cfg.times.join,
@@ -68,6 +74,16 @@ func newServer(s *Service) *server {
 		ConnState:                    v.connState,
 	}
 	v.guests.SetKeepAlivesEnabled(false)
+	v.passing = &http.Server{
+		Handler:                      v.passRoutes(),
+		ReadHeaderTimeout:            s.cfg.times.header,
+		IdleTimeout:                  idleServer,
+		MaxHeaderBytes:               maxHeaders - 4<<10,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     errorLog,
+		ConnContext:                  connContext,
+		ConnState:                    v.connState,
+	}
 	return v
 }
 
@@ -76,7 +92,7 @@ func (v *server) admit(id peers.DeviceID) transport.Welcome {
 	if v.s.cfg.Book.Has(id) {
 		return transport.Member
 	}
-	if !v.s.cfg.Book.MayJoin(id, time.Now()) {
+	if !v.s.cfg.Book.MayJoin(id, time.Now()) && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) {
 		return transport.Refused
 	}
 	v.mu.Lock()
@@ -91,9 +107,15 @@ func (v *server) admit(id peers.DeviceID) transport.Welcome {
 // accept passes a connection on to its server.
 func (v *server) accept(c *transport.Conn) {
 	to := v.toJoin
-	if c.Welcome() == transport.Member {
+	pass := c.Welcome() != transport.Member && v.s.cfg.Guests != nil && v.s.cfg.Guests.Known(c.Device())
+	if pass || c.Welcome() == transport.Member {
 		to = v.toHTTP
 		v.mu.Lock()
+		if pass {
+			to = v.toPass
+			v.visits--
+			v.passed[c] = true
+		}
 		conns := append(v.open[c.Device()], c)
 		var oldest *transport.Conn
 		if len(conns) > maxPerDevice {
@@ -114,10 +136,11 @@ func (v *server) accept(c *transport.Conn) {
 func (v *server) done(c *transport.Conn) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if c.Welcome() == transport.Guest {
+	if c.Welcome() == transport.Guest && !v.passed[c] {
 		v.visits--
 		return
 	}
+	delete(v.passed, c)
 	conns := v.open[c.Device()]
 	for i := range conns {
 		if conns[i] == c {
@@ -147,10 +170,11 @@ func (v *server) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { v.log(v.members.Serve(v.toHTTP)) })
 	wg.Go(func() { v.log(v.guests.Serve(v.toJoin)) })
+	wg.Go(func() { v.log(v.passing.Serve(v.toPass)) })
 	<-ctx.Done()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.s.cfg.times.stop)
 	defer cancel()
-	for _, srv := range []*http.Server{v.members, v.guests} {
+	for _, srv := range []*http.Server{v.members, v.guests, v.passing} {
 		wg.Go(func() {
 			if srv.Shutdown(grace) != nil {
 				v.log(srv.Close())

@@ -30,6 +30,7 @@ type Config struct {
 	Dialers        map[string]transport.Dialer // for addresses with a scheme
 	Keys           Keys                        // told to peers; zero: none
 	Witness        Witness                     // nil: this device is nobody's custodian
+	Guests         Guests                      // nil: strangers may only join
 	Now            func() time.Time            // the clock peers are told; nil: time.Now
 	Logger         *slog.Logger
 

@@ -37,7 +37,7 @@ var layers = map[string][]string{
 // shared lists what is open to a folder all the same: packages without a
 // network or a disk, that custodians and owners both compute with.
 var shared = map[string][]string{
-	"peers": {module + "/engine/custody", module + "/engine/ledger"},
+	"peers": {module + "/engine/custody", module + "/engine/ledger", module + "/engine/ticket"},
 }
 
 // within: name is the package or one in its folder, not a namesake.
