@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package witness
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/ledger"
+	"github.com/preezm/preezm/peers"
+)
+
+const (
+	// tickEvery is how often the clock is looked at: for the day's step of
+	// the ratchet, and so that what was believed is on the disk.
+	tickEvery = time.Minute
+	// gossipEvery is how often the fellows are told without a reason.
+	gossipEvery = 30 * time.Second
+	gossipTime  = 5 * time.Second // for all of them
+	// gossipBytes bounds the revocations in one message.
+	gossipBytes = 512 << 10
+	// answerAge is how long a release is kept to be repeated, in seconds: a
+	// later request is refused for its age before anybody looks.
+	answerAge = custody.MaxRequestAge + 3600
+)
+
+// Run keeps a custodian's time until ctx ends: it forgets, day by day, and
+// exchanges news with the fellow custodians that find knows.
+func (s *Service) Run(ctx context.Context, find func(peers.DeviceID) (Caller, bool)) {
+	tick, talk := time.NewTicker(tickEvery), time.NewTicker(gossipEvery)
+	defer tick.Stop()
+	defer talk.Stop()
+	for {
+		if err := s.Tick(ctx); err != nil {
+			s.log.Error("custodian", "error", err)
+		}
+		for again := true; again; {
+			s.gossipAll(ctx, find)
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				again = false
+			case <-talk.C:
+			case <-s.news:
+			}
+		}
+	}
+}
+
+// Tick does what time asks for: it steps the chains of owners for whom the
+// clock is not in doubt, writes the counts of a past hour of refusals, notes
+// the time that was believed, and drops answers that nobody can ask for.
+func (s *Service) Tick(ctx context.Context) error {
+	verdicts := map[custody.Key]custody.Verdict{}
+	owners := s.all()
+	for _, o := range owners {
+		o.mu.Lock()
+		verdicts[o.root] = s.judge(o)
+		o.mu.Unlock()
+	}
+	moved, err := s.settle(verdicts)
+	errs := []error{err}
+	for _, o := range owners {
+		errs = append(errs, s.tickOwner(ctx, o, verdicts[o.root], moved[o.root]))
+	}
+	return errors.Join(errs...)
+}
+
+// settle steps every chain that is behind, in one new state of the ratchet,
+// and gives the first days that are left.
+func (s *Service) settle(verdicts map[custody.Key]custody.Verdict) (map[custody.Key]uint32, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	moved := map[custody.Key]uint32{}
+	chains := maps.Clone(s.kept.chains)
+	for k, c := range chains {
+		v, ok := verdicts[k.owner]
+		if !ok {
+			continue // its appointment was never finished
+		}
+		if next, ok := c.Settle(v); ok {
+			chains[k] = next
+			moved[k.owner] = next.Day
+		}
+	}
+	if len(moved) == 0 {
+		return nil, nil
+	}
+	if err := s.kept.save(chains); err != nil {
+		return nil, err
+	}
+	return moved, nil
+}
+
+func (s *Service) tickOwner(ctx context.Context, o *owner, v custody.Verdict, day uint32) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := s.fresh(ctx, o); err != nil {
+		return err
+	}
+	var entries []ledger.Entry
+	if v.Doubt != "" {
+		s.log.Warn("the clock is in doubt: no keys are given and none forgotten", "doubt", v.Doubt)
+	} else {
+		entries = o.refusals.Flush(v.Now)
+	}
+	if day > 0 {
+		entries = append(entries, ledger.Entry{At: v.Now, Kind: ledger.Erase, Detail: strconv.FormatUint(uint64(day), 10)})
+	}
+	with := []statement{{"DELETE FROM answered WHERE owner = ? AND at < ?", []any{o.root[:], o.clock.High - answerAge}}}
+	if err := s.noteWith(ctx, o, with, entries...); err != nil {
+		return err
+	}
+	for r, at := range o.answered {
+		if at < o.clock.High-answerAge {
+			delete(o.answered, r)
+		}
+	}
+	return nil
+}
+
+// gossipAll exchanges news with every fellow of every owner that is a device of
+// this circle. Fellows that are not hear of each other through the owner.
+func (s *Service) gossipAll(ctx context.Context, find func(peers.DeviceID) (Caller, bool)) {
+	ctx, cancel := context.WithTimeout(ctx, gossipTime)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, o := range s.all() {
+		o.mu.Lock()
+		var fellows []Member
+		if o.panel != nil {
+			fellows = o.panel.Body.Members
+		}
+		o.mu.Unlock()
+		for _, m := range fellows {
+			if peers.DeviceID(m.Device) == s.o.Device {
+				continue
+			}
+			if c, ok := find(m.Device); ok {
+				wg.Go(func() {
+					if err := s.tell(ctx, o, Client{c}); err != nil {
+						s.log.Debug("gossip", "with", peers.DeviceID(m.Device).Short(), "error", err)
+					}
+				})
+			}
+		}
+	}
+	wg.Wait()
+}
+
+// tell exchanges news of one owner with one fellow: it says what it knows, and
+// once more with the revocations when the fellow's are others.
+func (s *Service) tell(ctx context.Context, o *owner, c Client) error {
+	w, err := s.whispers(ctx, o, true)
+	if err != nil {
+		return err
+	}
+	a, err := c.gossip(ctx, *w)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := s.fresh(ctx, o); err != nil {
+		return err
+	}
+	return s.learn(ctx, o, &a.News)
+}
+
+// whispers is what this custodian tells about an owner.
+func (s *Service) whispers(ctx context.Context, o *owner, revocations bool) (*Whispers, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := s.fresh(ctx, o); err != nil {
+		return nil, err
+	}
+	return s.whispersLocked(ctx, o, revocations)
+}
+
+func (s *Service) whispersLocked(ctx context.Context, o *owner, revocations bool) (*Whispers, error) {
+	w := &Whispers{News: News{Owner: o.root}, Revocations: o.revocations()}
+	if o.devices != nil {
+		w.News.DeviceSet = o.devices.Raw
+	}
+	if o.panel != nil {
+		w.News.Panel = o.panel.Raw
+	}
+	if o.status != nil {
+		w.News.Status = o.status.Raw
+	}
+	if revocations {
+		// Unordered on purpose: when they are too many for one message, each
+		// exchange brings others.
+		all, err := s.store.raws(ctx, "SELECT raw FROM revoked WHERE owner = ? ORDER BY random() LIMIT 1000", o.root[:])
+		if err != nil {
+			return nil, err
+		}
+		size := 0
+		for _, raw := range all {
+			if size += len(raw); size > gossipBytes {
+				break
+			}
+			w.News.Revocations = append(w.News.Revocations, raw)
+		}
+	}
+	head, err := o.log.Sign(s.o.Sign, max(s.judge(o).Now, 0))
+	if err != nil {
+		return nil, err
+	}
+	w.News.Heads = [][]byte{head.Raw}
+	heads, err := s.heads(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	w.News.Heads = append(w.News.Heads, heads[:min(len(heads), 128)]...)
+	return w, nil
+}
+
+// Gossip is the other side of tell.
+func (s *Service) Gossip(ctx context.Context, from peers.DeviceID, raw []byte) ([]byte, error) {
+	var in Whispers
+	if err := custody.Unmarshal(raw, &in); err != nil {
+		return nil, refused(err)
+	}
+	o, err := s.listen(ctx, from, in.News.Owner)
+	if err != nil {
+		return nil, err
+	}
+	defer o.mu.Unlock()
+	if err := s.learn(ctx, o, &in.News); err != nil {
+		return nil, err
+	}
+	out, err := s.whispersLocked(ctx, o, in.Revocations != o.revocations())
+	if err != nil {
+		return nil, err
+	}
+	return custody.Marshal(out)
+}
