@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/erasure"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/rpc"
+)
+
+// What a brand may ask.
+const (
+	VerbLetter = "letter" // the body is a letter; the answer a Delivery
+	VerbChunk  = "chunk"  // the body is an Ask; the answer the sealed chunk
+)
+
+// Delivery is what became of a letter. The same letter may be brought again.
+type Delivery struct {
+	Waiting bool   `cbor:"1,keyasint"` // the custodian is asleep; it gets the letter when it wakes
+	Reply   []byte `cbor:"2,keyasint"` // its answer
+}
+
+// Ask is for one chunk of a granted version.
+type Ask struct {
+	Grant   custody.Hash   `cbor:"1,keyasint"`
+	File    custody.FileID `cbor:"2,keyasint"`
+	Version uint64         `cbor:"3,keyasint"`
+	Index   uint64         `cbor:"4,keyasint"` // from 0, holes not counted
+	// Check reads whole shards and compares them with what the owner stored:
+	// for a chunk that did not open.
+	Check bool `cbor:"5,keyasint"`
+}
+
+const (
+	deliverTime = 5 * time.Second  // a custodian may take, before a letter waits
+	readTime    = 60 * time.Second // a chunk may take
+	waitTime    = 72 * time.Hour   // a letter waits at most
+	maxWaiting  = 1024
+)
+
+// stay is one brand's device under one grant.
+type stay struct {
+	g     *Gateway
+	grant *custody.Signed[custody.Grant]
+	plan  *ticket.Plan
+
+	mu     sync.Mutex
+	visits map[peers.DeviceID]*rpc.Visit
+}
+
+func newStay(g *Gateway, grant *custody.Signed[custody.Grant], plan *ticket.Plan) *stay {
+	return &stay{g: g, grant: grant, plan: plan, visits: map[peers.DeviceID]*rpc.Visit{}}
+}
+
+func (s *stay) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.visits {
+		v.Close()
+	}
+}
+
+// visit is the way to a contact of the plan.
+func (s *stay) visit(c *ticket.Contact) *rpc.Visit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.visits[c.Device]
+	if v == nil {
+		v = s.g.cfg.Visit(c.Device, c.Device.Short(), c.Addresses, c.Permit)
+		s.visits[c.Device] = v
+	}
+	return v
+}
+
+// Answer implements rpc.Guests.
+func (g *Gateway) Answer(ctx context.Context, verb string, guest peers.DeviceID, raw []byte) ([]byte, error) {
+	switch verb {
+	case VerbLetter:
+		d, err := g.letter(ctx, guest, raw)
+		if err != nil {
+			return nil, err
+		}
+		return custody.Marshal(d)
+	case VerbChunk:
+		var a Ask
+		if err := custody.Unmarshal(raw, &a); err != nil {
+			return nil, fmt.Errorf("%w: %w", peers.ErrRefused, err)
+		}
+		s, err := g.stay(guest, func(s *stay) bool { return s.grant.Hash == a.Grant })
+		if err != nil {
+			return nil, err
+		}
+		if !g.serves(s) {
+			return nil, peers.ErrRefused
+		}
+		ctx, cancel := context.WithTimeout(ctx, readTime)
+		defer cancel()
+		return s.chunk(ctx, &a)
+	}
+	return nil, peers.ErrRefused
+}
+
+// letter is one that waits, or its answer that does.
+type letter struct {
+	s     *stay
+	to    *ticket.Contact
+	raw   []byte
+	until int64
+	reply []byte
+}
+
+func (g *Gateway) letter(ctx context.Context, guest peers.DeviceID, raw []byte) (*Delivery, error) {
+	l, err := custody.ReadLetter(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", peers.ErrRefused, err)
+	}
+	s, err := g.stay(guest, func(s *stay) bool { return s.grant.Body.ID == l.GrantID })
+	if err != nil {
+		return nil, err
+	}
+	var to *ticket.Contact
+	for i := range s.plan.Contacts {
+		if c := &s.plan.Contacts[i]; c.Mailbox == l.Mailbox && c.Mailbox != (custody.Key{}) {
+			to = c
+		}
+	}
+	if to == nil {
+		return nil, fmt.Errorf("%w (no such mailbox)", peers.ErrRefused)
+	}
+	id := custody.Hash(sha256.Sum256(raw))
+	g.mu.Lock()
+	if w := g.waiting[id]; w != nil && w.reply != nil {
+		delete(g.waiting, id)
+		g.mu.Unlock()
+		return &Delivery{Reply: w.reply}, nil
+	}
+	g.mu.Unlock()
+	reply, err := s.deliver(ctx, to, raw)
+	if err == nil {
+		g.mu.Lock()
+		delete(g.waiting, id)
+		g.mu.Unlock()
+		return &Delivery{Reply: reply}, nil
+	}
+	now := g.cfg.Now()
+	until := min(now.Add(waitTime).Unix(), s.grant.Body.NotAfter)
+	if now.Unix() < until {
+		g.mu.Lock()
+		if len(g.waiting) < maxWaiting {
+			g.waiting[id] = &letter{s: s, to: to, raw: raw, until: until}
+		}
+		g.mu.Unlock()
+	}
+	// Why it could not be delivered would tell who the custodian is.
+	return &Delivery{Waiting: true, Reply: []byte{}}, nil
+}
+
+func (s *stay) deliver(ctx context.Context, to *ticket.Contact, raw []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, deliverTime)
+	defer cancel()
+	if to.Device == s.g.cfg.Device {
+		if s.g.cfg.Witness == nil {
+			return nil, peers.ErrNoCustodian
+		}
+		return s.g.cfg.Witness.Answer(ctx, "letter", s.g.cfg.Device, raw)
+	}
+	return s.visit(to).Letter(ctx, raw)
+}
+
+// Tick tries the waiting letters again, and forgets what waited too long.
+func (g *Gateway) Tick(ctx context.Context) {
+	now := g.cfg.Now().Unix()
+	g.mu.Lock()
+	g.sweep(now)
+	todo := map[custody.Hash]*letter{}
+	for id, w := range g.waiting {
+		switch {
+		case now >= w.until:
+			delete(g.waiting, id)
+		case w.reply == nil:
+			todo[id] = w
+		}
+	}
+	g.mu.Unlock()
+	for id, w := range todo {
+		if ctx.Err() != nil {
+			return
+		}
+		reply, err := w.s.deliver(ctx, w.to, w.raw)
+		if err != nil {
+			continue
+		}
+		g.mu.Lock()
+		if g.waiting[id] == w {
+			w.reply = reply
+		}
+		g.mu.Unlock()
+	}
+}
+
+// chunk rebuilds one sealed chunk.
+func (s *stay) chunk(ctx context.Context, a *Ask) ([]byte, error) {
+	for i := range s.plan.Files {
+		f := &s.plan.Files[i]
+		if f.File != a.File || f.Version != a.Version {
+			continue
+		}
+		if a.Index >= uint64(len(f.Spans)) {
+			return nil, peers.ErrRefused
+		}
+		sp := f.Spans[a.Index]
+		out := make([]byte, 0, sp.Len)
+		seg := &s.plan.Segments[sp.Segment]
+		for off, end := sp.Off, sp.Off+sp.Len; off < end; {
+			j := off / seg.ShardLen
+			stop := min(end, (j+1)*seg.ShardLen)
+			part, err := s.columns(ctx, seg, j, off-j*seg.ShardLen, stop-j*seg.ShardLen, a.Check)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, part...)
+			off = stop
+		}
+		return out, nil
+	}
+	return nil, peers.ErrRefused
+}
+
+// columns gives bytes [lo, hi) of data shard j, from its keeper or from k
+// others.
+func (s *stay) columns(ctx context.Context, seg *ticket.Segment, j, lo, hi int, check bool) ([]byte, error) {
+	buf, err := s.read(ctx, seg, j, lo, hi, check)
+	if err == nil {
+		return buf, nil
+	}
+	n := len(seg.Shards)
+	shards := make([][]byte, n)
+	for i := range shards {
+		shards[i] = []byte{}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		i   int
+		buf []byte
+	}
+	results := make(chan result, n)
+	asked := 0
+	for i := range n {
+		if i == j {
+			continue
+		}
+		asked++
+		go func() {
+			b, err := s.read(ctx, seg, i, lo, hi, check)
+			if err != nil {
+				b = nil
+			}
+			results <- result{i, b}
+		}()
+	}
+	have := 0
+	for range asked {
+		r := <-results
+		if r.buf == nil || have == seg.K {
+			continue
+		}
+		shards[r.i] = r.buf
+		if have++; have == seg.K {
+			cancel() // the others; each still answers
+		}
+	}
+	if have < seg.K {
+		return nil, fmt.Errorf("%w (too few of the circle's machines answer)", peers.ErrUnreachable)
+	}
+	codec, err := erasure.New(erasure.Geometry{K: seg.K, N: n})
+	if err != nil {
+		return nil, err
+	}
+	required := make([]bool, n)
+	required[j] = true
+	if err := codec.Reconstruct(shards, required); err != nil {
+		return nil, fmt.Errorf("rebuild: %w", err)
+	}
+	return shards[j], nil
+}
+
+// read reads bytes [lo, hi) of one shard from who holds it; with check the
+// whole shard, compared with its root.
+func (s *stay) read(ctx context.Context, seg *ticket.Segment, i, lo, hi int, check bool) ([]byte, error) {
+	sh := &seg.Shards[i]
+	c := &s.plan.Contacts[sh.Contact]
+	from, to := lo, hi
+	if check {
+		from, to = 0, seg.ShardLen
+	}
+	buf := make([]byte, to-from)
+	if err := s.readFrom(ctx, c, sh.ID, int64(from), buf); err != nil {
+		return nil, err
+	}
+	if check {
+		if erasure.ShardRoot(buf) != sh.Root {
+			return nil, peers.ErrDamaged
+		}
+		buf = buf[lo:hi]
+	}
+	return buf, nil
+}
+
+func (s *stay) readFrom(ctx context.Context, c *ticket.Contact, id peers.ShardID, off int64, dst []byte) error {
+	if c.Device != s.g.cfg.Device {
+		return s.visit(c).ReadShard(ctx, id, off, dst)
+	}
+	if s.g.cfg.Depot == nil {
+		return peers.ErrNotFound
+	}
+	sh, err := s.g.cfg.Depot.Get(ctx, s.plan.Owner, id)
+	if err != nil {
+		return err
+	}
+	defer sh.Close()
+	if n, err := sh.ReadAt(dst, off); n < len(dst) && err != nil && !errors.Is(err, io.EOF) {
+		return err
+	} else if n < len(dst) {
+		return peers.ErrDamaged
+	}
+	return nil
+}
