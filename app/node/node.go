@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,6 +24,7 @@ import (
 	"github.com/preezm/preezm/peers/depot"
 	"github.com/preezm/preezm/peers/rpc"
 	"github.com/preezm/preezm/peers/transport"
+	"github.com/preezm/preezm/peers/witness"
 )
 
 // Options is how a home is opened. The zero value is a command's.
@@ -34,8 +36,9 @@ type Options struct {
 	// says, for good.
 	Listen      []string
 	Offer       int64
-	NoDiscovery bool         // do not announce or look for peers on the local network
-	Logger      *slog.Logger // nil: silence
+	NoDiscovery bool             // do not announce or look for peers on the local network
+	Clock       func() time.Time // what custodians and peers go by; nil: time.Now
+	Logger      *slog.Logger     // nil: silence
 }
 
 // The parts a node holds together, as far as it uses them; tests put others
@@ -78,6 +81,12 @@ type Node struct {
 	depot  *depot.Depot
 	net    network
 	engine fileEngine
+
+	// A node that serves is a custodian, for those who ask. keys are the
+	// machine's own, for documents.
+	keys    identity.Device
+	witness *witness.Service // nil: opened for a command
+	fellow  func(peers.DeviceID) (witness.Caller, bool)
 
 	ready   chan struct{} // closed when Serve answers commands and peers
 	kick    chan struct{} // asks for a Maintain soon; holds one
@@ -140,14 +149,26 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("depot: %w", err)
 	}
-	service, err := rpc.New(rpc.Config{
+	if err := n.openWitness(ctx, o); err != nil {
+		return err
+	}
+	cfg := rpc.Config{
 		Identity: id, Book: n.book, Depot: rpc.Keep(n.depot), Name: func() string { return n.settings.Name },
-		Version: n.version, Listen: n.settings.Bound, LocalDiscovery: !o.NoDiscovery, Logger: n.log,
-	})
+		Version: n.version, Listen: n.settings.Bound, LocalDiscovery: !o.NoDiscovery, Now: o.Clock, Logger: n.log,
+		Keys: rpc.Keys{Sign: n.keys.Sign.Public().(ed25519.PublicKey), KEM: n.keys.KEM.PublicKey().Bytes()},
+	}
+	if n.witness != nil && !n.settings.NoWitness {
+		cfg.Witness = n.witness
+	}
+	service, err := rpc.New(cfg)
 	if err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
 	n.net = service
+	n.fellow = func(d peers.DeviceID) (witness.Caller, bool) {
+		c, err := service.Peer(d)
+		return c, err == nil
+	}
 	secrets, err := identity.Load(filepath.Join(n.home, ownerFile))
 	if err != nil {
 		return err
@@ -225,6 +246,9 @@ func (n *Node) Close() error {
 		}
 		if n.net != nil {
 			errs = append(errs, n.net.Close())
+		}
+		if n.witness != nil {
+			errs = append(errs, n.witness.Close())
 		}
 		if n.depot != nil {
 			errs = append(errs, n.depot.Close())
