@@ -78,6 +78,8 @@ func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], bran
 	p := newPlanner(d, g)
 	items := make([]custody.Item, len(files))
 	sealed := map[custody.FileID][]byte{}
+	sizes := map[custody.FileID]int64{}
+	names := map[custody.FileID]string{}
 	for i, f := range files {
 		it := custody.Item{File: f.File, Version: f.Version}
 		// A key of this grant alone: nothing another grant opens opens this.
@@ -89,6 +91,7 @@ func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], bran
 		if sealed[it.File], err = ticket.SealManifest(m, it.Key, it.File, it.Version); err != nil {
 			return nil, err
 		}
+		names[it.File], sizes[it.File] = m.Name, m.Size
 		it.Manifest = sha256.Sum256(sealed[it.File])
 		items[i] = it
 	}
@@ -100,8 +103,17 @@ func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], bran
 		return nil, err
 	}
 	t := ticket.Ticket{Ticket: &custody.Ticket{Grant: g, Package: pkg}}
+	list := ticket.Names{Grant: g.Hash}
 	for _, e := range pkg.Body.Entries {
 		t.Manifests = append(t.Manifests, sealed[e.File])
+		list.Names, list.Sizes = append(list.Names, names[e.File]), append(list.Sizes, sizes[e.File])
+	}
+	signed, err := custody.Sign(d.owner.Device, list)
+	if err != nil {
+		return nil, err
+	}
+	if t.Names, err = ticket.SealNames(signed, kem); err != nil {
+		return nil, err
 	}
 	if err := p.custodians(seats); err != nil {
 		return nil, err

@@ -32,6 +32,7 @@ type Ticket struct {
 	*custody.Ticket
 	Manifests [][]byte
 	Plans     [][]byte
+	Names     []byte // sealed to the brand; see SealNames
 }
 
 type text struct {
@@ -39,13 +40,14 @@ type text struct {
 	Package   []byte   `cbor:"2,keyasint"`
 	Manifests [][]byte `cbor:"3,keyasint"`
 	Plans     [][]byte `cbor:"4,keyasint"`
-	Check     [4]byte  `cbor:"5,keyasint"`
+	Names     []byte   `cbor:"5,keyasint"`
+	Check     [4]byte  `cbor:"6,keyasint"`
 }
 
 // digest finds damage of mail programs; signatures and seals find forgery.
 func (t text) digest() (sum [4]byte) {
 	h := sha256.New()
-	for _, l := range [][][]byte{{t.Grant, t.Package}, t.Manifests, t.Plans} {
+	for _, l := range [][][]byte{{t.Grant, t.Package, t.Names}, t.Manifests, t.Plans} {
 		for _, b := range l {
 			s := sha256.Sum256(b)
 			h.Write(s[:])
@@ -57,7 +59,7 @@ func (t text) digest() (sum [4]byte) {
 
 // Text writes the ticket as one line.
 func (t *Ticket) Text() (string, error) {
-	w := text{Grant: t.Grant.Raw, Package: t.Package.Raw, Manifests: t.Manifests, Plans: t.Plans}
+	w := text{Grant: t.Grant.Raw, Package: t.Package.Raw, Manifests: t.Manifests, Plans: t.Plans, Names: t.Names}
 	w.Check = w.digest()
 	b, err := cbor.Marshal(w)
 	if err != nil {
@@ -107,7 +109,7 @@ func Parse(line string) (*Ticket, error) {
 			return nil, fmt.Errorf("this text %w: a manifest is another one", ErrTicket)
 		}
 	}
-	return &Ticket{Ticket: t, Manifests: w.Manifests, Plans: w.Plans}, nil
+	return &Ticket{Ticket: t, Manifests: w.Manifests, Plans: w.Plans, Names: w.Names}, nil
 }
 
 // ShortID is how people write a grant: the first bytes of its ID.
@@ -148,4 +150,61 @@ func OpenPlan(sealed []byte, kem hpke.PrivateKey, g *custody.Signed[custody.Gran
 		return nil, fmt.Errorf("%w: the plan is not by who signed the grant", custody.ErrMalformed)
 	}
 	return &p.Body, nil
+}
+
+// Names tells a brand, before it opens anything, which files a grant is about.
+// Signed by the owner's device, in the order of the package's entries.
+type Names struct {
+	Grant custody.Hash `cbor:"1,keyasint"`
+	Names []string     `cbor:"2,keyasint"`
+	Sizes []int64      `cbor:"3,keyasint"`
+}
+
+// Type implements custody.Document.
+func (Names) Type() string { return "preezm/v1/granted-names" }
+
+// Check implements custody.Document.
+func (n Names) Check() error {
+	if len(n.Names) > custody.MaxFiles || len(n.Sizes) != len(n.Names) {
+		return errCount
+	}
+	for _, s := range n.Names {
+		if s == "" || len(s) > maxName {
+			return errField
+		}
+	}
+	return nil
+}
+
+func namesInfo(grant custody.Hash) []byte {
+	return append([]byte("preezm/v1/granted-names"), grant[:]...)
+}
+
+// SealNames seals signed names to the brand's X-Wing key.
+func SealNames(n *custody.Signed[Names], kem []byte) ([]byte, error) {
+	pk, err := hpke.MLKEM768X25519().NewPublicKey(kem)
+	if err != nil {
+		return nil, fmt.Errorf("the brand's key: %w", err)
+	}
+	b, err := hpke.Seal(pk, hpke.HKDFSHA256(), hpke.AES256GCM(), namesInfo(n.Body.Grant), n.Raw)
+	if err != nil {
+		return nil, fmt.Errorf("seal names: %w", err)
+	}
+	return b, nil
+}
+
+// OpenNames gives the brand the names of a ticket's files.
+func (t *Ticket) OpenNames(kem hpke.PrivateKey) (*Names, error) {
+	raw, err := hpke.Open(kem, hpke.HKDFSHA256(), hpke.AES256GCM(), namesInfo(t.Grant.Hash), t.Names)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the ticket is for another brand", custody.ErrMalformed)
+	}
+	n, err := custody.Parse[Names](raw)
+	if err != nil {
+		return nil, err
+	}
+	if n.Signer != t.Grant.Signer || n.Body.Grant != t.Grant.Hash || len(n.Body.Names) != len(t.Package.Body.Entries) {
+		return nil, fmt.Errorf("%w: names of another grant", custody.ErrMalformed)
+	}
+	return &n.Body, nil
 }

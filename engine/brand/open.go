@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package brand
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/seal"
+	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/gateway"
+	"github.com/preezm/preezm/peers/witness"
+)
+
+// Gateway is a connection to one of a grant's gateways, *rpc.Visit.
+type Gateway interface {
+	Ask(ctx context.Context, verb string, raw []byte) ([]byte, error)
+	Close()
+}
+
+// Dial prepares a connection under a pass.
+type Dial func(device peers.DeviceID, name string, addresses []string, pass []byte) Gateway
+
+// RefusedError: so many custodians said no that the others are too few.
+type RefusedError struct {
+	Reason  custody.Reason // the one that most of them gave
+	Refused int
+	Of      int
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("%d of %d custodians refused: %s", e.Refused, e.Of, e.Reason)
+}
+
+// WaitingError: the custodians that answer are too few, and none refuses.
+type WaitingError struct{ Have, Need, Of int }
+
+func (e *WaitingError) Error() string {
+	return fmt.Sprintf("%d of the %d custodians needed have agreed, the others of %d do not answer now", e.Have, e.Need, e.Of)
+}
+
+// Opened is a file that was opened.
+type Opened struct {
+	Name   string
+	Path   string // where it lies now
+	Size   int64
+	Agreed int // custodians
+}
+
+const retryWait = 2 * time.Second
+
+// visit is one opening in progress.
+type visit struct {
+	b    *Brand
+	r    *Received
+	m    *custody.Member
+	gws  []Gateway
+	wait time.Duration
+}
+
+// Open opens files of a received grant into a folder, all of them when none is
+// named (by name or by number). It asks the custodians for each, for as long
+// as wait when too few answer. What it opened stays in the folder: that is the
+// brand's to answer for. A list comes with an error too.
+func (b *Brand) Open(ctx context.Context, r *Received, files []string, to string, wait time.Duration, dial Dial) ([]Opened, error) {
+	which, err := r.pick(files)
+	if err != nil {
+		return nil, err
+	}
+	m, err := b.member()
+	if err != nil {
+		return nil, err
+	}
+	v := &visit{b: b, r: r, m: m, wait: wait}
+	for i, gw := range r.Ticket.Grant.Body.Gateways {
+		pass, err := custody.Sign(b.sign, ticket.Pass{
+			Grant: r.Ticket.Grant.Raw, Plan: r.Ticket.Plans[i], Gateway: gw.Device, Guest: b.device,
+			At: b.now().Unix(), Cert: m.Cert,
+		})
+		if err != nil {
+			return nil, err
+		}
+		g := dial(gw.Device, fmt.Sprintf("gateway %d of the grant", i+1), gw.Addresses, pass.Raw)
+		defer g.Close()
+		v.gws = append(v.gws, g)
+	}
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return nil, err
+	}
+	var done []Opened
+	for _, i := range which {
+		o, err := v.file(ctx, i, to)
+		if err != nil {
+			return done, fmt.Errorf("%q: %w", r.Names.Names[i], err)
+		}
+		done = append(done, *o)
+	}
+	return done, nil
+}
+
+// pick gives the entries that files name.
+func (r *Received) pick(files []string) ([]int, error) {
+	names := r.Names.Names
+	var out []int
+	if len(files) == 0 {
+		for i := range names {
+			out = append(out, i)
+		}
+	}
+	for _, f := range files {
+		i := slices.Index(names, f)
+		if n, err := strconv.Atoi(f); i < 0 && err == nil && n >= 1 && n <= len(names) {
+			i = n - 1
+		}
+		if i < 0 {
+			return nil, fmt.Errorf("the file %q %w", f, ErrUnknown)
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+// ask tries the gateways in turn.
+func (v *visit) ask(ctx context.Context, verb string, raw []byte) ([]byte, error) {
+	err := errors.New("the grant has no gateway")
+	for _, g := range v.gws {
+		var answer []byte
+		if answer, err = g.Ask(ctx, verb, raw); err == nil || ctx.Err() != nil {
+			return answer, err
+		}
+	}
+	return nil, err
+}
+
+// file opens one entry.
+func (v *visit) file(ctx context.Context, i int, to string) (*Opened, error) {
+	t := v.r.Ticket
+	e := t.Package.Body.Entries[i]
+	o, err := v.m.Request(t.Ticket, e.File, v.b.now().Unix())
+	if err != nil {
+		return nil, err
+	}
+	if err := v.collect(ctx, o); err != nil {
+		return nil, err
+	}
+	key, err := o.Key(v.b.kem)
+	if err != nil {
+		return nil, err
+	}
+	m, err := ticket.OpenManifest(t.Manifests[i], key, e.File, e.Version)
+	clear(key[:])
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(to, localName(m.Name, i))
+	if err := v.write(ctx, path, m, &e); err != nil {
+		return nil, err
+	}
+	return &Opened{Name: m.Name, Path: path, Size: m.Size, Agreed: o.Have()}, nil
+}
+
+// localName makes a foreign name one of a file in a folder.
+func localName(name string, i int) string {
+	clean := strings.Map(func(r rune) rune {
+		if r < ' ' || strings.ContainsRune(`/\:*?"<>|`, r) {
+			return '_'
+		}
+		return r
+	}, name)
+	if strings.Trim(clean, ". ") == "" {
+		clean = fmt.Sprintf("file %d", i+1)
+	}
+	return clean
+}
+
+// collect asks the custodians until enough agree or cannot any more.
+func (v *visit) collect(ctx context.Context, o *custody.Opening) error {
+	n := len(v.r.Ticket.Grant.Body.Custodians)
+	letters := make([][]byte, n)
+	for i := range letters {
+		var err error
+		if letters[i], err = custody.SealLetter(o.Request.Raw, v.r.Ticket.Grant, i); err != nil {
+			return err
+		}
+	}
+	until := time.Now().Add(v.wait)
+	said := map[int]custody.Reason{}
+	for {
+		lost := v.round(ctx, o, letters, said)
+		if o.Have() >= o.Need() {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if n-len(said) < o.Need() {
+			return refused(said, n)
+		}
+		if time.Now().After(until) {
+			if lost != nil {
+				return lost
+			}
+			return &WaitingError{o.Have(), o.Need(), n}
+		}
+		pause := time.NewTimer(retryWait)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return context.Cause(ctx)
+		case <-pause.C:
+		}
+	}
+}
+
+type answer struct {
+	i   int
+	raw []byte
+	err error
+}
+
+// round brings every letter that is not answered, all at once, and takes the
+// first answers that are enough. It gives the last trouble with a gateway.
+func (v *visit) round(ctx context.Context, o *custody.Opening, letters [][]byte, said map[int]custody.Reason) (lost error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer, len(letters))
+	open := 0
+	for i, l := range letters {
+		if l == nil || said[i] != "" {
+			continue
+		}
+		open++
+		go func() {
+			raw, err := v.ask(ctx, gateway.VerbLetter, l)
+			answers <- answer{i, raw, err}
+		}()
+	}
+	for ; open > 0; open-- {
+		a := <-answers
+		if o.Have() >= o.Need() {
+			cancel() // the others; each still answers
+			continue
+		}
+		if a.err != nil {
+			lost = a.err
+			continue
+		}
+		var d gateway.Delivery
+		if err := custody.Unmarshal(a.raw, &d); err != nil || d.Waiting {
+			continue
+		}
+		if why := take(o, d.Reply); why != "" {
+			said[a.i] = why
+		} else {
+			letters[a.i] = nil
+		}
+		if o.Have() >= o.Need() {
+			cancel()
+		}
+	}
+	return lost
+}
+
+// take adds a custodian's answer and gives its reason when that is a no.
+func take(o *custody.Opening, raw []byte) custody.Reason {
+	r, err := witness.ParseReply(raw)
+	if err != nil {
+		return custody.Malformed
+	}
+	if len(r.Release) > 0 {
+		if err := o.Add(r.Release); err != nil {
+			return custody.BadPackage // a lie is no answer
+		}
+		return ""
+	}
+	if _, why, err := o.Denied(r.Denial); err == nil {
+		return why
+	}
+	if r.Reason != "" {
+		return r.Reason
+	}
+	return custody.Malformed
+}
+
+func refused(said map[int]custody.Reason, n int) error {
+	count := map[custody.Reason]int{}
+	e := &RefusedError{Refused: len(said), Of: n}
+	for _, why := range said {
+		count[why]++
+	}
+	for why, c := range count {
+		if c > count[e.Reason] || c == count[e.Reason] && why < e.Reason {
+			e.Reason = why
+		}
+	}
+	return e
+}
+
+// write fetches the chunks and writes the file, which appears whole or not at
+// all.
+func (v *visit) write(ctx context.Context, path string, m *ticket.Manifest, e *custody.Entry) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".opening-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	index := uint64(0)
+	off := int64(0)
+	var buf []byte
+	for i := range m.Pieces {
+		p := &m.Pieces[i]
+		if p.Hole > 0 {
+			off += p.Hole
+			continue
+		}
+		if buf, err = v.chunk(ctx, buf[:0], p, e, index); err != nil {
+			return err
+		}
+		if _, err = f.WriteAt(buf, off); err != nil {
+			return err
+		}
+		index, off = index+1, off+int64(len(buf))
+	}
+	if err = f.Truncate(m.Size); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	if err = os.Chtimes(f.Name(), time.Time{}, time.Unix(0, m.ModTime)); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// chunk gets and opens one chunk. Whoever gave wrong bytes for it is left out
+// the second time.
+func (v *visit) chunk(ctx context.Context, dst []byte, p *ticket.Piece, e *custody.Entry, index uint64) ([]byte, error) {
+	for _, check := range []bool{false, true} {
+		raw, err := custody.Marshal(gateway.Ask{
+			Grant: v.r.Ticket.Grant.Hash, File: e.File, Version: e.Version, Index: index, Check: check,
+		})
+		if err != nil {
+			return dst, err
+		}
+		sealed, err := v.ask(ctx, gateway.VerbChunk, raw)
+		if err != nil {
+			return dst, err
+		}
+		out, err := engine.OpenChunk(dst, p.Name, p.Key, p.Zstd, p.Plain, sealed)
+		if err == nil || !errors.Is(err, seal.ErrAuthentic) {
+			return out, err
+		}
+	}
+	return dst, seal.ErrAuthentic
+}
