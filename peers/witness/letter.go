@@ -97,6 +97,7 @@ func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, req
 	}
 	b, g := d.Subject, d.Subject.Grant
 	u := use{g, b.File, b.Version}
+	s.at("checked")
 	err = s.write(ctx, o, []statement{
 		entryStatement(next, entry),
 		{"INSERT INTO answered (owner, request, at, release) VALUES (?, ?, ?, ?)",
