@@ -92,7 +92,7 @@ func (v *server) admit(id peers.DeviceID) transport.Welcome {
 	if v.s.cfg.Book.Has(id) {
 		return transport.Member
 	}
-	if !v.s.cfg.Book.MayJoin(id, time.Now()) && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) {
+	if !v.s.cfg.Book.MayJoin(id, time.Now()) && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) {
 		return transport.Refused
 	}
 	v.mu.Lock()
@@ -107,7 +107,7 @@ func (v *server) admit(id peers.DeviceID) transport.Welcome {
 // accept passes a connection on to its server.
 func (v *server) accept(c *transport.Conn) {
 	to := v.toJoin
-	pass := c.Welcome() != transport.Member && v.s.cfg.Guests != nil && v.s.cfg.Guests.Known(c.Device())
+	pass := c.Welcome() != transport.Member && (v.s.cfg.Guests != nil && v.s.cfg.Guests.Known(c.Device()) || v.fellow(c.Device()))
 	if pass || c.Welcome() == transport.Member {
 		to = v.toHTTP
 		v.mu.Lock()

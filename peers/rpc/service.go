@@ -80,6 +80,7 @@ type Service struct {
 	server   *server
 	finders  []transport.Finder
 	clients  map[peers.DeviceID]*Client
+	fellows  map[peers.DeviceID]fellow
 
 	buffers bufferPool
 }
@@ -107,6 +108,7 @@ func New(cfg Config) (*Service, error) {
 		cfg: cfg, log: cfg.Logger, codec: codec,
 		finders: append([]transport.Finder(nil), cfg.Finders...),
 		clients: make(map[peers.DeviceID]*Client),
+		fellows: make(map[peers.DeviceID]fellow),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s, nil
@@ -248,6 +250,9 @@ func (s *Service) Close() error {
 	clients := make([]*Client, 0, len(s.clients))
 	for _, c := range s.clients {
 		clients = append(clients, c)
+	}
+	for _, f := range s.fellows {
+		clients = append(clients, f.c)
 	}
 	l := s.listener
 	s.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
@@ -25,6 +26,9 @@ type Witness interface {
 	// Answer answers a message of a device of the circle. The error is one
 	// of package peers, or stays here.
 	Answer(ctx context.Context, verb string, from peers.DeviceID, raw []byte) ([]byte, error)
+	// Fellow reports whether a device that is not in the circle may gossip:
+	// one owner named both as custodians.
+	Fellow(device peers.DeviceID) bool
 }
 
 // maxWitness bounds the custodians' messages that are held at once: each may
@@ -50,7 +54,27 @@ func witnessLimit(verb string) int64 {
 }
 
 func (v *server) witness(w http.ResponseWriter, r *http.Request, from peers.DeviceID) error {
-	limit := witnessLimit(r.PathValue("verb"))
+	return v.witnessVerb(w, r, r.PathValue("verb"), from)
+}
+
+// gossip is all that a fellow custodian can do who is not in the circle.
+func (v *server) gossip(w http.ResponseWriter, r *http.Request) {
+	c := connOf(r)
+	if c == nil || !v.fellow(c.Device()) {
+		v.fail(w, r, peers.ErrRefused)
+		return
+	}
+	if err := v.witnessVerb(w, r, "gossip", c.Device()); err != nil {
+		v.fail(w, r, err)
+	}
+}
+
+func (v *server) fellow(d peers.DeviceID) bool {
+	return v.s.cfg.Witness != nil && v.s.cfg.Witness.Fellow(d)
+}
+
+func (v *server) witnessVerb(w http.ResponseWriter, r *http.Request, verb string, from peers.DeviceID) error {
+	limit := witnessLimit(verb)
 	if v.s.cfg.Witness == nil || limit == 0 {
 		return peers.ErrNoCustodian
 	}
@@ -67,7 +91,7 @@ func (v *server) witness(w http.ResponseWriter, r *http.Request, from peers.Devi
 	if _, err := io.ReadFull(v.body(w, r), raw); err != nil {
 		return fmt.Errorf("%w: body: %w", errMessage, err)
 	}
-	answer, err := v.s.cfg.Witness.Answer(r.Context(), r.PathValue("verb"), from, raw)
+	answer, err := v.s.cfg.Witness.Answer(r.Context(), verb, from, raw)
 	if err != nil {
 		return err
 	}
@@ -81,6 +105,32 @@ func (s *Service) Peer(id peers.DeviceID) (*Client, error) {
 		return nil, fmt.Errorf("%s %w", id.Short(), circle.ErrUnknownPeer)
 	}
 	return s.client(id), nil
+}
+
+// Fellow is another custodian at these addresses, to gossip with; one of the
+// circle is asked as such. The same Client each time while they stay the same.
+func (s *Service) Fellow(id peers.DeviceID, addresses []string) *Client {
+	if s.cfg.Book.Has(id) {
+		return s.client(id)
+	}
+	addresses = circle.CleanAddresses(addresses)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.fellows[id]
+	if f.c == nil || !slices.Equal(f.addresses, addresses) {
+		if f.c != nil {
+			f.c.close()
+		}
+		f = fellow{&Client{s: s, device: id, link: newLink(s, id, func() []string { return addresses })}, addresses}
+		s.fellows[id] = f
+	}
+	return f.c
+}
+
+// fellow is a custodian outside the circle.
+type fellow struct {
+	c         *Client
+	addresses []string
 }
 
 // Witness asks the device as a custodian. The bytes are those of package

@@ -15,9 +15,10 @@ import (
 
 // echo is a custodian that answers with what it was asked.
 type echo struct {
-	mu   sync.Mutex
-	from peers.DeviceID
-	err  error
+	mu     sync.Mutex
+	from   peers.DeviceID
+	err    error
+	fellow peers.DeviceID
 }
 
 func (e *echo) Answer(_ context.Context, verb string, from peers.DeviceID, raw []byte) ([]byte, error) {
@@ -26,6 +27,43 @@ func (e *echo) Answer(_ context.Context, verb string, from peers.DeviceID, raw [
 	err := e.err
 	e.mu.Unlock()
 	return append([]byte(verb+" "), raw...), err
+}
+
+func (e *echo) Fellow(d peers.DeviceID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return d == e.fellow
+}
+
+func TestFellowsGossip(t *testing.T) {
+	noLeaks(t)
+	a, b := newNode(t, "anna", quick()), newNode(t, "ben", quick())
+	e := &echo{fellow: a.id.Device()}
+	b.stop()
+	b.cfg.Witness = e
+	b.start()
+	c := a.Fellow(b.id.Device(), b.Addresses())
+	for range 2 {
+		got, err := c.Witness(t.Context(), "gossip", []byte{1})
+		if err != nil || string(got) != "gossip \x01" {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	// It can do nothing else, and is out once it is no fellow.
+	for _, verb := range []string{"letter", "log", "appoint"} {
+		if _, err := c.Witness(t.Context(), verb, []byte{1}); !errors.Is(err, peers.ErrRefused) {
+			t.Fatalf("%s by a fellow: %v", verb, err)
+		}
+	}
+	if _, err := c.StatShards(t.Context(), []peers.ShardID{{1}}); err == nil {
+		t.Fatal("a fellow reads shards")
+	}
+	e.mu.Lock()
+	e.fellow = peers.DeviceID{}
+	e.mu.Unlock()
+	if _, err := c.Witness(t.Context(), "gossip", []byte{1}); !errors.Is(err, peers.ErrRefused) {
+		t.Fatalf("a former fellow: %v", err)
+	}
 }
 
 func TestWitnessMessages(t *testing.T) {

@@ -15,14 +15,14 @@ import (
 )
 
 // find gives each custodian the others, as its circle would.
-func (w *world) find(from *home) func(peers.DeviceID) (Caller, bool) {
-	return func(d peers.DeviceID) (Caller, bool) {
+func (w *world) find(from *home) Finder {
+	return func(d peers.DeviceID, _ []string) Caller {
 		for _, h := range w.homes {
 			if h.opts.Device == d && h.svc != nil {
-				return as{h.svc, from.opts.Device}, true
+				return as{h.svc, from.opts.Device}
 			}
 		}
-		return nil, false
+		return nil
 	}
 }
 
@@ -94,6 +94,14 @@ func TestGossipAnswers(t *testing.T) {
 	b.svc.gossipAll(t.Context(), w.find(b))
 	want(t, b.reason(w.request(ticket), ticket), custody.Revoked)
 
+	// Its clock was heard too, on both sides.
+	if n, m := len(a.svc.clocks), len(b.svc.clocks); n != 1 || m != 1 {
+		t.Fatalf("%d and %d clocks were heard", n, m)
+	}
+	b.restart()
+	if !a.svc.Fellow(b.opts.Device) || !b.svc.Fellow(a.opts.Device) || a.svc.Fellow(w.owner) {
+		t.Fatal("who is a fellow is wrong")
+	}
 	// Nobody else may ask.
 	_, err = Client{as{a.svc, [32]byte{9}}}.gossip(t.Context(), Whispers{News: News{Owner: custody.KeyOf(w.Root)}})
 	refuses(t, "a stranger", err)

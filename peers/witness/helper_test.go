@@ -137,15 +137,15 @@ func (w *world) deviceSet(epoch uint64, devices []custody.Key, kept []custody.Ha
 // name makes a panel of all custodians and tells it to them.
 func (w *world) name() {
 	w.t.Helper()
-	p := Panel{Owner: custody.KeyOf(w.Root), Epoch: 1, At: w.Now}
+	var members []Member
 	for _, h := range w.homes {
-		p.Members = append(p.Members, Member{h.opts.Device, h.log})
+		members = append(members, Member{h.opts.Device, h.log, nil})
 	}
-	s, err := custody.Sign(w.Root, p)
+	var err error
+	w.panel, err = NewPanel(w.Root, 1, members, w.Now)
 	check(w.t, err)
-	w.panel = s.Raw
 	for _, h := range w.homes {
-		_, err := h.byOwner().Status(w.t.Context(), News{Owner: p.Owner, Panel: w.panel})
+		_, err := h.byOwner().Status(w.t.Context(), News{Owner: custody.KeyOf(w.Root), Panel: w.panel})
 		check(w.t, err)
 	}
 }

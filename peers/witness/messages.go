@@ -3,8 +3,10 @@
 package witness
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ledger"
@@ -89,12 +91,14 @@ type LogAnswer struct {
 type Whispers struct {
 	News        News         `cbor:"1,keyasint"`
 	Revocations custody.Hash `cbor:"2,keyasint"` // of all the sender knows
+	At          int64        `cbor:"3,keyasint"` // its clock, a vote on the other's
 }
 
 // Member is a custodian as the others of a panel know it.
 type Member struct {
-	Device [32]byte    `cbor:"1,keyasint"`
-	LogKey custody.Key `cbor:"2,keyasint"`
+	Device    [32]byte    `cbor:"1,keyasint"`
+	LogKey    custody.Key `cbor:"2,keyasint"`
+	Addresses []string    `cbor:"3,keyasint"` // host:port, for those who do not know it
 }
 
 // Panel names the custodians that an owner wants to hear of each other, with
@@ -114,11 +118,28 @@ func (p Panel) Check() error {
 	if p.Epoch == 0 || p.At < 0 || len(p.Members) > maxMembers {
 		return errors.New("a field out of its range")
 	}
+	for _, m := range p.Members {
+		if len(m.Addresses) > maxAddresses || slices.ContainsFunc(m.Addresses, func(a string) bool { return len(a) > 260 }) {
+			return errors.New("too many or too long addresses")
+		}
+	}
 	return nil
 }
 
+// NewPanel signs a panel with the owner's root. A later one has a higher epoch.
+func NewPanel(root ed25519.PrivateKey, epoch uint64, members []Member, now int64) ([]byte, error) {
+	s, err := custody.Sign(root, Panel{Owner: custody.KeyOf(root), Epoch: epoch, Members: members, At: now})
+	if err != nil {
+		return nil, err
+	}
+	return s.Raw, nil
+}
+
 // maxMembers is more than one grant can name: the panel may have spare ones.
-const maxMembers = 64
+const (
+	maxMembers   = 64
+	maxAddresses = 16
+)
 
 // ParseReply reads the answer to a letter.
 func ParseReply(raw []byte) (*Reply, error) {

@@ -165,9 +165,28 @@ func (s *Service) learnPanel(ctx context.Context, o *owner, raw []byte) error {
 	if err := s.write(ctx, o, []statement{{"UPDATE owner SET panel = ? WHERE root = ?", []any{raw, o.root[:]}}}); err != nil {
 		return err
 	}
+	s.enlist(o.panel, p)
 	o.panel = p
 	s.wake()
 	return nil
+}
+
+// enlist counts the members of a panel that takes another's place.
+func (s *Service) enlist(old, now *custody.Signed[Panel]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old != nil {
+		for _, m := range old.Body.Members {
+			if s.fellows[m.Device]--; s.fellows[m.Device] <= 0 {
+				delete(s.fellows, m.Device)
+			}
+		}
+	}
+	if now != nil {
+		for _, m := range now.Body.Members {
+			s.fellows[m.Device]++
+		}
+	}
 }
 
 func (s *Service) learnStatus(ctx context.Context, o *owner, raw []byte) error {

@@ -98,7 +98,10 @@ func (s *Service) read(ctx context.Context, o *owner) error {
 		o.devices, err = maybe[custody.DeviceSet](devices)
 	}
 	if err == nil {
-		o.panel, err = maybe[Panel](panel)
+		before := o.panel
+		if o.panel, err = maybe[Panel](panel); err == nil {
+			s.enlist(before, o.panel)
+		}
 	}
 	if err == nil {
 		o.status, err = maybe[custody.OwnerStatus](status)

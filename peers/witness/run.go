@@ -29,9 +29,13 @@ const (
 	answerAge = custody.MaxRequestAge + 3600
 )
 
+// Finder gives a way to a fellow custodian at these addresses, or any better ones
+// that are known; nil when there is none.
+type Finder func(d peers.DeviceID, addresses []string) Caller
+
 // Run keeps a custodian's time until ctx ends: it forgets, day by day, and
-// exchanges news with the fellow custodians that find knows.
-func (s *Service) Run(ctx context.Context, find func(peers.DeviceID) (Caller, bool)) {
+// exchanges news with the fellow custodians that find leads to.
+func (s *Service) Run(ctx context.Context, find Finder) {
 	tick, talk := time.NewTicker(tickEvery), time.NewTicker(gossipEvery)
 	defer tick.Stop()
 	defer talk.Stop()
@@ -125,9 +129,8 @@ func (s *Service) tickOwner(ctx context.Context, o *owner, v custody.Verdict, da
 	return nil
 }
 
-// gossipAll exchanges news with every fellow of every owner that is a device of
-// this circle. Fellows that are not hear of each other through the owner.
-func (s *Service) gossipAll(ctx context.Context, find func(peers.DeviceID) (Caller, bool)) {
+// gossipAll exchanges news with every fellow of every owner.
+func (s *Service) gossipAll(ctx context.Context, find Finder) {
 	ctx, cancel := context.WithTimeout(ctx, gossipTime)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -142,9 +145,9 @@ func (s *Service) gossipAll(ctx context.Context, find func(peers.DeviceID) (Call
 			if peers.DeviceID(m.Device) == s.o.Device {
 				continue
 			}
-			if c, ok := find(m.Device); ok {
+			if c := find(m.Device, m.Addresses); c != nil {
 				wg.Go(func() {
-					if err := s.tell(ctx, o, Client{c}); err != nil {
+					if err := s.tell(ctx, o, m.Device, Client{c}); err != nil {
 						s.log.Debug("gossip", "with", peers.DeviceID(m.Device).Short(), "error", err)
 					}
 				})
@@ -154,10 +157,9 @@ func (s *Service) gossipAll(ctx context.Context, find func(peers.DeviceID) (Call
 	wg.Wait()
 }
 
-// tell exchanges news of one owner with one fellow: it says what it knows, and
-// once more with the revocations when the fellow's are others.
-func (s *Service) tell(ctx context.Context, o *owner, c Client) error {
-	w, err := s.whispers(ctx, o, true)
+// tell exchanges news of one owner with one fellow, and hears its clock.
+func (s *Service) tell(ctx context.Context, o *owner, fellow peers.DeviceID, c Client) error {
+	w, err := s.whispers(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -165,6 +167,7 @@ func (s *Service) tell(ctx context.Context, o *owner, c Client) error {
 	if err != nil {
 		return err
 	}
+	s.Heard(fellow, a.At)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := s.fresh(ctx, o); err != nil {
@@ -174,17 +177,17 @@ func (s *Service) tell(ctx context.Context, o *owner, c Client) error {
 }
 
 // whispers is what this custodian tells about an owner.
-func (s *Service) whispers(ctx context.Context, o *owner, revocations bool) (*Whispers, error) {
+func (s *Service) whispers(ctx context.Context, o *owner) (*Whispers, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := s.fresh(ctx, o); err != nil {
 		return nil, err
 	}
-	return s.whispersLocked(ctx, o, revocations)
+	return s.whispersLocked(ctx, o, true)
 }
 
 func (s *Service) whispersLocked(ctx context.Context, o *owner, revocations bool) (*Whispers, error) {
-	w := &Whispers{News: News{Owner: o.root}, Revocations: o.revocations()}
+	w := &Whispers{News: News{Owner: o.root}, Revocations: o.revocations(), At: max(s.o.Now().Unix(), 0)}
 	if o.devices != nil {
 		w.News.DeviceSet = o.devices.Raw
 	}
@@ -233,6 +236,7 @@ func (s *Service) Gossip(ctx context.Context, from peers.DeviceID, raw []byte) (
 		return nil, err
 	}
 	defer o.mu.Unlock()
+	s.Heard(from, in.At)
 	if err := s.learn(ctx, o, &in.News); err != nil {
 		return nil, err
 	}

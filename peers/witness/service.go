@@ -56,7 +56,10 @@ type Service struct {
 	mu     sync.Mutex // guards what follows; taken after an owner's, never held over it
 	owners map[custody.Key]*owner
 	clocks map[peers.DeviceID]heard
-	kept   *ratchet
+	// fellows counts the panels that a device is in, so that a stranger at
+	// the door waits for no owner's lock.
+	fellows map[peers.DeviceID]int
+	kept    *ratchet
 }
 
 // Open opens the custodian in a home, or makes it. The caller holds the home's
@@ -73,7 +76,7 @@ func Open(ctx context.Context, home string, o Options) (*Service, error) {
 	}
 	s := &Service{
 		o: o, log: o.Logger, limit: newLimiter(), news: make(chan struct{}, 1),
-		owners: map[custody.Key]*owner{}, clocks: map[peers.DeviceID]heard{},
+		owners: map[custody.Key]*owner{}, clocks: map[peers.DeviceID]heard{}, fellows: map[peers.DeviceID]int{},
 	}
 	var err error
 	if s.kept, err = openRatchet(filepath.Join(home, Folder), o.step); err != nil {
@@ -146,6 +149,14 @@ func (s *Service) owner(root custody.Key) (*owner, error) {
 		return o, nil
 	}
 	return nil, peers.ErrNoCustodian
+}
+
+// Fellow reports whether a device is a custodian beside this one, in the panel
+// of some owner, or was the last time it was told: then it may gossip.
+func (s *Service) Fellow(d peers.DeviceID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fellows[d] > 0
 }
 
 // chain gives an owner's chain of a generation.
