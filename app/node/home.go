@@ -29,6 +29,8 @@ const (
 	catalogFile  = "catalog.db"
 	depotFolder  = "depot"
 	socketFile   = "node.sock"
+	gatewayFile  = "gateway.json"
+	brandFolder  = "brand"
 )
 
 // Limits and defaults of a home's settings.

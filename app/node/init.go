@@ -122,6 +122,7 @@ func onlyOurs(home string) error {
 		switch e.Name() {
 		case lockFile, certFile, keyFile, ownerFile, circleFile, depotFolder, socketFile, settingsFile,
 			catalogFile, catalogFile + "-wal", catalogFile + "-shm", identity.SignFile, identity.KEMFile,
+			gatewayFile, brandFolder,
 			witness.File, witness.File + "-wal", witness.File + "-shm", witness.Folder:
 		default:
 			return fmt.Errorf("%s holds other things (%q): choose an empty or new folder", home, e.Name())

@@ -18,10 +18,12 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/depot"
+	"github.com/preezm/preezm/peers/gateway"
 	"github.com/preezm/preezm/peers/rpc"
 	"github.com/preezm/preezm/peers/transport"
 	"github.com/preezm/preezm/peers/witness"
@@ -86,7 +88,15 @@ type Node struct {
 	// machine's own, for documents.
 	keys    identity.Device
 	witness *witness.Service // nil: opened for a command
-	fellow  func(peers.DeviceID) (witness.Caller, bool)
+	fellow  witness.Finder
+
+	// An owner makes grants at its desk; a gateway serves those of others.
+	desk    *grants.Desk
+	gateway *gateway.Gateway // nil: opened for a command
+	peer    func(peers.DeviceID) (*rpc.Client, error)
+	visit   func(device peers.DeviceID, name string, addresses []string, pass []byte) *rpc.Visit
+	now     func() time.Time
+	told    introduced
 
 	ready   chan struct{} // closed when Serve answers commands and peers
 	kick    chan struct{} // asks for a Maintain soon; holds one
@@ -160,15 +170,15 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if n.witness != nil && !n.settings.NoWitness {
 		cfg.Witness = n.witness
 	}
+	if err := n.openGateway(o, &cfg); err != nil {
+		return err
+	}
 	service, err := rpc.New(cfg)
 	if err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
 	n.net = service
-	n.fellow = func(d peers.DeviceID) (witness.Caller, bool) {
-		c, err := service.Peer(d)
-		return c, err == nil
-	}
+	n.fellow = func(d peers.DeviceID, addresses []string) witness.Caller { return service.Fellow(d, addresses) }
 	secrets, err := identity.Load(filepath.Join(n.home, ownerFile))
 	if err != nil {
 		return err
@@ -181,7 +191,11 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 		return fmt.Errorf("catalog: %w", err)
 	}
 	n.engine = files
-	return nil
+	n.peer, n.visit = service.Peer, service.Visit
+	n.desk, err = grants.NewDesk(grants.Config{
+		Catalog: files.Catalog(), Secrets: secrets, Sign: n.keys.Sign, Device: n.device, Members: n.members, Now: n.now,
+	})
+	return err
 }
 
 // checkCatalog refuses a home that has a circle but no catalog: a new empty one
@@ -243,6 +257,9 @@ func (n *Node) Close() error {
 		var errs []error
 		if n.engine != nil {
 			errs = append(errs, n.engine.Close())
+		}
+		if n.gateway != nil {
+			n.gateway.Close()
 		}
 		if n.net != nil {
 			errs = append(errs, n.net.Close())

@@ -102,8 +102,9 @@ func (d *Desk) Appoint(m Member) (appointment, devices []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	// The time numbers the set: a later one replaces it without any record.
 	set, err := custody.Sign(d.root, custody.DeviceSet{
-		Root: d.Root(), Epoch: 1, Devices: []custody.Key{custody.KeyOf(d.cfg.Sign)}, At: now,
+		Root: d.Root(), Epoch: uint64(now), Devices: []custody.Key{custody.KeyOf(d.cfg.Sign)}, At: now,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -119,12 +120,6 @@ func (d *Desk) Appointed(ctx context.Context, m Member, logKey custody.Key) erro
 // Custodians lists who decides.
 func (d *Desk) Custodians(ctx context.Context) ([]catalog.Custodian, error) {
 	return d.cat.Custodians(ctx)
-}
-
-// Sign signs a document with the root key: for the statements of which package
-// custody knows nothing.
-func SignRoot[T custody.Document](d *Desk, body T) (*custody.Signed[T], error) {
-	return custody.Sign(d.root, body)
 }
 
 // Brand gives a brand by its card's text, its name or the beginning of its

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	prefix = "preezm-ticket1-"
+	// Prefix begins the text of every ticket.
+	Prefix = "preezm-ticket1-"
 	// MaxText bounds a ticket's text, in bytes.
 	MaxText = 32 << 20
 )
@@ -65,7 +66,7 @@ func (t *Ticket) Text() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("write a ticket: %w", err)
 	}
-	line := prefix + base64.RawURLEncoding.EncodeToString(b)
+	line := Prefix + base64.RawURLEncoding.EncodeToString(b)
 	if len(line) > MaxText {
 		return "", fmt.Errorf("the ticket has %d bytes, more than %d: grant fewer files at once", len(line), MaxText)
 	}
@@ -78,9 +79,9 @@ func Parse(line string) (*Ticket, error) {
 	if len(line) > MaxText+MaxText/16 {
 		return nil, fmt.Errorf("this text of %d bytes %w", len(line), ErrTicket)
 	}
-	body, ok := strings.CutPrefix(strings.Join(strings.Fields(line), ""), prefix)
+	body, ok := strings.CutPrefix(strings.Join(strings.Fields(line), ""), Prefix)
 	if !ok {
-		return nil, fmt.Errorf("this text %w: it does not begin with %s", ErrTicket, prefix)
+		return nil, fmt.Errorf("this text %w: it does not begin with %s", ErrTicket, Prefix)
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
 	if err != nil {
