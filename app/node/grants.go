@@ -92,6 +92,9 @@ func (n *Node) ownErrands(ctx context.Context) error {
 		return err // nobody decides for this owner: nothing is granted
 	}
 	n.introduce(ctx)
+	if err := n.sharePanel(ctx); err != nil {
+		return err
+	}
 	if err := n.desk.Release(ctx); err != nil {
 		return err
 	}
@@ -221,6 +224,9 @@ func (n *Node) AddCustodian(ctx context.Context, who string) (Custodian, error) 
 		return Custodian{}, err
 	}
 	n.introduce(ctx)
+	if err := n.sharePanel(ctx); err != nil {
+		n.log.Warn("tell the custodians of each other", "err", err)
+	}
 	return Custodian{Device: m.Device, Name: m.Name, Appointed: n.now()}, nil
 }
 

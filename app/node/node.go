@@ -89,6 +89,7 @@ type Node struct {
 	keys    identity.Device
 	witness *witness.Service // nil: opened for a command
 	fellow  witness.Finder
+	panel   panel
 
 	// An owner makes grants at its desk; a gateway serves those of others.
 	desk    *grants.Desk
