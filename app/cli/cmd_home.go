@@ -138,6 +138,7 @@ func (a *app) serveCommand() *cobra.Command {
 	var listen []string
 	var offer string
 	var noDiscovery, verbose bool
+	var clockShift time.Duration
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run this home: keep for others, and repair your own",
@@ -155,6 +156,11 @@ machines come back. Other commands find it and work through it.
 			if o.Offer, err = parseOffer(offer); err != nil {
 				return err
 			}
+			if clockShift != 0 {
+				// What setting this machine's clock wrong would do, without
+				// doing it to all its programs.
+				o.Clock = func() time.Time { return time.Now().Add(clockShift) }
+			}
 			level := slog.LevelWarn
 			if verbose {
 				level = slog.LevelDebug
@@ -171,6 +177,8 @@ machines come back. Other commands find it and work through it.
 	cmd.Flags().StringVar(&offer, "offer", "", "`bytes` offered to the circle from now on, such as 200GB")
 	cmd.Flags().BoolVar(&noDiscovery, "no-discovery", false, "do not announce or look for machines on the local network")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log everything on standard error")
+	cmd.Flags().DurationVar(&clockShift, "clock-shift", 0, "run as if the clock were wrong by this `duration` (for tests)")
+	cmd.Flags().Lookup("clock-shift").Hidden = true
 	return cmd
 }
 

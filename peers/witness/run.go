@@ -16,12 +16,11 @@ import (
 )
 
 const (
-	// tickEvery is how often the clock is looked at: for the day's step of
-	// the ratchet, and so that what was believed is on the disk.
-	tickEvery = time.Minute
-	// gossipEvery is how often the fellows are told without a reason.
-	gossipEvery = 30 * time.Second
-	gossipTime  = 5 * time.Second // for all of them
+	// runEvery is how often the fellows are told without a reason, and the
+	// clock is looked at: for the day's step of the ratchet, and so that what
+	// was believed is on the disk.
+	runEvery   = 30 * time.Second
+	gossipTime = 5 * time.Second // for all of them
 	// gossipBytes bounds the revocations in one message.
 	gossipBytes = 512 << 10
 	// answerAge is how long a release is kept to be repeated, in seconds: a
@@ -36,23 +35,22 @@ type Finder func(d peers.DeviceID, addresses []string) Caller
 // Run keeps a custodian's time until ctx ends: it forgets, day by day, and
 // exchanges news with the fellow custodians that find leads to.
 func (s *Service) Run(ctx context.Context, find Finder) {
-	tick, talk := time.NewTicker(tickEvery), time.NewTicker(gossipEvery)
+	tick := time.NewTicker(runEvery)
 	defer tick.Stop()
-	defer talk.Stop()
 	for {
-		if err := s.Tick(ctx); err != nil {
-			s.log.Error("custodian", "error", err)
-		}
-		for again := true; again; {
-			s.gossipAll(ctx, find)
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				again = false
-			case <-talk.C:
-			case <-s.news:
+		// After the others were heard: a clock that nobody confirms is in
+		// doubt when the machine was off for long.
+		s.gossipAll(ctx, find)
+		if ctx.Err() == nil {
+			if err := s.Tick(ctx); err != nil {
+				s.log.Error("custodian", "error", err)
 			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.news:
 		}
 	}
 }
