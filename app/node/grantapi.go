@@ -30,6 +30,8 @@ type GrantAPI interface {
 	Ledger(ctx context.Context) (*LedgerView, error)
 	// VerifyLedger checks all logs as they were received.
 	VerifyLedger(ctx context.Context) ([]grants.Checked, error)
+	// Proof makes a bundle that proves a grant's history (ledger.VerifyProof).
+	Proof(ctx context.Context, id string) ([]byte, error)
 
 	// BrandInit makes this home a brand's.
 	BrandInit(ctx context.Context, o BrandOptions) (BrandInfo, error)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -331,45 +332,83 @@ func (n *Node) pullLogs(ctx context.Context) (map[string]error, error) {
 		return nil, err
 	}
 	bad := map[string]error{}
+	var heads [][]byte
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, c := range cs {
 		wg.Go(func() {
-			if err := n.pullLog(ctx, c); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
+			told, err := n.pullLog(ctx, c)
+			mu.Lock()
+			defer mu.Unlock()
+			heads = append(heads, told...)
+			if err != nil {
 				bad[c.Name] = err
 			}
 		})
 	}
 	wg.Wait()
+	if err := n.compareHeads(ctx, cs, heads, bad); err != nil {
+		return nil, err
+	}
 	return bad, ctx.Err()
 }
 
-func (n *Node) pullLog(ctx context.Context, c catalog.Custodian) error {
-	client, err := n.peer(c.Device)
+// compareHeads holds what custodians heard of each other against the logs. One
+// that seems to keep entries back is asked once more: it may have written them
+// since it was asked.
+func (n *Node) compareHeads(ctx context.Context, cs []catalog.Custodian, heads [][]byte, bad map[string]error) error {
+	_, gaps, err := n.desk.CheckHeads(ctx, heads)
 	if err != nil {
 		return err
+	}
+	reached := map[peers.DeviceID]bool{}
+	for _, c := range cs {
+		reached[c.Device] = bad[c.Name] == nil
+		if reached[c.Device] && slices.Contains(gaps, c.Device) {
+			_, err := n.pullLog(ctx, c)
+			reached[c.Device] = err == nil
+		}
+	}
+	wrong, gaps, err := n.desk.CheckHeads(ctx, heads)
+	if err != nil {
+		return err
+	}
+	for _, c := range cs {
+		// One that cannot be asked now has not kept anything back.
+		if why := wrong[c.Device]; why != nil && (reached[c.Device] || !slices.Contains(gaps, c.Device)) {
+			bad[c.Name] = why
+		}
+	}
+	return nil
+}
+
+// pullLog reads what is new in one log, and gives the heads of others that its
+// custodian was told.
+func (n *Node) pullLog(ctx context.Context, c catalog.Custodian) (heads [][]byte, err error) {
+	client, err := n.peer(c.Device)
+	if err != nil {
+		return nil, err
 	}
 	for {
 		after, err := n.desk.Known(ctx, c.Device)
 		if err != nil {
-			return err
+			return heads, err
 		}
 		ask, cancel := context.WithTimeout(ctx, askTime)
 		l, err := witness.Client{Caller: client}.Log(ask, n.desk.Root(), after)
 		cancel()
 		if err != nil {
-			return err
+			return heads, err
 		}
+		heads = l.Heads
 		h, err := custody.Parse[ledger.Head](l.Head)
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.Name, err)
+			return heads, fmt.Errorf("%s: %w", c.Name, err)
 		}
 		have := after + uint64(len(l.Records))
 		more := have < h.Body.Seq && len(l.Records) > 0
 		if err := n.desk.TakeLog(ctx, c, after, l.Records, l.Head, more); err != nil || !more {
-			return err
+			return heads, err
 		}
 	}
 }

@@ -20,6 +20,7 @@ const (
 	pathExtend       = "/v1/grant/extend"
 	pathLedger       = "/v1/ledger"
 	pathVerifyLedger = "/v1/ledger/verify"
+	pathProof        = "/v1/proof"
 	pathBrandInit    = "/v1/brand/init"
 	pathBrand        = "/v1/brand"
 	pathReceive      = "/v1/brand/receive"
@@ -46,6 +47,7 @@ func (s *localServer) grantCalls(mux *http.ServeMux) {
 	handle(mux, s, pathExtend, call1(s.api.Extend))
 	handle(mux, s, pathLedger, call0(s.api.Ledger))
 	handle(mux, s, pathVerifyLedger, call0(s.api.VerifyLedger))
+	handle(mux, s, pathProof, call1(s.api.Proof))
 	handle(mux, s, pathBrandInit, call1(s.api.BrandInit))
 	handle(mux, s, pathBrand, call0(s.api.Brand))
 	handle(mux, s, pathReceive, call1(s.api.Receive))
@@ -103,4 +105,8 @@ func (c *client) Received(ctx context.Context) ([]Received, error) {
 
 func (c *client) OpenGrant(ctx context.Context, r OpenOrder) (*OpenReport, error) {
 	return invoke[*OpenReport](ctx, c, pathOpenGrant, r, nil)
+}
+
+func (c *client) Proof(ctx context.Context, id string) ([]byte, error) {
+	return invoke[[]byte](ctx, c, pathProof, id, nil)
 }

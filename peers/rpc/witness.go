@@ -47,7 +47,7 @@ func witnessLimit(verb string) int64 {
 		return 256 << 10
 	case "revoke":
 		return 8 << 10
-	case "log":
+	case "log", "evidence":
 		return 1 << 10
 	}
 	return 0

@@ -18,6 +18,8 @@ const (
 	verbStatus  = "status"
 	verbLog     = "log"
 	verbGossip  = "gossip"
+
+	verbEvidence = "evidence"
 )
 
 // Caller carries messages to one custodian: *rpc.Client does.
@@ -60,6 +62,12 @@ func (c Client) Status(ctx context.Context, n News) (*Standing, error) {
 // Log reads the owner's log behind entry after.
 func (c Client) Log(ctx context.Context, owner custody.Key, after uint64) (*LogAnswer, error) {
 	return ask[LogAnswer](ctx, c, verbLog, LogQuery{Owner: owner, After: after})
+}
+
+// Evidence reads what a custodian keeps of one grant's releases, from those
+// behind log entry after on. It is asked again until there is no more.
+func (c Client) Evidence(ctx context.Context, owner custody.Key, grant custody.Hash, after uint64) (*Evidence, error) {
+	return ask[Evidence](ctx, c, verbEvidence, EvidenceQuery{Owner: owner, Grant: grant, After: after})
 }
 
 // gossip exchanges news with a fellow custodian.

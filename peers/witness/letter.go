@@ -105,6 +105,8 @@ func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, req
 		{"INSERT INTO opened (owner, grant_hash, file, version, n) VALUES (?, ?, ?, ?, 1) " +
 			"ON CONFLICT DO UPDATE SET n = n + 1", []any{o.root[:], g[:], b.File[:], int64(b.Version)}},
 		newestStatement(o.root, g, pack{d.Package.Body.Seq, d.Package.Hash}),
+		{"INSERT INTO evidence (owner, seq, grant_hash, request, release) VALUES (?, ?, ?, ?, ?)",
+			[]any{o.root[:], int64(next.Seq), g[:], request, release.Raw}},
 	})
 	if err != nil {
 		return nil, err

@@ -127,6 +127,8 @@ func (s *Service) Answer(ctx context.Context, verb string, from peers.DeviceID, 
 		return s.Status(ctx, from, raw)
 	case verbLog:
 		return s.Log(ctx, from, raw)
+	case verbEvidence:
+		return s.Evidence(ctx, from, raw)
 	case verbGossip:
 		return s.Gossip(ctx, from, raw)
 	}

@@ -72,6 +72,14 @@ var migrations = []string{
 		raw   BLOB NOT NULL, -- signed
 		PRIMARY KEY (owner, custodian, seq, head)
 	) STRICT, WITHOUT ROWID;`,
+	`CREATE TABLE evidence (
+		owner BLOB NOT NULL,
+		seq   INTEGER NOT NULL, -- of the log entry
+		grant_hash BLOB NOT NULL,
+		request BLOB NOT NULL, -- signed by the brand's device
+		release BLOB NOT NULL, -- signed; sealed to the request's one-time key
+		PRIMARY KEY (owner, seq)
+	) STRICT;`,
 }
 
 // store is witness.db. Every commit is on the disk when it returns

@@ -237,6 +237,33 @@ func TestGrants(t *testing.T) {
 			t.Fatalf("%d logs were checked", len(checked))
 		}
 	})
+
+	t.Run("Proof", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "lease.zip")
+		w.must(w.fleet.Owner.Must(w.ctx, nil, "proof", g.ID, "-o", path))
+		// Whoever checks it has nothing but the file.
+		stranger := &e2e.Home{Binary: w.fleet.Owner.Binary, Dir: filepath.Join(t.TempDir(), "none")}
+		var r struct {
+			Openings []struct{ Enough bool }
+			Refusals int
+			Revoked  *time.Time
+			Logs     int
+		}
+		w.must(stranger.Must(w.ctx, &r, "verify", path))
+		if len(r.Openings) != 4 || r.Refusals < 3 || r.Revoked == nil || r.Logs != keepers {
+			t.Errorf("the proof says %+v", r)
+		}
+		raw, err := os.ReadFile(path)
+		w.must(err)
+		for i := 0; i < 12; i++ {
+			bad := bytes.Clone(raw)
+			bad[len(bad)*i/12] ^= 1
+			w.must(os.WriteFile(path, bad, 0o600))
+			if r, err := stranger.Run(w.ctx, "verify", path); err != nil || r.Code != 1 {
+				t.Errorf("byte %d changed: exit status %d (%v)", len(bad)*i/12, r.Code, err)
+			}
+		}
+	})
 }
 
 // waitUntil waits for a moment that a clock decides about.
