@@ -3,89 +3,175 @@
 package node
 
 import (
+	"context"
 	"crypto/ed25519"
+	"database/sql"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/identity"
+	"github.com/preezm/preezm/engine/ledger"
+	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/witness"
 )
 
-// Two custodians that have only the owner in their circles gossip while the
-// owner's machine is off.
-func TestCustodiansGossip(t *testing.T) {
+// panelWorld is anna, who serves, and her custodians bob and carl, who know her
+// and not each other.
+type panelWorld struct {
+	t     *testing.T
+	home  string
+	homes map[string]string
+	stop  map[string]func()
+	nodes map[string]*Node
+	owner custody.Owner
+	root  ed25519.PrivateKey
+}
+
+func newPanelWorld(t *testing.T) *panelWorld {
+	t.Helper()
 	ctx := testContext(t)
-	home := testHome(t, "anna")
-	anna, stop := serveHome(t, home)
-	var others []*Node
-	for _, name := range []string{"bob", "carl"} {
-		inv, err := anna.Invite(ctx, InviteOptions{})
+	w := &panelWorld{t: t, homes: map[string]string{}, stop: map[string]func(){}, nodes: map[string]*Node{}}
+	for _, name := range []string{"anna", "bob", "carl"} {
+		w.homes[name] = testHome(t, name)
+		w.serve(name)
+		if name == "anna" {
+			continue
+		}
+		inv, err := w.nodes["anna"].Invite(ctx, InviteOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, _ := serveHome(t, testHome(t, name))
-		if _, err := n.Join(ctx, inv.Code); err != nil {
+		if _, err := w.nodes[name].Join(ctx, inv.Code); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := anna.AddCustodian(ctx, name); err != nil {
+		if _, err := w.nodes["anna"].AddCustodian(ctx, name); err != nil {
 			t.Fatal(err)
 		}
-		others = append(others, n)
 	}
-	bob, carl := others[0], others[1]
-	for _, n := range others {
-		if !n.witness.Fellow(bob.device) || !n.witness.Fellow(carl.device) || n.book.Has(bob.device) || n.book.Has(carl.device) {
-			t.Fatal("the custodians were not told of each other")
-		}
-	}
-	secrets, err := identity.Load(filepath.Join(home, ownerFile))
+	secrets, err := identity.Load(filepath.Join(w.homes["anna"], ownerFile))
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.root = secrets.RootKey()
 	_, device, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, now := secrets.RootKey(), time.Now().Unix()
-	cert, err := custody.Sign(root, custody.DeviceCert{Root: custody.KeyOf(root), Device: custody.KeyOf(device),
+	now := time.Now().Unix()
+	cert, err := custody.Sign(w.root, custody.DeviceCert{Root: custody.KeyOf(w.root), Device: custody.KeyOf(device),
 		Role: custody.OwnerDevice, NotBefore: now - 10, NotAfter: now + 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
-	grant := custody.Hash{1}
-	rev, err := (&custody.Owner{Device: device, Cert: cert.Raw}).Revoke(grant, now, "")
+	w.owner = custody.Owner{Device: device, Cert: cert.Raw}
+	return w
+}
+
+func (w *panelWorld) serve(name string) {
+	w.t.Helper()
+	w.nodes[name], w.stop[name] = serveHome(w.t, w.homes[name])
+}
+
+// revoke brings the withdrawal of a made-up grant to one custodian.
+func (w *panelWorld) revoke(name string, grant byte) {
+	w.t.Helper()
+	rev, err := w.owner.Revoke(custody.Hash{grant}, time.Now().Unix(), "")
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	stop() // anna goes
-	if _, err := bob.witness.Revoke(ctx, anna.device, rev.Raw); err != nil {
-		t.Fatal(err)
+	if _, err := w.nodes[name].witness.Revoke(w.t.Context(), w.nodes["anna"].device, rev.Raw); err != nil {
+		w.t.Fatal(err)
 	}
-	want := custody.RevocationsHash([]custody.Hash{grant})
-	ask, err := custody.Marshal(witness.News{Owner: custody.KeyOf(root)})
+}
+
+func ask[A any](w *panelWorld, name string, f func(context.Context, peers.DeviceID, []byte) ([]byte, error), msg any) (a A) {
+	w.t.Helper()
+	raw, err := custody.Marshal(msg)
+	if err == nil {
+		raw, err = f(w.t.Context(), w.nodes["anna"].device, raw)
+	}
+	if err == nil {
+		err = custody.Unmarshal(raw, &a)
+	}
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
+	return a
+}
+
+func (w *panelWorld) until(what string, ok func() bool) {
+	w.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(20 * time.Second); ; {
-		raw, err := carl.witness.Status(ctx, anna.device, ask)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var st witness.Standing
-		if err := custody.Unmarshal(raw, &st); err != nil {
-			t.Fatal(err)
-		}
-		if st.Revocations == want {
-			return
-		}
+	for deadline := time.After(20 * time.Second); !ok(); {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("carl did not hear of the withdrawal")
+			w.t.Fatal("not within 20 s: ", what)
+		}
+	}
+}
+
+// Two custodians that have only the owner in their circles gossip while the
+// owner's machine is off.
+func TestCustodiansGossip(t *testing.T) {
+	w := newPanelWorld(t)
+	bob, carl := w.nodes["bob"], w.nodes["carl"]
+	for _, n := range []*Node{bob, carl} {
+		if !n.witness.Fellow(bob.device) || !n.witness.Fellow(carl.device) || n.book.Has(bob.device) || n.book.Has(carl.device) {
+			t.Fatal("the custodians were not told of each other")
+		}
+	}
+	w.stop["anna"]()
+	w.revoke("bob", 1)
+	want := custody.RevocationsHash([]custody.Hash{{1}})
+	w.until("carl hears of the withdrawal", func() bool {
+		st := ask[witness.Standing](w, "carl", carl.witness.Status, witness.News{Owner: custody.KeyOf(w.root)})
+		return st.Revocations == want
+	})
+}
+
+// A custodian that drops what the owner has not seen yet is caught by what it
+// told another one.
+func TestDroppedEntryIsNamed(t *testing.T) {
+	w := newPanelWorld(t)
+	ctx := testContext(t)
+	w.revoke("carl", 1)
+	w.revoke("carl", 2)
+	log := custody.KeyOf(w.nodes["carl"].keys.Sign)
+	w.until("bob is told of carl's second entry", func() bool {
+		bob := w.nodes["bob"]
+		l := ask[witness.LogAnswer](w, "bob", bob.witness.Log, witness.LogQuery{Owner: custody.KeyOf(w.root)})
+		for _, raw := range l.Heads {
+			if h, err := custody.Parse[ledger.Head](raw); err == nil && h.Signer == log && h.Body.Seq == 2 {
+				return true
+			}
+		}
+		return false
+	})
+	w.stop["carl"]()
+	db, err := sql.Open("sqlite3", filepath.Join(w.homes["carl"], witness.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("DELETE FROM entry WHERE seq = 2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.serve("carl")
+	w.nodes["anna"].net.Probe(ctx)
+	list, err := w.nodes["anna"].VerifyLedger(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list {
+		if c.Good != (c.Custodian == "bob") || c.Custodian == "carl" && !strings.Contains(c.Text, "entry 2") {
+			t.Errorf("%+v", c)
 		}
 	}
 }

@@ -143,6 +143,11 @@ func (d *Desk) TakeLog(ctx context.Context, c catalog.Custodian, after uint64, r
 	if err != nil || h.Signer != custody.Key(c.LogKey) || h.Body.Owner != d.Root() {
 		return fmt.Errorf("%s: the head of its log is not its own", c.Name)
 	}
+	if h.Body.Seq < after {
+		return fmt.Errorf("the log of %s: %w", c.Name, &ledger.BadEntry{
+			First: h.Body.Seq + 1, Last: after, Why: "missing, though the custodian showed them before",
+		})
+	}
 	all, err := recordsOf(entries)
 	if err != nil {
 		return err
