@@ -18,6 +18,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers"
 )
 
 func (a *app) brandCommand() *cobra.Command {
@@ -240,6 +241,10 @@ func (a *app) printOpened(r *node.OpenReport, err error) error {
 	switch {
 	case err == nil && !a.json:
 		a.note("Under %s until %s. The owner sees this opening.", r.Grant, second(r.NotAfter))
+	case errors.Is(err, peers.ErrRefused):
+		return &saidError{oneLine(err.Error()) + ". The owner may have withdrawn the grant, or its gateway has not heard of the owner yet"}
+	case errors.Is(err, peers.ErrUnreachable):
+		return &saidError{oneLine(err.Error()) + ". Try again later: the owner's machines may be off"}
 	case errors.Is(err, node.ErrGrantRefused):
 		return &saidError{fmt.Sprintf("%s: the owner's custodians refuse: %s", r.Grant, reasonText(custody.Reason(r.Refused)))}
 	}

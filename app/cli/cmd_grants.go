@@ -143,6 +143,7 @@ may have kept a copy: nothing prevents that, but you will see each opening.`,
 	f.StringVar(&from, "from", "", "from which `time` on, such as 2027-01-31 or 2027-01-31T09:00 (default: now)")
 	f.StringVar(&o.Purpose, "purpose", "", "what for, in a `few words`; the company must state the same")
 	f.Uint32Var(&o.Opens, "opens", 0, "how `many` times each file may be opened (default: no limit)")
+	f.BoolVar(&o.Follow, "follow", false, "let 'preezm refresh' replace the files by newer versions later")
 	f.StringArrayVar(&o.Via, "via", nil, "`machine` of your circle that the company may see (default: as for your last grant)")
 	f.StringVarP(&out, "output", "o", "", "write the ticket to this `file`, which must not exist")
 	return cmd
@@ -355,6 +356,32 @@ func oneGrant(_ *cobra.Command, args []string) error {
 		return usagef("which grant? Give one, such as %s", ticket.ShortID([16]byte{0x1a, 0x2b, 0x3c, 0x4d}))
 	}
 	return nil
+}
+
+func (a *app) refreshCommand() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "refresh GRANT",
+		Short: "Replace granted files by their newer versions",
+		Long: `Give a grant that was made with --follow the present versions of its files, such
+as a corrected document, and print its new ticket to send. Custodians refuse the
+older ticket as soon as they know of the new one. What was opened before may
+have been copied: tell the company that it holds an older version.`,
+		Example: `  preezm put Papers
+  preezm refresh g-1a2b3c4d -o acme.ticket`,
+		Args: oneGrant,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				g, err := api.Refresh(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return a.printGranted(g, out)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&out, "output", "o", "", "write the ticket to this `file`, which must not exist")
+	return cmd
 }
 
 func (a *app) extendCommand() *cobra.Command {

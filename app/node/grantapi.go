@@ -26,6 +26,8 @@ type GrantAPI interface {
 	Revoke(ctx context.Context, o RevokeOrder) (*grants.Info, error)
 	// Extend makes a grant that goes on until a later time.
 	Extend(ctx context.Context, o ExtendOrder) (*Granted, error)
+	// Refresh gives a grant that follows its files their present versions.
+	Refresh(ctx context.Context, id string) (*Granted, error)
 	// Ledger gives what the custodians' logs tell, by time.
 	Ledger(ctx context.Context) (*LedgerView, error)
 	// VerifyLedger checks all logs as they were received.
@@ -59,8 +61,9 @@ type GrantOrder struct {
 	From    time.Time     `json:"from"` // zero: now
 	Until   time.Time     `json:"until"`
 	Purpose string        `json:"purpose"`
-	Opens   uint32        `json:"opens"` // of each file; 0: no limit
-	Via     []string      `json:"via"`   // machines that the brand may see
+	Opens   uint32        `json:"opens"`  // of each file; 0: no limit
+	Follow  bool          `json:"follow"` // Refresh may replace the files by newer versions
+	Via     []string      `json:"via"`    // machines that the brand may see
 }
 
 // Granted is a new grant with the ticket for the brand.

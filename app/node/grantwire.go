@@ -21,6 +21,7 @@ const (
 	pathLedger       = "/v1/ledger"
 	pathVerifyLedger = "/v1/ledger/verify"
 	pathProof        = "/v1/proof"
+	pathRefresh      = "/v1/grant/refresh"
 	pathBrandInit    = "/v1/brand/init"
 	pathBrand        = "/v1/brand"
 	pathReceive      = "/v1/brand/receive"
@@ -47,6 +48,7 @@ func (s *localServer) grantCalls(mux *http.ServeMux) {
 	handle(mux, s, pathExtend, call1(s.api.Extend))
 	handle(mux, s, pathLedger, call0(s.api.Ledger))
 	handle(mux, s, pathVerifyLedger, call0(s.api.VerifyLedger))
+	handle(mux, s, pathRefresh, call1(s.api.Refresh))
 	handle(mux, s, pathProof, call1(s.api.Proof))
 	handle(mux, s, pathBrandInit, call1(s.api.BrandInit))
 	handle(mux, s, pathBrand, call0(s.api.Brand))
@@ -109,4 +111,8 @@ func (c *client) OpenGrant(ctx context.Context, r OpenOrder) (*OpenReport, error
 
 func (c *client) Proof(ctx context.Context, id string) ([]byte, error) {
 	return invoke[[]byte](ctx, c, pathProof, id, nil)
+}
+
+func (c *client) Refresh(ctx context.Context, id string) (*Granted, error) {
+	return invoke[*Granted](ctx, c, pathRefresh, id, nil)
 }

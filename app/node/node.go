@@ -39,6 +39,7 @@ type Options struct {
 	Listen      []string
 	Offer       int64
 	NoDiscovery bool             // do not announce or look for peers on the local network
+	Custodian   *bool            // take the custodian's role, or not, from now on
 	Clock       func() time.Time // what custodians and peers go by; nil: time.Now
 	Logger      *slog.Logger     // nil: silence
 }
@@ -98,6 +99,7 @@ type Node struct {
 	visit   func(device peers.DeviceID, name string, addresses []string, pass []byte) *rpc.Visit
 	now     func() time.Time
 	told    introduced
+	updates updated
 
 	ready   chan struct{} // closed when Serve answers commands and peers
 	kick    chan struct{} // asks for a Maintain soon; holds one
@@ -223,6 +225,9 @@ func (n *Node) changeSettings(ctx context.Context, o Options) error {
 	}
 	if o.Offer != 0 {
 		s.Offer = o.Offer
+	}
+	if o.Custodian != nil {
+		s.NoWitness = !*o.Custodian
 	}
 	if err := s.check(); err != nil {
 		return err

@@ -137,6 +137,8 @@ func sentinels() map[string]error {
 		"no-gateway":      grants.ErrNoGateway,
 		"grant-unknown":   grants.ErrUnknown,
 		"grant-over":      grants.ErrOver,
+		"grant-pinned":    grants.ErrPinned,
+		"grant-unchanged": grants.ErrUnchanged,
 		"no-brand":        brand.ErrNoBrand,
 		"brand-exists":    brand.ErrExists,
 		"not-ours":        brand.ErrNotOurs,

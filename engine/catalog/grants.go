@@ -137,18 +137,60 @@ func (c *Catalog) AddGrant(ctx context.Context, g *Grant, pkg []byte) error {
 		}
 		refs := newRefCounter(ctx, tx)
 		defer refs.close()
-		for _, f := range g.Files {
-			if err := refs.add(f.Parts); err != nil {
-				return fmt.Errorf("%q: %w", f.Path, err)
-			}
-			_, err := tx.ExecContext(ctx, "INSERT INTO granted(grant_hash, file, version, path, parts) VALUES(?,?,?,?,?)",
-				g.Hash[:], f.File[:], f.Version, []byte(f.Path), encodeParts(f.Parts))
-			if err != nil {
+		for i := range g.Files {
+			if err := insertGranted(ctx, tx, refs, g.Hash, &g.Files[i]); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// RenewGrant adds a newer package to a grant: it covers these versions from
+// now on, and those before are let go of.
+func (c *Catalog) RenewGrant(ctx context.Context, grant [32]byte, seq uint64, pkg []byte, ticket string, files []Granted) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO packages(grant_hash, seq, doc) VALUES(?,?,?)", grant[:], seq, pkg); err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, "UPDATE grants SET ticket = ? WHERE hash = ? AND released = 0", ticket, grant[:])
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(ErrGone, err)
+		}
+		old, err := collect(ctx, tx, scanGranted, grantedQuery, grant[:])
+		if err != nil {
+			return err
+		}
+		refs := newRefCounter(ctx, tx)
+		defer refs.close()
+		if _, err := tx.ExecContext(ctx, "DELETE FROM granted WHERE grant_hash = ?", grant[:]); err != nil {
+			return err
+		}
+		// Add before dropping: a chunk in both must not touch zero.
+		for i := range files {
+			if err := insertGranted(ctx, tx, refs, grant, &files[i]); err != nil {
+				return err
+			}
+		}
+		for _, f := range old {
+			if err := refs.drop(f.Parts); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func insertGranted(ctx context.Context, tx *sql.Tx, refs *refCounter, grant [32]byte, f *Granted) error {
+	if err := refs.add(f.Parts); err != nil {
+		return fmt.Errorf("%q: %w", f.Path, err)
+	}
+	_, err := tx.ExecContext(ctx, "INSERT INTO granted(grant_hash, file, version, path, parts) VALUES(?,?,?,?,?)",
+		grant[:], f.File[:], f.Version, []byte(f.Path), encodeParts(f.Parts))
+	return err
 }
 
 // ReleaseGrants lets go of the chunks of grants that ended, by their hashes.

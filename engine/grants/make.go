@@ -27,16 +27,18 @@ type Order struct {
 	NotAfter  time.Time
 	Purpose   string
 	Opens     uint32   // of each file; 0: no limit
+	Follow    bool     // Refresh may replace the files by newer versions
 	Via       []string // gateways; none: those of the newest grant
 }
 
 // Made is a new grant.
 type Made struct {
-	Grant  *custody.Signed[custody.Grant]
-	Brand  string
-	Files  []string
-	Ticket string
-	Via    []string // names of the gateways
+	Grant   *custody.Signed[custody.Grant]
+	Package []byte // signed
+	Brand   string
+	Files   []string
+	Ticket  string
+	Via     []string // names of the gateways
 }
 
 // Make makes a grant and its ticket. Nobody is asked.
@@ -60,7 +62,7 @@ func (d *Desk) Make(ctx context.Context, o Order) (*Made, error) {
 	terms := custody.Terms{
 		Grantee: card.Body.Root, GranteeKEM: card.Body.KEM,
 		NotBefore: o.NotBefore.Unix(), NotAfter: o.NotAfter.Unix(), Custodians: seats,
-		MaxOpens: o.Opens, Purpose: o.Purpose, Gateways: visible(via),
+		MaxOpens: o.Opens, Follow: o.Follow, Purpose: o.Purpose, Gateways: visible(via),
 	}
 	for _, f := range files {
 		terms.Files = append(terms.Files, custody.FileID(f.File))
@@ -72,9 +74,22 @@ func (d *Desk) Make(ctx context.Context, o Order) (*Made, error) {
 	return d.issue(ctx, g, brand, card.Body.KEM, seats, files, via)
 }
 
-// issue locks the files for a grant, writes everything down and gives the
+// issue locks the files for a new grant, writes everything down and gives the
 // ticket.
 func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], brand catalog.Brand, kem []byte, seats []custody.Seat, files []catalog.Granted, via []Member) (*Made, error) {
+	made, err := d.lock(ctx, g, 1, brand, kem, seats, files, via)
+	if err != nil {
+		return nil, err
+	}
+	row := &catalog.Grant{Hash: g.Hash, ID: g.Body.ID, Doc: g.Raw, Brand: brand.Root, Ticket: made.Ticket, Made: g.Body.IssuedAt, Files: files}
+	for _, s := range seats {
+		row.Seats = append(row.Seats, peers.DeviceID(s))
+	}
+	return made, d.cat.AddGrant(ctx, row, made.Package)
+}
+
+// lock makes the package with a number, and the ticket with it.
+func (d *Desk) lock(ctx context.Context, g *custody.Signed[custody.Grant], seq uint64, brand catalog.Brand, kem []byte, seats []custody.Seat, files []catalog.Granted, via []Member) (*Made, error) {
 	p := newPlanner(d, g)
 	items := make([]custody.Item, len(files))
 	sealed := map[custody.FileID][]byte{}
@@ -95,7 +110,7 @@ func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], bran
 		it.Manifest = sha256.Sum256(sealed[it.File])
 		items[i] = it
 	}
-	pkg, err := d.owner.Package(g, seats, kem, 1, items)
+	pkg, err := d.owner.Package(g, seats, kem, seq, items)
 	for i := range items {
 		clear(items[i].Key[:])
 	}
@@ -118,7 +133,7 @@ func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], bran
 	if err := p.custodians(seats); err != nil {
 		return nil, err
 	}
-	made := &Made{Grant: g, Brand: brand.Name}
+	made := &Made{Grant: g, Package: pkg.Raw, Brand: brand.Name}
 	for _, m := range via {
 		plan, err := p.seal(m)
 		if err != nil {
@@ -130,14 +145,10 @@ func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], bran
 	if made.Ticket, err = t.Text(); err != nil {
 		return nil, err
 	}
-	row := &catalog.Grant{Hash: g.Hash, ID: g.Body.ID, Doc: g.Raw, Brand: brand.Root, Ticket: made.Ticket, Made: g.Body.IssuedAt, Files: files}
-	for _, s := range seats {
-		row.Seats = append(row.Seats, peers.DeviceID(s))
-	}
 	for _, f := range files {
 		made.Files = append(made.Files, f.Path)
 	}
-	return made, d.cat.AddGrant(ctx, row, pkg.Raw)
+	return made, nil
 }
 
 // gateways finds the machines that the brand may see.

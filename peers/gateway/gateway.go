@@ -346,10 +346,8 @@ func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
 	g.sweep(now)
 	k := stayKey{d, grant.Hash}
 	if old := g.stays[k]; old != nil {
-		old.plan = plan
-		return nil
-	}
-	if len(g.stays) >= maxPasses {
+		old.close() // a newer plan has other permits
+	} else if len(g.stays) >= maxPasses {
 		return errors.New("too many guests")
 	}
 	g.stays[k] = newStay(g, grant, plan)

@@ -149,6 +149,7 @@ func failures() []failure {
 		{"range", http.StatusRequestedRangeNotSatisfiable, errRange},
 		{"too_large", http.StatusRequestEntityTooLarge, errTooLarge},
 		{"malformed", http.StatusBadRequest, errMessage},
+		{"unreachable", http.StatusServiceUnavailable, peers.ErrUnreachable}, // of a gateway: those behind it
 		{"busy", http.StatusServiceUnavailable, errBusy},
 		{"internal", http.StatusInternalServerError, errInternal},
 	}

@@ -208,6 +208,33 @@ func TestGrants(t *testing.T) {
 		w.opens(more.Ticket)
 	})
 
+	t.Run("Follows", func(t *testing.T) {
+		old := w.grant("papers/letter.txt", "--for", "1h", "--follow")
+		r, err := w.fleet.Owner.Run(w.ctx, "refresh", old.ID)
+		w.must(err)
+		if r.Code != 1 || !strings.Contains(string(r.Stderr), "present versions already") {
+			t.Errorf("nothing changed: exit status %d: %s", r.Code, r.Stderr)
+		}
+		corrected := []byte("a corrected letter\n")
+		w.must(os.WriteFile(filepath.Join(w.dir, "papers", "letter.txt"), corrected, 0o600))
+		w.must(w.fleet.Owner.Must(w.ctx, nil, "put", filepath.Join(w.dir, "papers")))
+		var next node.Granted
+		w.must(w.fleet.Owner.Must(w.ctx, &next, "refresh", old.ID))
+		w.refused(old.Ticket, "newer ticket")
+		r, to := w.open(next.Ticket)
+		if r.Code != 0 {
+			t.Fatalf("exit status %d: %s", r.Code, r.Stderr)
+		}
+		if got, err := os.ReadFile(filepath.Join(to, "letter.txt")); err != nil || !bytes.Equal(got, corrected) {
+			t.Errorf("opened %q, %v", got, err)
+		}
+		// A grant that does not follow still opens what it was made for.
+		w.opens(g.Ticket)
+		if r, err = w.fleet.Owner.Run(w.ctx, "refresh", g.ID); err != nil || r.Code != 1 {
+			t.Errorf("a pinned grant: exit status %d (%v)", r.Code, err)
+		}
+	})
+
 	t.Run("WithTwoDown", func(t *testing.T) {
 		w.must(w.fleet.Keepers[3].Kill())
 		w.must(w.fleet.Keepers[4].Kill())
@@ -250,7 +277,7 @@ func TestGrants(t *testing.T) {
 			Logs     int
 		}
 		w.must(stranger.Must(w.ctx, &r, "verify", path))
-		if len(r.Openings) != 4 || r.Refusals < 3 || r.Revoked == nil || r.Logs != keepers {
+		if len(r.Openings) != 6 || r.Refusals < 3 || r.Revoked == nil || r.Logs != keepers {
 			t.Errorf("the proof says %+v", r)
 		}
 		raw, err := os.ReadFile(path)
