@@ -96,6 +96,9 @@ func (n *Node) ownErrands(ctx context.Context) error {
 	if err := n.sharePanel(ctx); err != nil {
 		return err
 	}
+	if err := n.shareUpdates(ctx); err != nil {
+		return err
+	}
 	if err := n.desk.Release(ctx); err != nil {
 		return err
 	}
@@ -236,7 +239,7 @@ func (n *Node) Grant(ctx context.Context, o GrantOrder) (*Granted, error) {
 	if o.From.IsZero() {
 		o.From = n.now()
 	}
-	order := grants.Order{Brand: o.Brand, NotBefore: o.From, NotAfter: o.Until, Purpose: o.Purpose, Opens: o.Opens, Via: o.Via}
+	order := grants.Order{Brand: o.Brand, NotBefore: o.From, NotAfter: o.Until, Purpose: o.Purpose, Opens: o.Opens, Follow: o.Follow, Via: o.Via}
 	for _, p := range o.Names {
 		order.Paths = append(order.Paths, string(p))
 	}

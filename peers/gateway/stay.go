@@ -46,6 +46,8 @@ const (
 	readTime    = 60 * time.Second // a chunk may take
 	waitTime    = 72 * time.Hour   // a letter waits at most
 	maxWaiting  = 1024
+	// patience is how long a keeper may be slow before others are asked too.
+	patience = 750 * time.Millisecond
 )
 
 // stay is one brand's device under one grant.
@@ -236,52 +238,63 @@ func (s *stay) chunk(ctx context.Context, a *Ask) ([]byte, error) {
 	return nil, peers.ErrRefused
 }
 
-// columns gives bytes [lo, hi) of data shard j, from its keeper or from k
-// others.
+// columns gives bytes [lo, hi) of data shard j, from its keeper, or rebuilt
+// from k others when that one fails or is slow.
 func (s *stay) columns(ctx context.Context, seg *ticket.Segment, j, lo, hi int, check bool) ([]byte, error) {
-	buf, err := s.read(ctx, seg, j, lo, hi, check)
-	if err == nil {
-		return buf, nil
-	}
+	var wg sync.WaitGroup
+	defer wg.Wait() // whoever is not needed any more is cancelled first
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	n := len(seg.Shards)
+	type result struct {
+		i   int
+		buf []byte // nil: it failed
+	}
+	results := make(chan result, n) // so that late ones find room
+	ask := func(i int) {
+		b, err := s.read(ctx, seg, i, lo, hi, check)
+		if err != nil {
+			b = nil
+		}
+		results <- result{i, b}
+	}
 	shards := make([][]byte, n)
 	for i := range shards {
 		shards[i] = []byte{}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type result struct {
-		i   int
-		buf []byte
-	}
-	results := make(chan result, n)
-	asked := 0
-	for i := range n {
-		if i == j {
-			continue
+	wg.Go(func() { ask(j) })
+	open, have, others := 1, 0, false
+	slow := time.NewTimer(patience)
+	defer slow.Stop()
+	for have < seg.K {
+		if open == 0 && others {
+			return nil, fmt.Errorf("%w (too few of the circle's machines answer)", peers.ErrUnreachable)
 		}
-		asked++
-		go func() {
-			b, err := s.read(ctx, seg, i, lo, hi, check)
-			if err != nil {
-				b = nil
+		more := false
+		select {
+		case r := <-results:
+			open--
+			if r.i == j && r.buf != nil {
+				return r.buf, nil
 			}
-			results <- result{i, b}
-		}()
-	}
-	have := 0
-	for range asked {
-		r := <-results
-		if r.buf == nil || have == seg.K {
-			continue
+			if more = r.i == j; r.buf != nil {
+				shards[r.i] = r.buf
+				have++
+			}
+		case <-slow.C:
+			more = true
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w (%w)", peers.ErrUnreachable, context.Cause(ctx))
 		}
-		shards[r.i] = r.buf
-		if have++; have == seg.K {
-			cancel() // the others; each still answers
+		if more && !others {
+			others = true
+			for i := range n {
+				if i != j {
+					open++
+					wg.Go(func() { ask(i) })
+				}
+			}
 		}
-	}
-	if have < seg.K {
-		return nil, fmt.Errorf("%w (too few of the circle's machines answer)", peers.ErrUnreachable)
 	}
 	codec, err := erasure.New(erasure.Geometry{K: seg.K, N: n})
 	if err != nil {
