@@ -4,6 +4,7 @@ package witness
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,6 +80,33 @@ func TestGossip(t *testing.T) {
 	if !found {
 		t.Fatal("b does not know a's head")
 	}
+}
+
+// A custodian that was off hears of a revocation before it answers.
+func TestFirstRoundComesFirst(t *testing.T) {
+	w := newWorld(t, 2)
+	w.name()
+	a, b := w.homes[0], w.homes[1]
+	ticket := w.grant(3600, nil)
+	rev, err := w.Owner.Revoke(ticket.Grant.Hash, w.Now, "")
+	check(t, err)
+	_, err = a.byOwner().Revoke(t.Context(), rev.Raw)
+	check(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	asked, done := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	go func() {
+		defer close(done)
+		find := w.find(b)
+		b.svc.Run(ctx, func(d peers.DeviceID, at []string) Caller {
+			once.Do(func() { close(asked) })
+			return find(d, at)
+		})
+	}()
+	<-asked
+	want(t, b.reason(w.request(ticket), ticket), custody.Revoked)
+	cancel()
+	<-done
 }
 
 // A fellow that was off asks, and hears what it missed.

@@ -60,6 +60,7 @@ func (s *Service) letter(ctx context.Context, from peers.DeviceID, raw []byte) (
 			Reason: custody.Busy, Subject: custody.Subject{Request: q.Hash, Device: q.Signer},
 		})
 	}
+	s.settled(ctx)
 	return s.decide(ctx, o, from, request)
 }
 

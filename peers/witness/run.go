@@ -21,6 +21,9 @@ const (
 	// was believed is on the disk.
 	runEvery   = 30 * time.Second
 	gossipTime = 5 * time.Second // for all of them
+	// firstWait is how long a request waits for the first round: a machine
+	// that was off may have missed a revocation that a fellow knows.
+	firstWait = 500 * time.Millisecond
 	// gossipBytes bounds the revocations in one message.
 	gossipBytes = 512 << 10
 	// answerAge is how long a release is kept to be repeated, in seconds: a
@@ -37,10 +40,17 @@ type Finder func(d peers.DeviceID, addresses []string) Caller
 func (s *Service) Run(ctx context.Context, find Finder) {
 	tick := time.NewTicker(runEvery)
 	defer tick.Stop()
+	first := make(chan struct{})
+	s.first.Store(&first)
+	defer s.first.Store(nil)
+	var once sync.Once
+	heard := func() { once.Do(func() { close(first) }) }
+	defer heard()
 	for {
 		// After the others were heard: a clock that nobody confirms is in
 		// doubt when the machine was off for long.
 		s.gossipAll(ctx, find)
+		heard()
 		if ctx.Err() == nil {
 			if err := s.Tick(ctx); err != nil {
 				s.log.Error("custodian", "error", err)
@@ -125,6 +135,21 @@ func (s *Service) tickOwner(ctx context.Context, o *owner, v custody.Verdict, da
 		}
 	}
 	return nil
+}
+
+// settled waits until the fellows were heard once, not for long.
+func (s *Service) settled(ctx context.Context) {
+	first := s.first.Load()
+	if first == nil {
+		return
+	}
+	timer := time.NewTimer(firstWait)
+	defer timer.Stop()
+	select {
+	case <-*first:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // gossipAll exchanges news with every fellow of every owner.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/preezm/preezm/engine/custody"
@@ -51,7 +52,8 @@ type Service struct {
 	limit *limiter
 	news  chan struct{} // asks Run to tell the others soon; holds one
 
-	appointing sync.Mutex // one appointment at a time
+	first      atomic.Pointer[chan struct{}] // closed after Run's first round of gossip; nil: no Run
+	appointing sync.Mutex                    // one appointment at a time
 
 	mu     sync.Mutex // guards what follows; taken after an owner's, never held over it
 	owners map[custody.Key]*owner
