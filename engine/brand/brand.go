@@ -21,9 +21,9 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/engine/custody"
-	"github.com/preezm/preezm/engine/internal/durable"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/durable"
 )
 
 // Errors a caller decides on.
@@ -154,7 +154,7 @@ func (b *Brand) Receive(text string) (*Received, error) {
 		return nil, err
 	}
 	line := strings.Join(strings.Fields(text), "") + "\n"
-	return r, durable.Replace(b.path(r.Ticket.Grant.Body.ID), []byte(line), 0o600)
+	return r, durable.Replace(b.path(r.Ticket.Grant.Body.ID), []byte(line))
 }
 
 func (b *Brand) path(id [16]byte) string {

@@ -15,7 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/preezm/preezm/engine/internal/durable"
+	"github.com/preezm/preezm/peers/durable"
 )
 
 // The files of a machine's own keys, in its home.
@@ -61,7 +61,7 @@ func deviceSeed(path, head string) ([]byte, error) {
 		seed := make([]byte, 32)
 		rand.Read(seed) // crypto/rand.Read never fails
 		text := head + "\n" + hex.EncodeToString(seed) + "\n"
-		if err := durable.Replace(path, []byte(text), 0o600); err != nil {
+		if err := durable.Replace(path, []byte(text)); err != nil {
 			return nil, fmt.Errorf("write device keys: %w", err)
 		}
 		return seed, nil

@@ -21,7 +21,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +28,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/durable"
 	"github.com/preezm/preezm/peers/rpc"
 )
 
@@ -133,27 +133,7 @@ func (g *Gateway) save() error {
 	if err != nil {
 		return err
 	}
-	return replace(g.cfg.Path, b)
-}
-
-// replace writes a file so that a crash leaves the old one or the new one.
-func replace(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return durable.Replace(g.cfg.Path, b)
 }
 
 // known says whether a device was introduced as root's and is in the circle.
