@@ -63,11 +63,11 @@ func FuzzAnswer(f *testing.F) {
 	for _, msg := range []any{Appointing{}, Reply{}, News{}, LogQuery{}, Whispers{}, custody.Letter{}} {
 		raw, err := custody.Marshal(msg)
 		check(f, err)
-		for verb := range byte(6) {
+		for verb := range byte(7) {
 			f.Add(verb, raw)
 		}
 	}
-	verbs := []string{verbAppoint, verbLetter, verbRevoke, verbStatus, verbLog, verbGossip}
+	verbs := []string{verbAppoint, verbLetter, verbRevoke, verbStatus, verbLog, verbGossip, verbEvidence}
 	f.Fuzz(func(t *testing.T, verb byte, raw []byte) {
 		answer, err := s.Answer(t.Context(), verbs[int(verb)%len(verbs)], [32]byte{1}, raw)
 		if err == nil && len(answer) == 0 {

@@ -195,7 +195,7 @@ func TestForgedNews(t *testing.T) {
 	check(t, err)
 	_, err = h.byOwner().Status(ctx, News{Owner: root, Status: st.Raw})
 	refuses(t, "a stranger's status", err)
-	for _, verb := range []string{verbAppoint, verbRevoke, verbStatus, verbLog, verbGossip} {
+	for _, verb := range []string{verbAppoint, verbRevoke, verbStatus, verbLog, verbGossip, verbEvidence} {
 		for _, raw := range [][]byte{nil, {0xa0}, {0xff}, bytes.Repeat([]byte{0x9f}, 100)} {
 			_, err := h.svc.Answer(ctx, verb, w.owner, raw)
 			refuses(t, verb, err)

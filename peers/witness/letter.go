@@ -17,6 +17,11 @@ const (
 	byDevice
 )
 
+// maxProven bounds, in bytes, what is kept of a grant's requests for its proof,
+// which cannot be larger either: a brand that may open as often as it likes
+// must not fill the disk. The log goes on.
+const maxProven = ledger.MaxProof
+
 // Letter answers an open-request that a gateway brings. The answer is a Reply,
 // also when it is no; an error means that there is none now, and the letter can
 // be brought again.
@@ -99,19 +104,25 @@ func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, req
 	b, g := d.Subject, d.Subject.Grant
 	u := use{g, b.File, b.Version}
 	s.at("checked")
-	err = s.write(ctx, o, []statement{
+	list := []statement{
 		entryStatement(next, entry),
 		{"INSERT INTO answered (owner, request, at, release) VALUES (?, ?, ?, ?)",
 			[]any{o.root[:], b.Request[:], d.At, release.Raw}},
 		{"INSERT INTO opened (owner, grant_hash, file, version, n) VALUES (?, ?, ?, ?, 1) " +
 			"ON CONFLICT DO UPDATE SET n = n + 1", []any{o.root[:], g[:], b.File[:], int64(b.Version)}},
 		newestStatement(o.root, g, pack{d.Package.Body.Seq, d.Package.Hash}),
-		{"INSERT INTO evidence (owner, seq, grant_hash, request, release) VALUES (?, ?, ?, ?, ?)",
-			[]any{o.root[:], int64(next.Seq), g[:], request, release.Raw}},
-	})
-	if err != nil {
+	}
+	size := int64(len(request) + len(release.Raw))
+	if o.proven[g]+size <= maxProven {
+		list = append(list, statement{"INSERT INTO evidence (owner, seq, grant_hash, request, release) VALUES (?, ?, ?, ?, ?)",
+			[]any{o.root[:], int64(next.Seq), g[:], request, release.Raw}})
+	} else {
+		size = 0
+	}
+	if err := s.write(ctx, o, list); err != nil {
 		return nil, err
 	}
+	o.proven[g] += size
 	o.log = next
 	o.answered[b.Request] = d.At
 	o.opened[u]++

@@ -31,6 +31,7 @@ type owner struct {
 	newest    map[custody.Hash]pack
 	opened    map[use]uint32
 	answered  map[custody.Hash]int64 // request to the second of its release
+	proven    map[custody.Hash]int64 // bytes of evidence of a grant
 	refusals  ledger.Refusals
 }
 
@@ -112,6 +113,7 @@ func (s *Service) read(ctx context.Context, o *owner) error {
 	o.clock.High = max(o.clock.High, high) // what was believed is not unlearned
 	o.revoked, o.newest = map[custody.Hash]bool{}, map[custody.Hash]pack{}
 	o.opened, o.answered = map[use]uint32{}, map[custody.Hash]int64{}
+	o.proven = map[custody.Hash]int64{}
 	if err := s.readLog(ctx, o); err != nil {
 		return err
 	}
@@ -143,6 +145,11 @@ func (s *Service) read(ctx context.Context, o *owner) error {
 			}
 			defer func() { o.opened[u] = uint32(m) }()
 			return fixed(u.file[:], b)
+		}},
+		{"SELECT grant_hash, sum(length(request) + length(release)) FROM evidence WHERE owner = ? GROUP BY grant_hash", []any{&a, &n}, func() error {
+			var g custody.Hash
+			defer func() { o.proven[g] = n }()
+			return fixed(g[:], a)
 		}},
 		{"SELECT request, at FROM answered WHERE owner = ?", []any{&a, &n}, func() error {
 			var r custody.Hash

@@ -250,3 +250,61 @@ func TestForgets(t *testing.T) {
 		t.Fatal("old answers are still there")
 	}
 }
+
+// A brand that opens for ever does not fill the disk with what proves it.
+func TestEvidenceIsBounded(t *testing.T) {
+	w := newWorld(t, 1)
+	h := w.homes[0]
+	root := custody.KeyOf(w.Root)
+	ticket := w.grant(3600, nil)
+	want(t, h.reason(w.request(ticket), ticket), "")
+	h.restart()
+	o := h.svc.owners[root]
+	if n := o.proven[ticket.Grant.Hash]; n < 4000 {
+		t.Fatalf("%d bytes after a restart", n)
+	}
+	o.proven[ticket.Grant.Hash] = maxProven - 100
+	want(t, h.reason(w.request(ticket), ticket), "")
+	e, err := h.byOwner().Evidence(t.Context(), root, ticket.Grant.Hash, 0)
+	check(t, err)
+	if len(e.Items) != 1 || e.Items[0].Seq != 1 || e.More {
+		t.Fatalf("%d items", len(e.Items))
+	}
+	if n := h.count(ledger.Release); n != 2 {
+		t.Fatalf("%d releases in the log", n)
+	}
+	_, err = Client{as{h.svc, w.Gateway.Device}}.Evidence(t.Context(), root, ticket.Grant.Hash, 0)
+	refuses(t, "evidence for a gateway", err)
+}
+
+// A full disk: no answer without its log entry, and none is lost afterwards.
+func TestFullDisk(t *testing.T) {
+	w := newWorld(t, 1)
+	h := w.homes[0]
+	ticket := w.grant(3600, func(x *custody.Terms) { x.MaxOpens = 1 })
+	o := w.request(ticket)
+	letter := h.letter(o, ticket)
+	through := Client{as{h.svc, w.Gateway.Device}}
+	rev, err := w.Owner.Revoke(custody.Hash{1}, w.Now, "")
+	check(t, err)
+
+	_, err = h.svc.store.db.Exec("PRAGMA max_page_count = 1") // SQLite takes the present size
+	check(t, err)
+	for range 3 {
+		if r, err := through.Letter(t.Context(), letter); err == nil {
+			t.Fatalf("an answer without a log: %+v", r)
+		}
+	}
+	_, err = h.svc.store.db.Exec("PRAGMA max_page_count = 1000000")
+	check(t, err)
+	if n := h.count(ledger.Release); n != 0 {
+		t.Fatalf("%d releases in the log", n)
+	}
+	want(t, h.reason(o, ticket), "")
+	want(t, h.reason(w.request(ticket), ticket), custody.UsedUp)
+	_, err = h.byOwner().Revoke(t.Context(), rev.Raw)
+	check(t, err)
+	if n := h.count(ledger.Release); n != 1 {
+		t.Fatalf("%d releases in the log, want 1", n)
+	}
+}
