@@ -18,11 +18,10 @@ import (
 	"github.com/preezm/preezm/peers/witness"
 )
 
-// panelWorld is anna, who serves, and her custodians bob and carl, who know her
-// and not each other.
+// panelWorld is a laptop, which serves, and its custodians, a desk and a nas,
+// which know it and not each other.
 type panelWorld struct {
 	t     *testing.T
-	home  string
 	homes map[string]string
 	stop  map[string]func()
 	nodes map[string]*Node
@@ -34,24 +33,24 @@ func newPanelWorld(t *testing.T) *panelWorld {
 	t.Helper()
 	ctx := testContext(t)
 	w := &panelWorld{t: t, homes: map[string]string{}, stop: map[string]func(){}, nodes: map[string]*Node{}}
-	for _, name := range []string{"anna", "bob", "carl"} {
+	for _, name := range []string{"laptop", "desk", "nas"} {
 		w.homes[name] = testHome(t, name)
 		w.serve(name)
-		if name == "anna" {
+		if name == "laptop" {
 			continue
 		}
-		inv, err := w.nodes["anna"].Invite(ctx, InviteOptions{})
+		inv, err := w.nodes["laptop"].Invite(ctx, InviteOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.nodes[name].Join(ctx, inv.Code); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.nodes["anna"].AddCustodian(ctx, name); err != nil {
+		if _, err := w.nodes["laptop"].AddCustodian(ctx, name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	secrets, err := identity.Load(filepath.Join(w.homes["anna"], ownerFile))
+	secrets, err := identity.Load(filepath.Join(w.homes["laptop"], ownerFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +81,7 @@ func (w *panelWorld) revoke(name string, grant byte) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.nodes[name].witness.Revoke(w.t.Context(), w.nodes["anna"].device, rev.Raw); err != nil {
+	if _, err := w.nodes[name].witness.Revoke(w.t.Context(), w.nodes["laptop"].device, rev.Raw); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -91,7 +90,7 @@ func ask[A any](w *panelWorld, name string, f func(context.Context, peers.Device
 	w.t.Helper()
 	raw, err := custody.Marshal(msg)
 	if err == nil {
-		raw, err = f(w.t.Context(), w.nodes["anna"].device, raw)
+		raw, err = f(w.t.Context(), w.nodes["laptop"].device, raw)
 	}
 	if err == nil {
 		err = custody.Unmarshal(raw, &a)
@@ -119,17 +118,17 @@ func (w *panelWorld) until(what string, ok func() bool) {
 // owner's machine is off.
 func TestCustodiansGossip(t *testing.T) {
 	w := newPanelWorld(t)
-	bob, carl := w.nodes["bob"], w.nodes["carl"]
-	for _, n := range []*Node{bob, carl} {
-		if !n.witness.Fellow(bob.device) || !n.witness.Fellow(carl.device) || n.book.Has(bob.device) || n.book.Has(carl.device) {
+	desk, nas := w.nodes["desk"], w.nodes["nas"]
+	for _, n := range []*Node{desk, nas} {
+		if !n.witness.Fellow(desk.device) || !n.witness.Fellow(nas.device) || n.book.Has(desk.device) || n.book.Has(nas.device) {
 			t.Fatal("the custodians were not told of each other")
 		}
 	}
-	w.stop["anna"]()
-	w.revoke("bob", 1)
+	w.stop["laptop"]()
+	w.revoke("desk", 1)
 	want := custody.RevocationsHash([]custody.Hash{{1}})
-	w.until("carl hears of the withdrawal", func() bool {
-		st := ask[witness.Standing](w, "carl", carl.witness.Status, witness.News{Owner: custody.KeyOf(w.root)})
+	w.until("the nas hears of the withdrawal", func() bool {
+		st := ask[witness.Standing](w, "nas", nas.witness.Status, witness.News{Owner: custody.KeyOf(w.root)})
 		return st.Revocations == want
 	})
 }
@@ -139,12 +138,12 @@ func TestCustodiansGossip(t *testing.T) {
 func TestDroppedEntryIsNamed(t *testing.T) {
 	w := newPanelWorld(t)
 	ctx := testContext(t)
-	w.revoke("carl", 1)
-	w.revoke("carl", 2)
-	log := custody.KeyOf(w.nodes["carl"].keys.Sign)
-	w.until("bob is told of carl's second entry", func() bool {
-		bob := w.nodes["bob"]
-		l := ask[witness.LogAnswer](w, "bob", bob.witness.Log, witness.LogQuery{Owner: custody.KeyOf(w.root)})
+	w.revoke("nas", 1)
+	w.revoke("nas", 2)
+	log := custody.KeyOf(w.nodes["nas"].keys.Sign)
+	w.until("the desk is told of the nas's second entry", func() bool {
+		desk := w.nodes["desk"]
+		l := ask[witness.LogAnswer](w, "desk", desk.witness.Log, witness.LogQuery{Owner: custody.KeyOf(w.root)})
 		for _, raw := range l.Heads {
 			if h, err := custody.Parse[ledger.Head](raw); err == nil && h.Signer == log && h.Body.Seq == 2 {
 				return true
@@ -152,8 +151,8 @@ func TestDroppedEntryIsNamed(t *testing.T) {
 		}
 		return false
 	})
-	w.stop["carl"]()
-	db, err := sql.Open("sqlite3", filepath.Join(w.homes["carl"], witness.File))
+	w.stop["nas"]()
+	db, err := sql.Open("sqlite3", filepath.Join(w.homes["nas"], witness.File))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,14 +162,14 @@ func TestDroppedEntryIsNamed(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	w.serve("carl")
-	w.nodes["anna"].net.Probe(ctx)
-	list, err := w.nodes["anna"].VerifyLedger(ctx)
+	w.serve("nas")
+	w.nodes["laptop"].net.Probe(ctx)
+	list, err := w.nodes["laptop"].VerifyLedger(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range list {
-		if c.Good != (c.Custodian == "bob") || c.Custodian == "carl" && !strings.Contains(c.Text, "entry 2") {
+		if c.Good != (c.Custodian == "desk") || c.Custodian == "nas" && !strings.Contains(c.Text, "entry 2") {
 			t.Errorf("%+v", c)
 		}
 	}

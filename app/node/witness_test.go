@@ -11,8 +11,8 @@ import (
 
 func TestRoleIsOff(t *testing.T) {
 	ctx := testContext(t)
-	anna, _ := serveHome(t, testHome(t, "anna"))
-	home := testHome(t, "bob")
+	laptop, _ := serveHome(t, testHome(t, "laptop"))
+	home := testHome(t, "desk")
 	off := false
 	n, err := Open(ctx, home, Options{Role: RoleServe, Custodian: &off, NoDiscovery: true})
 	if err != nil {
@@ -24,15 +24,15 @@ func TestRoleIsOff(t *testing.T) {
 	if s, err := ReadSettings(home); err != nil || !s.NoWitness {
 		t.Fatalf("the choice was not remembered: %+v, %v", s, err)
 	}
-	bob, _ := serveHome(t, home)
-	inv, err := anna.Invite(ctx, InviteOptions{})
+	desk, _ := serveHome(t, home)
+	inv, err := laptop.Invite(ctx, InviteOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bob.Join(ctx, inv.Code); err != nil {
+	if _, err := desk.Join(ctx, inv.Code); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := anna.AddCustodian(ctx, "bob"); !errors.Is(err, peers.ErrNoCustodian) {
+	if _, err := laptop.AddCustodian(ctx, "desk"); !errors.Is(err, peers.ErrNoCustodian) {
 		t.Fatalf("a machine that is no custodian was appointed: %v", err)
 	}
 }

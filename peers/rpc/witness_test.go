@@ -37,7 +37,7 @@ func (e *echo) Fellow(d peers.DeviceID) bool {
 
 func TestFellowsGossip(t *testing.T) {
 	noLeaks(t)
-	a, b := newNode(t, "anna", quick()), newNode(t, "ben", quick())
+	a, b := newNode(t, "laptop", quick()), newNode(t, "desk", quick())
 	e := &echo{fellow: a.id.Device()}
 	b.stop()
 	b.cfg.Witness = e
@@ -68,7 +68,7 @@ func TestFellowsGossip(t *testing.T) {
 
 func TestWitnessMessages(t *testing.T) {
 	noLeaks(t)
-	a, b := newNode(t, "anna", quick()), newNode(t, "ben", quick())
+	a, b := newNode(t, "laptop", quick()), newNode(t, "desk", quick())
 	befriend(t, a, b)
 	c, err := a.Peer(b.id.Device())
 	if err != nil {
@@ -136,7 +136,7 @@ func TestWitnessMessages(t *testing.T) {
 
 func TestKeysAreTold(t *testing.T) {
 	noLeaks(t)
-	a, b := newNode(t, "anna", quick()), newNode(t, "ben", quick())
+	a, b := newNode(t, "laptop", quick()), newNode(t, "desk", quick())
 	key := func(n *node, first byte, willing bool) {
 		n.stop()
 		n.cfg.Keys = Keys{Sign: bytes.Repeat([]byte{first}, 32), KEM: bytes.Repeat([]byte{first}, 1216)}
@@ -147,7 +147,7 @@ func TestKeysAreTold(t *testing.T) {
 	}
 	key(a, 1, false)
 	key(b, 2, true)
-	inv, err := b.book.NewInvite(circle.Invite{Device: b.id.Device(), Name: "ben", Addresses: b.Addresses()}, 0)
+	inv, err := b.book.NewInvite(circle.Invite{Device: b.id.Device(), Name: "desk", Addresses: b.Addresses()}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,12 +13,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers/durable"
 )
 
 // ErrRatchet: the secret chains cannot be read. There is no second copy: the
@@ -178,7 +178,7 @@ func (r *ratchet) write(number uint64, suffix string, data []byte) error {
 	if err := os.Rename(path+newSuffix, path); err != nil {
 		return err
 	}
-	return syncFolder(r.dir)
+	return durable.SyncDir(r.dir)
 }
 
 // forget destroys every file that is not of the present state: it is written
@@ -206,7 +206,7 @@ func (r *ratchet) forget() error {
 	if gone == 0 {
 		return nil
 	}
-	return syncFolder(r.dir)
+	return durable.SyncDir(r.dir)
 }
 
 // ours: files that people put there are not destroyed.
@@ -253,17 +253,4 @@ func readSmall(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %d bytes: %w", path, fi.Size(), fs.ErrInvalid)
 	}
 	return os.ReadFile(path)
-}
-
-// syncFolder makes names in dir durable. Windows has no such call and keeps
-// names durable by itself.
-func syncFolder(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
