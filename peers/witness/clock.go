@@ -14,6 +14,9 @@ import (
 // stands still while the machine sleeps, so the age has to stay small.
 const hearAge = 5 * time.Minute
 
+// maxClock is the last second of the year 9999: sums stay far from overflowing.
+const maxClock = 253402300799
+
 // heard is another machine's clock at a moment of this one.
 type heard struct {
 	theirs int64
@@ -26,7 +29,7 @@ type heard struct {
 func (s *Service) Heard(device peers.DeviceID, unix int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if device == s.o.Device || unix <= 0 {
+	if device == s.o.Device || unix <= 0 || unix > maxClock {
 		return
 	}
 	now := s.o.Now()

@@ -131,6 +131,11 @@ func TestGossipAnswers(t *testing.T) {
 		t.Fatal("who is a fellow is wrong")
 	}
 	// Nobody else may ask.
+	for range perFellow {
+		a.svc.limit.allow(byFellow, b.opts.Device, perFellow, a.opts.Now())
+	}
+	_, err = Client{as{a.svc, b.opts.Device}}.gossip(t.Context(), Whispers{News: News{Owner: custody.KeyOf(w.Root)}})
+	refuses(t, "a fellow that talks all the time", err)
 	_, err = Client{as{a.svc, [32]byte{9}}}.gossip(t.Context(), Whispers{News: News{Owner: custody.KeyOf(w.Root)}})
 	refuses(t, "a stranger", err)
 }

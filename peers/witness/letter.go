@@ -15,6 +15,7 @@ import (
 const (
 	byGateway = iota
 	byDevice
+	byFellow
 )
 
 // maxProven bounds, in bytes, what is kept of a grant's requests for its proof,

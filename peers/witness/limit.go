@@ -12,6 +12,7 @@ import (
 const (
 	perDevice  = 60
 	perGateway = 1200
+	perFellow  = 120 // rounds of gossip, which may write
 	maxBuckets = 8192
 )
 

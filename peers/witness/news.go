@@ -265,13 +265,16 @@ func (s *Service) learnUpdate(ctx context.Context, o *owner, u Update) error {
 }
 
 // keptHeads is how many of a fellow's heads are remembered.
-const keptHeads = 16
+const (
+	keptHeads = 16
+	maxHeads  = 256 // that are looked at in one message
+)
 
 // learnHeads remembers what fellow custodians say of their logs. The owner
 // compares them with the logs it reads; two heads of one number stay both, as
 // the proof that its custodian keeps two logs.
 func (s *Service) learnHeads(ctx context.Context, o *owner, list [][]byte) error {
-	for _, raw := range list {
+	for _, raw := range list[:min(len(list), maxHeads)] {
 		h, err := custody.Parse[ledger.Head](raw)
 		if err != nil {
 			return refused(err)

@@ -250,6 +250,9 @@ func (s *Service) whispersLocked(ctx context.Context, o *owner, revocations bool
 
 // Gossip is the other side of tell.
 func (s *Service) Gossip(ctx context.Context, from peers.DeviceID, raw []byte) ([]byte, error) {
+	if !s.limit.allow(byFellow, from, perFellow, s.o.Now()) {
+		return nil, refused(errors.New("too much gossip"))
+	}
 	var in Whispers
 	if err := custody.Unmarshal(raw, &in); err != nil {
 		return nil, refused(err)
