@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine/brand"
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/ticket"
@@ -246,40 +247,7 @@ func (a *app) printOpened(r *node.OpenReport, err error) error {
 	case errors.Is(err, peers.ErrUnreachable):
 		return &saidError{oneLine(err.Error()) + ". Try again later: the owner's machines may be off"}
 	case errors.Is(err, node.ErrGrantRefused):
-		return &saidError{fmt.Sprintf("%s: the owner's custodians refuse: %s", r.Grant, reasonText(custody.Reason(r.Refused)))}
+		return &saidError{fmt.Sprintf("%s: the owner's custodians refuse: %s", r.Grant, brand.Explain(custody.Reason(r.Refused)))}
 	}
 	return err
-}
-
-// reasonText says a custodian's reason in plain words.
-func reasonText(r custody.Reason) string {
-	switch r {
-	case custody.Expired:
-		return "the grant has ended"
-	case custody.TooEarly:
-		return "the grant has not begun yet"
-	case custody.Revoked:
-		return "the owner has withdrawn the grant"
-	case custody.UsedUp:
-		return "it was opened as often as the owner allowed"
-	case custody.WrongBrand:
-		return "this machine is not certified by the company the grant is for, or not any more"
-	case custody.ClockDoubt:
-		return "they do not trust their clocks at present; try again later"
-	case custody.Stale:
-		return "the request is too old, or this machine's clock is wrong"
-	case custody.Superseded:
-		return "the owner has sent a newer ticket; use that one"
-	case custody.BadDevice:
-		return "the device that made the grant is no longer the owner's"
-	case custody.OwnerSilent:
-		return "they have not heard from the owner for longer than the owner allows"
-	case custody.Erased:
-		return "the key of that day does not exist any more"
-	case custody.Busy:
-		return "too many requests of this machine; wait a minute"
-	case custody.NotNamed, custody.NotGateway, custody.BadGrant, custody.BadPackage, custody.Malformed, custody.Purpose, custody.Replay:
-		return "the ticket or the request is not in order (" + string(r) + ")"
-	}
-	return string(r)
 }

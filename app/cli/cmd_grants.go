@@ -29,7 +29,7 @@ func (a *app) custodiansCommand() *cobra.Command {
 when your grant says so, and stop giving it when the grant ends. More than half
 of them must agree each time. They keep no file and can read none.`,
 		Example: `  preezm custodians
-  preezm custodians add "nina's desktop"`,
+  preezm custodians add "study desktop"`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
@@ -62,7 +62,7 @@ of them must agree each time. They keep no file and can read none.`,
 be running now. Choose persons you trust not to act together against you: more
 than half of them, together with a company you granted files to, could open
 these files after the end.`,
-		Example: `  preezm custodians add "nina's desktop" karim`,
+		Example: `  preezm custodians add "study desktop" attic-nas`,
 		Args:    atLeastOne("machines"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
@@ -93,6 +93,7 @@ these files after the end.`,
 func (a *app) grantCommand() *cobra.Command {
 	var o node.GrantOrder
 	var lasts, from, out string
+	var pin bool
 	cmd := &cobra.Command{
 		Use:   "grant BRAND FILE...",
 		Short: "Let a company open files until a date",
@@ -102,7 +103,7 @@ holds it) or, once it is known here, its name. Nobody needs to be online.
 
 After the end it can no longer open the files here. If it opened one before, it
 may have kept a copy: nothing prevents that, but you will see each opening.`,
-		Example: `  preezm grant acme.card Contracts/lease.pdf --for 30d --via "nina's desktop"
+		Example: `  preezm grant acme.card Contracts/lease.pdf --for 30d --via "study desktop"
   preezm grant ACME id-card.jpg --for 2h --opens 1 -o acme.ticket`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
@@ -111,6 +112,9 @@ may have kept a copy: nothing prevents that, but you will see each opening.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if pin && o.Follow {
+				return usagef("--pin and --follow are opposites; choose one")
+			}
 			span, err := parseSpan(lasts)
 			if err != nil {
 				return err
@@ -144,6 +148,7 @@ may have kept a copy: nothing prevents that, but you will see each opening.`,
 	f.StringVar(&o.Purpose, "purpose", "", "what for, in a `few words`; the company must state the same")
 	f.Uint32Var(&o.Opens, "opens", 0, "how `many` times each file may be opened (default: no limit)")
 	f.BoolVar(&o.Follow, "follow", false, "let 'preezm refresh' replace the files by newer versions later")
+	f.BoolVar(&pin, "pin", false, "only these versions, for ever (the default)")
 	f.StringArrayVar(&o.Via, "via", nil, "`machine` of your circle that the company may see (default: as for your last grant)")
 	f.StringVarP(&out, "output", "o", "", "write the ticket to this `file`, which must not exist")
 	return cmd

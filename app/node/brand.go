@@ -13,7 +13,6 @@ import (
 	"github.com/preezm/preezm/engine/brand"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/ticket"
-	"github.com/preezm/preezm/peers"
 )
 
 func (n *Node) openBrand() (*brand.Brand, error) {
@@ -108,9 +107,7 @@ func (n *Node) OpenGrant(ctx context.Context, o OpenOrder) (*OpenReport, error) 
 	if err != nil {
 		return nil, err
 	}
-	done, err := b.Open(ctx, r, o.Files, o.To, o.Wait, func(d peers.DeviceID, name string, addresses []string, pass []byte) brand.Gateway {
-		return n.visit(d, name, addresses, pass)
-	})
+	done, err := b.Open(ctx, r, o.Files, o.To, o.Wait, n.dialGateway)
 	report := &OpenReport{Grant: ticket.ShortID(r.Ticket.Grant.Body.ID), NotAfter: time.Unix(r.Ticket.Grant.Body.NotAfter, 0), Files: []OpenedFile{}}
 	for _, f := range done {
 		report.Files = append(report.Files, OpenedFile(f))

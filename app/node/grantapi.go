@@ -45,6 +45,10 @@ type GrantAPI interface {
 	Received(ctx context.Context) ([]Received, error)
 	// OpenGrant opens files of a received grant.
 	OpenGrant(ctx context.Context, o OpenOrder) (*OpenReport, error)
+	// View shows a received grant to a browser on this machine until its end.
+	View(ctx context.Context, grant string) (View, error)
+	// EndView ends a view by its token.
+	EndView(ctx context.Context, token string) (View, error)
 }
 
 // Custodian is a machine that decides for this owner.
@@ -152,6 +156,14 @@ type OpenReport struct {
 	// Refused is the reason most of the refusing custodians gave, a
 	// custody.Reason; empty when they did not refuse.
 	Refused string `json:"refused,omitempty"`
+}
+
+// View is a running view of a received grant.
+type View struct {
+	Grant    string    `json:"grant"`
+	URL      string    `json:"url"`
+	Token    string    `json:"token"`
+	NotAfter time.Time `json:"not_after"`
 }
 
 // OpenedFile is a file that was opened.

@@ -22,6 +22,8 @@ const (
 	pathVerifyLedger = "/v1/ledger/verify"
 	pathProof        = "/v1/proof"
 	pathRefresh      = "/v1/grant/refresh"
+	pathView         = "/v1/brand/view"
+	pathEndView      = "/v1/brand/view/end"
 	pathBrandInit    = "/v1/brand/init"
 	pathBrand        = "/v1/brand"
 	pathReceive      = "/v1/brand/receive"
@@ -49,6 +51,8 @@ func (s *localServer) grantCalls(mux *http.ServeMux) {
 	handle(mux, s, pathLedger, call0(s.api.Ledger))
 	handle(mux, s, pathVerifyLedger, call0(s.api.VerifyLedger))
 	handle(mux, s, pathRefresh, call1(s.api.Refresh))
+	handle(mux, s, pathView, call1(s.api.View))
+	handle(mux, s, pathEndView, call1(s.api.EndView))
 	handle(mux, s, pathProof, call1(s.api.Proof))
 	handle(mux, s, pathBrandInit, call1(s.api.BrandInit))
 	handle(mux, s, pathBrand, call0(s.api.Brand))
@@ -115,4 +119,12 @@ func (c *client) Proof(ctx context.Context, id string) ([]byte, error) {
 
 func (c *client) Refresh(ctx context.Context, id string) (*Granted, error) {
 	return invoke[*Granted](ctx, c, pathRefresh, id, nil)
+}
+
+func (c *client) View(ctx context.Context, r string) (View, error) {
+	return invoke[View](ctx, c, pathView, r, nil)
+}
+
+func (c *client) EndView(ctx context.Context, r string) (View, error) {
+	return invoke[View](ctx, c, pathEndView, r, nil)
 }

@@ -100,6 +100,7 @@ type Node struct {
 	now     func() time.Time
 	told    introduced
 	updates updated
+	views   views
 
 	ready   chan struct{} // closed when Serve answers commands and peers
 	kick    chan struct{} // asks for a Maintain soon; holds one
@@ -260,7 +261,7 @@ func (n *Node) Ready() <-chan struct{} { return n.ready }
 // home back. Serve must have returned.
 func (n *Node) Close() error {
 	n.close.Do(func() {
-		var errs []error
+		errs := []error{n.endViews()}
 		if n.engine != nil {
 			errs = append(errs, n.engine.Close())
 		}

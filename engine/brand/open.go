@@ -77,23 +77,11 @@ func (b *Brand) Open(ctx context.Context, r *Received, files []string, to string
 	if err != nil {
 		return nil, err
 	}
-	m, err := b.member()
+	v, err := b.visit(r, wait, dial)
 	if err != nil {
 		return nil, err
 	}
-	v := &visit{b: b, r: r, m: m, wait: wait}
-	for i, gw := range r.Ticket.Grant.Body.Gateways {
-		pass, err := custody.Sign(b.sign, ticket.Pass{
-			Grant: r.Ticket.Grant.Raw, Plan: r.Ticket.Plans[i], Gateway: gw.Device, Guest: b.device,
-			At: b.now().Unix(), Cert: m.Cert,
-		})
-		if err != nil {
-			return nil, err
-		}
-		g := dial(gw.Device, fmt.Sprintf("gateway %d of the grant", i+1), gw.Addresses, pass.Raw)
-		defer g.Close()
-		v.gws = append(v.gws, g)
-	}
+	defer v.close()
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return nil, err
 	}
@@ -142,31 +130,64 @@ func (v *visit) ask(ctx context.Context, verb string, raw []byte) ([]byte, error
 	return nil, err
 }
 
-// file opens one entry.
-func (v *visit) file(ctx context.Context, i int, to string) (*Opened, error) {
-	t := v.r.Ticket
-	e := t.Package.Body.Entries[i]
-	o, err := v.m.Request(t.Ticket, e.File, v.b.now().Unix())
+// visit signs the passes and prepares the connections of some openings.
+func (b *Brand) visit(r *Received, wait time.Duration, dial Dial) (*visit, error) {
+	m, err := b.member()
 	if err != nil {
 		return nil, err
 	}
+	v := &visit{b: b, r: r, m: m, wait: wait}
+	for i, gw := range r.Ticket.Grant.Body.Gateways {
+		pass, err := custody.Sign(b.sign, ticket.Pass{
+			Grant: r.Ticket.Grant.Raw, Plan: r.Ticket.Plans[i], Gateway: gw.Device, Guest: b.device,
+			At: b.now().Unix(), Cert: m.Cert,
+		})
+		if err != nil {
+			v.close()
+			return nil, err
+		}
+		v.gws = append(v.gws, dial(gw.Device, fmt.Sprintf("gateway %d of the grant", i+1), gw.Addresses, pass.Raw))
+	}
+	return v, nil
+}
+
+func (v *visit) close() {
+	for _, g := range v.gws {
+		g.Close()
+	}
+}
+
+// manifest asks the custodians for one entry and gives what it consists of.
+func (v *visit) manifest(ctx context.Context, i int) (m *ticket.Manifest, agreed int, err error) {
+	t := v.r.Ticket
+	e := &t.Package.Body.Entries[i]
+	o, err := v.m.Request(t.Ticket, e.File, v.b.now().Unix())
+	if err != nil {
+		return nil, 0, err
+	}
 	if err := v.collect(ctx, o); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	key, err := o.Key(v.b.kem)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	m, err := ticket.OpenManifest(t.Manifests[i], key, e.File, e.Version)
+	m, err = ticket.OpenManifest(t.Manifests[i], key, e.File, e.Version)
 	clear(key[:])
+	return m, o.Have(), err
+}
+
+// file opens one entry into a folder.
+func (v *visit) file(ctx context.Context, i int, to string) (*Opened, error) {
+	m, agreed, err := v.manifest(ctx, i)
 	if err != nil {
 		return nil, err
 	}
 	path := filepath.Join(to, localName(m.Name, i))
-	if err := v.write(ctx, path, m, &e); err != nil {
+	if err := v.write(ctx, path, m, &v.r.Ticket.Package.Body.Entries[i]); err != nil {
 		return nil, err
 	}
-	return &Opened{Name: m.Name, Path: path, Size: m.Size, Agreed: o.Have()}, nil
+	return &Opened{Name: m.Name, Path: path, Size: m.Size, Agreed: agreed}, nil
 }
 
 // localName makes a foreign name one of a file in a folder.
