@@ -339,6 +339,34 @@ func TestGrants(t *testing.T) {
 	})
 }
 
+// TestLettersWait: with too few custodians awake an opening waits, and goes on
+// when one of them wakes.
+func TestLettersWait(t *testing.T) {
+	w := newWorld(t)
+	g := w.grant("papers", "--for", "1h", "--via", "keeper1")
+	for _, k := range w.fleet.Keepers[2:] {
+		w.must(k.Kill())
+	}
+	r, _ := w.open(g.Ticket)
+	if r.Code != 1 || !strings.Contains(string(r.Stderr), "2 of the 3 custodians needed have agreed") {
+		t.Fatalf("with two of five awake: exit status %d: %s", r.Code, r.Stderr)
+	}
+	// The letters of an opening that gave up wait all the same: it is logged
+	// when a custodian wakes, and helps nobody.
+	to := filepath.Join(t.TempDir(), "opened")
+	cmd := w.brand.Command(w.ctx, "open", g.Ticket, "--to", to, "--wait", "60s")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	w.must(cmd.Start())
+	w.must(w.fleet.Keepers[2].Start(w.ctx))
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, errs.String())
+	}
+	if got, err := os.ReadFile(filepath.Join(to, "photo.bin")); err != nil || !bytes.Equal(got, w.photo) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+}
+
 // waitUntil waits for a moment that a clock decides about.
 func waitUntil(t *testing.T, at time.Time) {
 	t.Helper()
