@@ -171,7 +171,11 @@ func (a *app) ticketText(arg string) (string, error) {
 		r = f
 	}
 	b, err := io.ReadAll(io.LimitReader(r, ticket.MaxText))
-	return strings.TrimSpace(string(b)), err
+	text := strings.TrimSpace(string(b))
+	if err == nil && !strings.HasPrefix(text, ticket.Prefix) {
+		err = fmt.Errorf("%q %w", arg, ticket.ErrTicket)
+	}
+	return text, err
 }
 
 func (a *app) openCommand() *cobra.Command {

@@ -57,7 +57,12 @@ type Opened struct {
 	Agreed int // custodians
 }
 
-const retryWait = 2 * time.Second
+const (
+	retryWait = 2 * time.Second
+	// busyTime is how long custodians are asked again that limit how many
+	// requests a device may make in a minute.
+	busyTime = 90 * time.Second
+)
 
 // visit is one opening in progress.
 type visit struct {
@@ -216,8 +221,16 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening) error {
 	}
 	until := time.Now().Add(v.wait)
 	said := map[int]custody.Reason{}
+	patient := time.Now().Add(busyTime)
 	for {
 		lost := v.round(ctx, o, letters, said)
+		busy := false
+		for i, why := range said {
+			if why == custody.Busy && time.Now().Before(patient) {
+				busy = true
+				delete(said, i)
+			}
+		}
 		if o.Have() >= o.Need() {
 			return nil
 		}
@@ -227,7 +240,7 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening) error {
 		if n-len(said) < o.Need() {
 			return refused(said, n)
 		}
-		if time.Now().After(until) {
+		if !busy && time.Now().After(until) {
 			if lost != nil {
 				return lost
 			}
