@@ -172,4 +172,6 @@ type OpenedFile struct {
 	Path   string `json:"path"`
 	Size   int64  `json:"size"`
 	Agreed int    `json:"custodians_agreed"`
+	// Asked is the time from the request to the key, in nanoseconds.
+	Asked time.Duration `json:"asked_ns"`
 }

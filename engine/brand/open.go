@@ -55,6 +55,9 @@ type Opened struct {
 	Path   string // where it lies now
 	Size   int64
 	Agreed int // custodians
+	// Asked is the time from making the request to having the key, before
+	// anything of the file is fetched.
+	Asked time.Duration
 }
 
 const (
@@ -184,7 +187,9 @@ func (v *visit) manifest(ctx context.Context, i int) (m *ticket.Manifest, agreed
 
 // file opens one entry into a folder.
 func (v *visit) file(ctx context.Context, i int, to string) (*Opened, error) {
+	begin := time.Now()
 	m, agreed, err := v.manifest(ctx, i)
+	asked := time.Since(begin)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +197,7 @@ func (v *visit) file(ctx context.Context, i int, to string) (*Opened, error) {
 	if err := v.write(ctx, path, m, &v.r.Ticket.Package.Body.Entries[i]); err != nil {
 		return nil, err
 	}
-	return &Opened{Name: m.Name, Path: path, Size: m.Size, Agreed: agreed}, nil
+	return &Opened{Name: m.Name, Path: path, Size: m.Size, Agreed: agreed, Asked: asked}, nil
 }
 
 // localName makes a foreign name one of a file in a folder.
