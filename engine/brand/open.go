@@ -93,15 +93,42 @@ func (b *Brand) Open(ctx context.Context, r *Received, files []string, to string
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return nil, err
 	}
+	paths, err := r.targets(which, to)
+	if err != nil {
+		return nil, err
+	}
 	var done []Opened
-	for _, i := range which {
-		o, err := v.file(ctx, i, to)
+	for at, i := range which {
+		o, err := v.file(ctx, i, paths[at])
 		if err != nil {
 			return done, fmt.Errorf("%q: %w", r.Names.Names[i], err)
 		}
 		done = append(done, *o)
 	}
 	return done, nil
+}
+
+// targets gives each file a place of its own in a folder, and refuses one that
+// is taken before anybody is asked: an opening counts.
+func (r *Received) targets(which []int, to string) ([]string, error) {
+	var out []string
+	taken := map[string]bool{}
+	for _, i := range which {
+		name := localName(r.Names.Names[i], i)
+		ext := filepath.Ext(name)
+		try := name
+		// Case does not tell files apart everywhere.
+		for n := 2; taken[strings.ToLower(try)]; n++ {
+			try = fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(name, ext), n, ext)
+		}
+		taken[strings.ToLower(try)] = true
+		path := filepath.Join(to, try)
+		if _, err := os.Lstat(path); err == nil {
+			return nil, fmt.Errorf("%q %w: nothing was opened; choose another folder", path, engine.ErrExists)
+		}
+		out = append(out, path)
+	}
+	return out, nil
 }
 
 // pick gives the entries that files name.
@@ -185,15 +212,14 @@ func (v *visit) manifest(ctx context.Context, i int) (m *ticket.Manifest, agreed
 	return m, o.Have(), err
 }
 
-// file opens one entry into a folder.
-func (v *visit) file(ctx context.Context, i int, to string) (*Opened, error) {
+// file opens one entry into a file.
+func (v *visit) file(ctx context.Context, i int, path string) (*Opened, error) {
 	begin := time.Now()
 	m, agreed, err := v.manifest(ctx, i)
 	asked := time.Since(begin)
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(to, localName(m.Name, i))
 	if err := v.write(ctx, path, m, &v.r.Ticket.Package.Body.Entries[i]); err != nil {
 		return nil, err
 	}
