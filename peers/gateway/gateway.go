@@ -59,7 +59,8 @@ type Config struct {
 
 // Gateway implements rpc.Guests. It is safe for concurrent use.
 type Gateway struct {
-	cfg Config
+	cfg     Config
+	reading chan struct{} // chunks being rebuilt
 
 	mu      sync.Mutex
 	owners  map[custody.Key][]peers.DeviceID // as introduced
@@ -83,7 +84,7 @@ type file struct {
 // Open reads what was remembered.
 func Open(cfg Config) (*Gateway, error) {
 	g := &Gateway{
-		cfg: cfg, owners: map[custody.Key][]peers.DeviceID{}, revoked: map[custody.Hash]bool{},
+		cfg: cfg, reading: make(chan struct{}, maxReading), owners: map[custody.Key][]peers.DeviceID{}, revoked: map[custody.Hash]bool{},
 		stays: map[stayKey]*stay{}, permits: map[stayKey]*ticket.Permit{}, waiting: map[custody.Hash]*letter{},
 	}
 	f, err := os.Open(cfg.Path)

@@ -46,6 +46,8 @@ const (
 	readTime    = 60 * time.Second // a chunk may take
 	waitTime    = 72 * time.Hour   // a letter waits at most
 	maxWaiting  = 1024
+	// maxReading chunks are rebuilt at once: each may need a segment's memory.
+	maxReading = 4
 	// patience is how long a keeper may be slow before others are asked too.
 	patience = 750 * time.Millisecond
 )
@@ -107,6 +109,12 @@ func (g *Gateway) Answer(ctx context.Context, verb string, guest peers.DeviceID,
 		}
 		ctx, cancel := context.WithTimeout(ctx, readTime)
 		defer cancel()
+		select {
+		case g.reading <- struct{}{}:
+			defer func() { <-g.reading }()
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w (too many ask at once)", peers.ErrUnreachable)
+		}
 		return s.chunk(ctx, &a)
 	}
 	return nil, peers.ErrRefused
