@@ -45,7 +45,8 @@ const (
 	deliverTime = 5 * time.Second  // a custodian may take, before a letter waits
 	readTime    = 60 * time.Second // a chunk may take
 	waitTime    = 72 * time.Hour   // a letter waits at most
-	maxWaiting  = 1024
+	maxWaiting  = 1024             // letters
+	maxHeld     = 32 << 20         // bytes of them
 	// maxReading chunks are rebuilt at once: each may need a segment's memory.
 	maxReading = 4
 	// patience is how long a keeper may be slow before others are asked too.
@@ -166,13 +167,22 @@ func (g *Gateway) letter(ctx context.Context, guest peers.DeviceID, raw []byte) 
 	until := min(now.Add(waitTime).Unix(), s.grant.Body.NotAfter)
 	if now.Unix() < until {
 		g.mu.Lock()
-		if len(g.waiting) < maxWaiting {
+		if g.room(len(raw)) {
 			g.waiting[id] = &letter{s: s, to: to, raw: raw, until: until}
 		}
 		g.mu.Unlock()
 	}
 	// Why it could not be delivered would tell who the custodian is.
 	return &Delivery{Waiting: true, Reply: []byte{}}, nil
+}
+
+// room says whether another letter of n bytes may wait. The caller holds the
+// lock.
+func (g *Gateway) room(n int) bool {
+	for _, w := range g.waiting {
+		n += len(w.raw)
+	}
+	return len(g.waiting) < maxWaiting && n <= maxHeld
 }
 
 func (s *stay) deliver(ctx context.Context, to *ticket.Contact, raw []byte) ([]byte, error) {
