@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -36,7 +37,16 @@ func Dial(ctx context.Context, home string) (API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dialSocket(ctx, socketPath(home))
+	path := socketPath(home)
+	if dir := filepath.Dir(path); dir != home {
+		// Somebody else may have put a node of theirs where ours would be.
+		if err := checkPrivate(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w (%s)", ErrNotServing, path)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return dialSocket(ctx, path)
 }
 
 func dialSocket(ctx context.Context, path string) (*client, error) {

@@ -249,8 +249,12 @@ func (n *Node) changeSettings(ctx context.Context, o Options) error {
 }
 
 // quota is how much a device of the circle may store here; 0: no own limit.
+// One that is not in it gets nothing, which the depot reads from -1.
 func (n *Node) quota(d peers.DeviceID) int64 {
-	p, _ := n.book.Peer(d)
+	p, ok := n.book.Peer(d)
+	if !ok {
+		return -1
+	}
 	return p.Quota
 }
 

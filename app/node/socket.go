@@ -85,6 +85,11 @@ func privateFolder(dir string) error {
 	if !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("folder for the local socket: %w", err)
 	}
+	return checkPrivate(dir)
+}
+
+// checkPrivate refuses a folder for sockets that others could have made.
+func checkPrivate(dir string) error {
 	fi, err := os.Lstat(dir)
 	if err != nil {
 		return err

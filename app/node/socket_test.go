@@ -433,3 +433,30 @@ func FuzzRequests(f *testing.F) {
 		}
 	})
 }
+
+// A home with a long path has its socket in the shared temporary folder, where
+// another user may have set a trap.
+func TestDialDistrustsAFolderOfOthers(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	home := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	home, err := canonicalHome(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Dial(t.Context(), home); !errors.Is(err, ErrNotServing) {
+		t.Errorf("nothing there: %v", err)
+	}
+	dir := filepath.Dir(socketPath(home))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Dial(t.Context(), home); err == nil || errors.Is(err, ErrNotServing) {
+		t.Errorf("a folder that anybody can write to: %v", err)
+	}
+}

@@ -39,6 +39,14 @@ type invite struct {
 	UsedBy  *peers.DeviceID `json:"used_by,omitempty"`
 }
 
+// end is when the invite is good for nothing more.
+func (i invite) end() time.Time {
+	if i.UsedBy != nil {
+		return i.Expires.Add(usedGrace)
+	}
+	return i.Expires
+}
+
 // Book is the circle on disk. It is safe for concurrent use by one process;
 // the lock on the home folder keeps others out.
 type Book struct {
@@ -97,6 +105,15 @@ func (b *Book) Put(p Peer) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	next, err := b.with(p)
+	if err != nil {
+		return err
+	}
+	return b.commit(next, b.invites)
+}
+
+// with is the peers with p among them.
+func (b *Book) with(p Peer) ([]Peer, error) {
 	next := slices.Clone(b.peers)
 	i := b.index(p.Device)
 	if p.Added.IsZero() {
@@ -108,12 +125,11 @@ func (b *Book) Put(p Peer) error {
 	switch {
 	case i >= 0:
 		next[i] = p
+		return next, nil
 	case len(next) >= MaxPeers:
-		return ErrTooManyPeers
-	default:
-		next = append(next, p)
+		return nil, ErrTooManyPeers
 	}
-	return b.commit(next, b.invites)
+	return append(next, p), nil
 }
 
 // Update changes one device in place. It returns ErrUnknownPeer when there is
@@ -158,7 +174,9 @@ func (b *Book) Seen(id peers.DeviceID) error {
 	return b.commit(b.peers, b.invites)
 }
 
-// Remove takes a device out of the circle; one that is not in it is no error.
+// Remove takes a device out of the circle, and with it the invite it came
+// with, which would let it in again; one that is not in it is no error. Its
+// open connections are cut by rpc.Service.Remove, which calls this.
 func (b *Book) Remove(id peers.DeviceID) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -166,7 +184,10 @@ func (b *Book) Remove(id peers.DeviceID) error {
 	if i < 0 {
 		return nil
 	}
-	return b.commit(slices.Delete(slices.Clone(b.peers), i, i+1), b.invites)
+	invites := slices.DeleteFunc(slices.Clone(b.invites), func(inv invite) bool {
+		return inv.UsedBy != nil && *inv.UsedBy == id
+	})
+	return b.commit(slices.Delete(slices.Clone(b.peers), i, i+1), invites)
 }
 
 // NewInvite makes an invite from self (its device, name and addresses) that
@@ -200,10 +221,12 @@ func (b *Book) NewInvite(self Invite, ttl time.Duration) (Invite, error) {
 	return inv, nil
 }
 
-// Redeem uses an invite up for device. A second time succeeds for the same
-// device, whose answer may have been lost, and is ErrInviteUsed for any
-// other. ErrInviteExpired and ErrInviteUnknown are the other refusals.
-func (b *Book) Redeem(token [16]byte, device peers.DeviceID) error {
+// Redeem uses an invite up and puts device into the circle, both or neither;
+// note fills in what is known of it, or changes it when it is there already.
+// A second time succeeds for the same device, whose answer may have been
+// lost, until a day after the invite's end. ErrInviteUsed (by another, or one
+// that was removed), ErrInviteExpired and ErrInviteUnknown are the refusals.
+func (b *Book) Redeem(token [16]byte, device peers.DeviceID, note func(*Peer)) (Peer, error) {
 	h := hashToken(token)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -214,20 +237,35 @@ func (b *Book) Redeem(token [16]byte, device peers.DeviceID) error {
 		}
 	}
 	if found < 0 {
-		return ErrInviteUnknown
+		return Peer{}, ErrInviteUnknown
 	}
-	inv := b.invites[found]
+	inv, known := b.invites[found], b.index(device)
 	switch {
-	case inv.UsedBy != nil && *inv.UsedBy == device:
-		return nil
-	case inv.UsedBy != nil:
-		return ErrInviteUsed
-	case !b.now().Before(inv.Expires):
-		return ErrInviteExpired
+	case inv.UsedBy != nil && (*inv.UsedBy != device || known < 0):
+		return Peer{}, ErrInviteUsed
+	case !b.now().Before(inv.end()):
+		return Peer{}, ErrInviteExpired
 	}
-	next := slices.Clone(b.invites)
-	next[found].UsedBy = &device
-	return b.commit(b.peers, next)
+	p := Peer{}
+	if known >= 0 {
+		p = b.peers[known].clone()
+	}
+	note(&p)
+	p.Device = device
+	p, err := p.clean()
+	if err != nil {
+		return Peer{}, err
+	}
+	next, err := b.with(p)
+	if err != nil {
+		return Peer{}, err
+	}
+	invites := slices.Clone(b.invites)
+	invites[found].UsedBy = &device
+	if err := b.commit(next, invites); err != nil {
+		return Peer{}, err
+	}
+	return b.peers[b.index(device)].clone(), nil
 }
 
 // MayJoin says whether device could redeem an invite at now: an open one, or
@@ -236,10 +274,7 @@ func (b *Book) MayJoin(device peers.DeviceID, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, inv := range b.invites {
-		if inv.UsedBy == nil && now.Before(inv.Expires) {
-			return true
-		}
-		if inv.UsedBy != nil && *inv.UsedBy == device && now.Before(inv.Expires.Add(usedGrace)) {
+		if (inv.UsedBy == nil || *inv.UsedBy == device) && now.Before(inv.end()) {
 			return true
 		}
 	}
@@ -266,11 +301,7 @@ func (b *Book) index(id peers.DeviceID) int {
 func (b *Book) unexpired(now time.Time) []invite {
 	var out []invite
 	for _, inv := range b.invites {
-		end := inv.Expires
-		if inv.UsedBy != nil {
-			end = end.Add(usedGrace)
-		}
-		if now.Before(end) {
+		if now.Before(inv.end()) {
 			out = append(out, inv)
 		}
 	}

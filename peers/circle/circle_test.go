@@ -133,17 +133,30 @@ func TestInvites(t *testing.T) {
 	if !b.Pending(now) || b.Pending(now.Add(25*time.Hour)) || !b.MayJoin(laptop, now) {
 		t.Error("pending")
 	}
-	if err := b.Redeem([16]byte{1}, laptop); !errors.Is(err, ErrInviteUnknown) {
+	redeem := func(token [16]byte, id peers.DeviceID) error {
+		_, err := b.Redeem(token, id, func(p *Peer) { p.Name = "new" })
+		return err
+	}
+	if err := redeem([16]byte{1}, laptop); !errors.Is(err, ErrInviteUnknown) {
 		t.Error(err)
 	}
-	if err := b.Redeem(inv.Token, laptop); err != nil {
+	if err := redeem(inv.Token, laptop); err != nil {
 		t.Fatal(err)
 	}
 	b = reopen(t, b)
-	if err := b.Redeem(inv.Token, laptop); err != nil {
+	if p, ok := b.Peer(laptop); !ok || p.Name != "new" || p.Added.IsZero() {
+		t.Errorf("joined: %+v", p)
+	}
+	if err := b.Update(laptop, func(p *Peer) { p.Quota = 5 }); err != nil {
+		t.Fatal(err)
+	}
+	if err := redeem(inv.Token, laptop); err != nil {
 		t.Errorf("again: %v", err)
 	}
-	if err := b.Redeem(inv.Token, bert); !errors.Is(err, ErrInviteUsed) {
+	if p, _ := b.Peer(laptop); p.Quota != 5 {
+		t.Error("joining again forgot the quota")
+	}
+	if err := redeem(inv.Token, bert); !errors.Is(err, ErrInviteUsed) {
 		t.Errorf("another device: %v", err)
 	}
 	if b.Pending(now) || b.MayJoin(bert, now) || !b.MayJoin(laptop, now) {
@@ -154,7 +167,7 @@ func TestInvites(t *testing.T) {
 		t.Fatal(err)
 	}
 	now = now.Add(2 * time.Minute)
-	if err := b.Redeem(inv.Token, bert); !errors.Is(err, ErrInviteExpired) {
+	if err := redeem(inv.Token, bert); !errors.Is(err, ErrInviteExpired) {
 		t.Errorf("expired: %v", err)
 	}
 	for range maxInvites + 5 {
@@ -162,6 +175,89 @@ func TestInvites(t *testing.T) {
 	}
 	if err == nil {
 		t.Error("any number of invites")
+	}
+}
+
+// A device that was taken out stays out: the invite it came with goes too.
+func TestRemovedStaysOut(t *testing.T) {
+	b := testBook(t)
+	now := time.Now()
+	b.now = func() time.Time { return now }
+	laptop := peers.DeviceID{1}
+	inv, err := b.NewInvite(Invite{Device: peers.DeviceID{7}}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := b.NewInvite(Invite{Device: peers.DeviceID{7}}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Redeem(inv.Token, laptop, func(*Peer) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Remove(laptop); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := b.Redeem(inv.Token, laptop, func(*Peer) {}); !errors.Is(err, ErrInviteUnknown) {
+			t.Errorf("its old invite: %v", err)
+		}
+		b = reopen(t, b)
+	}
+	if !b.Pending(now) {
+		t.Error("somebody else's invite went too")
+	}
+	// A book from before could hold the used invite of a device that is gone.
+	if _, err := b.Redeem(other.Token, laptop, func(*Peer) {}); err != nil {
+		t.Fatal(err)
+	}
+	b.peers = nil
+	if _, err := b.Redeem(other.Token, laptop, func(*Peer) {}); !errors.Is(err, ErrInviteUsed) {
+		t.Errorf("the used invite of a device that is gone: %v", err)
+	}
+}
+
+// Joining again has its time too, however long the book keeps the invite.
+func TestJoiningAgainExpires(t *testing.T) {
+	b := testBook(t)
+	now := time.Now()
+	b.now = func() time.Time { return now }
+	inv, err := b.NewInvite(Invite{Device: peers.DeviceID{7}}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	redeem := func() error {
+		_, err := b.Redeem(inv.Token, peers.DeviceID{1}, func(*Peer) {})
+		return err
+	}
+	if err := redeem(); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(usedGrace)
+	if err := redeem(); err != nil {
+		t.Errorf("within the grace: %v", err)
+	}
+	now = now.Add(2 * time.Minute)
+	if err := redeem(); !errors.Is(err, ErrInviteExpired) {
+		t.Errorf("after the grace: %v", err)
+	}
+}
+
+// A circle without room takes nobody in and leaves the invite open.
+func TestRedeemIntoAFullCircle(t *testing.T) {
+	b := testBook(t)
+	for i := range MaxPeers {
+		b.peers = append(b.peers, Peer{Device: peers.DeviceID{9, byte(i)}, Name: "x"})
+	}
+	inv, err := b.NewInvite(Invite{Device: peers.DeviceID{7}}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Redeem(inv.Token, peers.DeviceID{1}, func(*Peer) {}); !errors.Is(err, ErrTooManyPeers) {
+		t.Error(err)
+	}
+	if !b.Pending(time.Now()) || b.Has(peers.DeviceID{1}) {
+		t.Error("half a join")
 	}
 }
 
@@ -176,7 +272,7 @@ func TestOnlyOneRedeems(t *testing.T) {
 	won := 0
 	for i := range 8 {
 		wg.Go(func() {
-			if b.Redeem(inv.Token, peers.DeviceID{byte(i + 1)}) == nil {
+			if _, err := b.Redeem(inv.Token, peers.DeviceID{byte(i + 1)}, func(*Peer) {}); err == nil {
 				mu.Lock()
 				won++
 				mu.Unlock()

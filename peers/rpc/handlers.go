@@ -8,13 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"path"
 	"strconv"
 	"time"
 
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/transport"
 )
 
 // A handler answers a member. What it returns as an error becomes the answer,
@@ -35,7 +38,17 @@ func (v *server) routes() http.Handler {
 	mux.HandleFunc("POST "+pathPass, v.present)
 	// A member may redeem again: its first answer may have been lost.
 	mux.HandleFunc("POST "+pathJoin, v.join)
-	return mux
+	// The mux's own answers (no such path or method, go to the clean path)
+	// would leave a body unread, which net/http waits for without a deadline.
+	unknown := func(w http.ResponseWriter, r *http.Request) { v.fail(w, r, errPath) }
+	mux.HandleFunc("/", unknown)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Clean(r.URL.Path) != r.URL.Path || r.URL.Path == "*" {
+			unknown(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // member lets only devices through that are in the circle now, not only when
@@ -59,7 +72,11 @@ func (v *server) member(h handler) http.Handler {
 func (v *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f := failureOf(err)
 	if f.err == errInternal {
-		v.s.log.Error("answer a peer", "path", r.URL.Path, "error", err)
+		level := slog.LevelError
+		if r.Context().Err() != nil || errors.Is(err, context.Canceled) {
+			level = slog.LevelDebug // the peer hung up, or this device stops
+		}
+		v.s.log.Log(r.Context(), level, "answer a peer", "path", r.URL.Path, "error", err)
 	}
 	if r.ContentLength < 0 || r.ContentLength > peers.MaxShard || v.drain(w, r) != nil {
 		w.Header()["Connection"] = []string{"close"}
@@ -101,31 +118,43 @@ func (v *server) done204(w http.ResponseWriter) {
 }
 
 // movingBody reads a request's body under an idle deadline that each read
-// sets anew: a slow sender is waited for, a silent one is not.
+// sets anew: a slow sender is waited for, a silent one is not. A guest is not
+// waited for either: the deadline of its whole connection stays.
 type movingBody struct {
 	io.Reader
-	rc   *http.ResponseController
+	rc   *http.ResponseController // nil for a guest
 	idle time.Duration
 	err  error // what ended it, if not its end
 }
 
 func (v *server) body(w http.ResponseWriter, r *http.Request) *movingBody {
-	return &movingBody{Reader: r.Body, rc: http.NewResponseController(w), idle: v.s.cfg.times.idle}
+	b := &movingBody{Reader: r.Body, idle: v.s.cfg.times.idle}
+	if c := connOf(r); c != nil && c.Welcome() == transport.Member {
+		b.rc = http.NewResponseController(w)
+	}
+	return b
 }
 
 func (b *movingBody) Read(p []byte) (int, error) {
-	if err := b.rc.SetReadDeadline(time.Now().Add(b.idle)); err != nil {
+	if err := b.deadline(time.Now().Add(b.idle)); err != nil {
 		return 0, err
 	}
 	n, err := b.Reader.Read(p)
 	if err != nil {
 		if !errors.Is(err, io.EOF) {
 			b.err = err
-		} else if derr := b.rc.SetReadDeadline(time.Time{}); derr != nil {
+		} else if derr := b.deadline(time.Time{}); derr != nil {
 			b.err = derr
 		}
 	}
 	return n, err
+}
+
+func (b *movingBody) deadline(t time.Time) error {
+	if b.rc == nil {
+		return nil
+	}
+	return b.rc.SetReadDeadline(t)
 }
 
 // read takes a message from a request.

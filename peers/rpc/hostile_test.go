@@ -71,8 +71,12 @@ func TestMalformedRequests(t *testing.T) {
 		"chunked shard":   {"PUT /v1/shards/" + id + " HTTP/1.1\r\nHost: x\r\nPreezm-Root: " + root + "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "malformed"},
 		"no range":        {"GET /v1/shards/" + id + " HTTP/1.1\r\nHost: x\r\n\r\n", 400, "malformed"},
 		"open range":      {"GET /v1/shards/" + id + " HTTP/1.1\r\nHost: x\r\nRange: bytes=5-\r\n\r\n", 400, "malformed"},
-		"unknown path":    {"GET /etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404, ""},
-		"wrong method":    {"DELETE /v1/hello HTTP/1.1\r\nHost: x\r\n\r\n", 405, ""},
+		"unknown path":    {"GET /etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404, "unknown_path"},
+		"wrong method":    {"DELETE /v1/hello HTTP/1.1\r\nHost: x\r\n\r\n", 404, "unknown_path"},
+		"unclean path":    {"GET /v1//hello HTTP/1.1\r\nHost: x\r\n\r\n", 404, "unknown_path"},
+		"body to nowhere": {fmt.Sprintf(post, "/v1/nowhere", 9, "some body"), 404, "unknown_path"},
+		"options":         {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404, "unknown_path"},
+		"connect":         {"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 404, "unknown_path"},
 		"no HTTP":         {"\x00\x01\x02\x03\r\n\r\n", 400, ""},
 		"empty message":   {fmt.Sprintf(post, pathHello, 0, ""), 400, "malformed"},
 		"no CBOR":         {fmt.Sprintf(post, pathHello, 4, "\xff\xff\xff\xff"), 400, "malformed"},
@@ -115,6 +119,9 @@ func TestSilentClients(t *testing.T) {
 		"half a header":  "PUT /v1/shards/",
 		"half a body": "PUT /v1/shards/" + strings.Repeat("ab", 32) + " HTTP/1.1\r\nHost: x\r\nPreezm-Root: " +
 			strings.Repeat("cd", 32) + "\r\nContent-Length: 100000\r\n\r\nbeginning",
+		"unknown path":   "POST /v1/nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nbegin",
+		"unclean path":   "POST /v1//hello HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nbegin",
+		"wrong method":   "PUT /v1/hello HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nbegin",
 		"half a message": "POST /v1/hello HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n\xa1",
 	} {
 		t.Run(name, func(t *testing.T) {

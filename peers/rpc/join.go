@@ -70,11 +70,7 @@ func (v *server) join(w http.ResponseWriter, r *http.Request) {
 		v.fail(w, r, errMessage)
 		return
 	}
-	if err := v.s.cfg.Book.Redeem(token, c.Device()); err != nil {
-		v.fail(w, r, err)
-		return
-	}
-	if _, err := v.s.admit(c.Device(), in.Name, in.Addresses, in.Keys); err != nil {
+	if _, err := v.s.cfg.Book.Redeem(token, c.Device(), joined(in.Name, in.Addresses, in.Keys)); err != nil {
 		v.fail(w, r, err)
 		return
 	}
@@ -85,15 +81,24 @@ func (v *server) join(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// admit puts a device into the circle, or renews what is known of it.
+// joined notes what a device that joins says of itself.
+func joined(name string, addresses []string, keys *keysMsg) func(*circle.Peer) {
+	return func(p *circle.Peer) {
+		p.Name, p.Keeper = circle.CleanName(name), true
+		p.LastSeen = time.Now().UTC().Truncate(time.Second)
+		if clean := circle.CleanAddresses(addresses); len(clean) > 0 {
+			p.Addresses = clean
+		}
+		keys.into(p)
+	}
+}
+
+// admit puts the device that invited this one into the circle, or renews what
+// is known of it.
 func (s *Service) admit(id peers.DeviceID, name string, addresses []string, keys *keysMsg) (circle.Peer, error) {
 	p, _ := s.cfg.Book.Peer(id)
-	p.Device, p.Name, p.Keeper = id, circle.CleanName(name), true
-	p.LastSeen = time.Now().UTC().Truncate(time.Second)
-	if clean := circle.CleanAddresses(addresses); len(clean) > 0 {
-		p.Addresses = clean
-	}
-	keys.into(&p)
+	p.Device = id
+	joined(name, addresses, keys)(&p)
 	if err := s.cfg.Book.Put(p); err != nil {
 		return circle.Peer{}, err
 	}

@@ -4,6 +4,9 @@ package rpc
 
 import (
 	"errors"
+	"io"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -45,13 +48,6 @@ func TestJoin(t *testing.T) {
 	if _, err := laptop.Join(t.Context(), inv); err != nil {
 		t.Errorf("again: %v", err)
 	}
-	// Even when the crash came before the device was noted.
-	if err := home.book.Remove(laptop.id.Device()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := laptop.Join(t.Context(), inv); err != nil {
-		t.Errorf("again after a crash: %v", err)
-	}
 	// Nobody else; first with no other invite open, then with one.
 	if _, err := bert.Join(t.Context(), inv); !errors.Is(err, circle.ErrInviteUnknown) {
 		t.Errorf("second device: %v", err)
@@ -81,35 +77,95 @@ func TestJoin(t *testing.T) {
 	if _, err := bert.Join(t.Context(), old); !errors.Is(err, circle.ErrInviteExpired) {
 		t.Errorf("expired: %v", err)
 	}
+	// Taken out of the circle it stays out, and what it has open is cut.
+	if err := home.Remove(laptop.id.Device()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its connections are closed", func() bool {
+		home.server.mu.Lock()
+		defer home.server.mu.Unlock()
+		return len(home.server.open[laptop.id.Device()]) == 0
+	})
+	if _, err := laptop.Join(t.Context(), inv); !errors.Is(err, circle.ErrInviteUnknown) {
+		t.Errorf("again after it was removed: %v", err)
+	}
 }
 
+// guests are the connections of guests that home holds.
+func (n *node) guests() int {
+	n.server.mu.Lock()
+	defer n.server.mu.Unlock()
+	return len(n.server.guestConns)
+}
+
+// One address holds few of the guests' places, and the newest is the one that
+// stays: whoever sits and waits cannot keep others out.
 func TestGuestsAreFew(t *testing.T) {
 	noLeaks(t)
-	home, stranger := newNode(t, "home", times{}), newNode(t, "stranger", times{})
-	home.invite(time.Hour)
+	home, stranger, laptop := newNode(t, "home", times{}), newNode(t, "stranger", times{}), newNode(t, "laptop", times{})
+	inv := home.invite(time.Hour)
 	var conns []*transport.Conn
-	defer func() {
-		for _, c := range conns {
-			c.Close()
-		}
-	}()
-	for range maxGuests {
-		c, _, err := stranger.id.Dial(t.Context(), home.id.Device(), home.Addresses(), transport.DialOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, c)
+	for range maxPerAddress + 3 {
+		conns = append(conns, stranger.raw(home))
 	}
-	_, _, err := stranger.id.Dial(t.Context(), home.id.Device(), home.Addresses(), transport.DialOptions{})
-	if !errors.Is(err, transport.ErrBusy) {
-		t.Errorf("guest %d: %v", maxGuests+1, err)
+	for _, c := range conns[:3] {
+		closedSoon(t, c)
 	}
-	conns[0].Close()
-	eventually(t, "a guest's place is free again", func() bool {
-		c, _, err := stranger.id.Dial(t.Context(), home.id.Device(), home.Addresses(), transport.DialOptions{})
-		if err == nil {
-			conns = append(conns, c)
+	if n := home.guests(); n != maxPerAddress {
+		t.Errorf("%d guests of one address", n)
+	}
+	if _, err := laptop.Join(t.Context(), inv); err != nil {
+		t.Errorf("with every place of its address taken: %v", err)
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	eventually(t, "guests are gone", func() bool { return home.guests() == 0 })
+}
+
+// The places of all guests together are limited as well.
+func TestGuestsMakeRoom(t *testing.T) {
+	var in []*guest
+	for i := range 3 * maxGuests {
+		g := &guest{from: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i / 3), 0}), 32)}
+		now, leaves := seat(in, g)
+		if len(now) > maxGuests || !slices.Contains(now, g) {
+			t.Fatalf("guest %d: %d are in", i, len(now))
 		}
-		return err == nil
-	})
+		if i >= maxGuests && leaves != in[0] || i < maxGuests && leaves != nil {
+			t.Fatalf("guest %d: not the oldest of all had to leave", i)
+		}
+		in = now
+	}
+	// Of an address with its share it is the oldest of that address.
+	g := in[len(in)-1]
+	in = []*guest{{}, {from: g.from}, g, {from: g.from}, {from: g.from}}
+	if now, leaves := seat(in, &guest{from: g.from}); leaves != in[1] || len(now) != len(in) {
+		t.Error("not the oldest of its address had to leave")
+	}
+}
+
+// A guest has its time and no more, however steadily its body trickles.
+func TestGuestThatTrickles(t *testing.T) {
+	noLeaks(t)
+	home, stranger := newNode(t, "home", quick()), newNode(t, "stranger", times{})
+	home.invite(time.Hour)
+	c := stranger.raw(home)
+	_, err := io.WriteString(c, "POST "+pathJoin+" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	started := time.Now()
+	for range 250 {
+		<-tick.C
+		if _, err = c.Write([]byte("x")); err != nil {
+			break
+		}
+	}
+	if took := time.Since(started); err == nil || took > 2*time.Second {
+		t.Errorf("a guest was listened to for %s: %v", took, err)
+	}
+	eventually(t, "its place is free", func() bool { return home.guests() == 0 })
 }

@@ -131,6 +131,7 @@ var (
 	errRange    = errors.New("reaches beyond the shard's end")
 	errInternal = errors.New("has trouble of its own")
 	errBusy     = errors.New("is too busy now")
+	errPath     = errors.New("knows no such request")
 )
 
 // failures lists the ways, most telling first.
@@ -150,6 +151,7 @@ func failures() []failure {
 		{"too_large", http.StatusRequestEntityTooLarge, errTooLarge},
 		{"malformed", http.StatusBadRequest, errMessage},
 		{"unreachable", http.StatusServiceUnavailable, peers.ErrUnreachable}, // of a gateway: those behind it
+		{"unknown_path", http.StatusNotFound, errPath},
 		{"busy", http.StatusServiceUnavailable, errBusy},
 		{"internal", http.StatusInternalServerError, errInternal},
 	}
@@ -180,6 +182,8 @@ func remoteError(code string) error {
 			return fmt.Errorf("%w (it %s)", peers.ErrRefused, remoteText(f.err))
 		case errRange:
 			return fmt.Errorf("%w (the shard is shorter)", peers.ErrDamaged)
+		case errPath:
+			return fmt.Errorf("%w (it %w)", peers.ErrProtocol, errPath)
 		case errBusy:
 			return fmt.Errorf("%w (it %w)", peers.ErrUnreachable, errBusy)
 		}

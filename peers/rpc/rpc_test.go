@@ -6,14 +6,24 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/internal/wire"
+	"github.com/preezm/preezm/peers/transport"
 )
 
 func bytesOf(n int, seed uint64) []byte {
@@ -175,6 +185,32 @@ func TestRemovedWhileConnected(t *testing.T) {
 	}
 }
 
+// A device that is removed loses its connections, also in the middle of a
+// request.
+func TestRemoveCutsConnections(t *testing.T) {
+	noLeaks(t)
+	owner, keeper := newNode(t, "owner", times{}), newNode(t, "keeper", times{})
+	befriend(t, owner, keeper)
+	c := owner.raw(keeper)
+	_, err := fmt.Fprintf(c, "PUT /v1/shards/%s HTTP/1.1\r\nHost: x\r\nPreezm-Root: %s\r\nContent-Length: 1000\r\n\r\nbegin",
+		strings.Repeat("ab", 32), strings.Repeat("cd", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the connection is noted", func() bool {
+		keeper.server.mu.Lock()
+		defer keeper.server.mu.Unlock()
+		return len(keeper.server.open[owner.id.Device()]) > 0
+	})
+	if err := keeper.Remove(owner.id.Device()); err != nil {
+		t.Fatal(err)
+	}
+	closedSoon(t, c)
+	if keeper.book.Has(owner.id.Device()) {
+		t.Error("still in the circle")
+	}
+}
+
 func TestAnotherDeviceAnswers(t *testing.T) {
 	noLeaks(t)
 	owner, keeper, other := newNode(t, "owner", times{}), newNode(t, "keeper", times{}), newNode(t, "other", times{})
@@ -256,6 +292,94 @@ func TestCancel(t *testing.T) {
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(started) > time.Second {
 			t.Errorf("cancelled: %v after %s", err, time.Since(started))
+		}
+	}
+}
+
+// However many connections of a member come at once, no more than its share
+// is held at any time, and every other one is closed.
+func TestMembersShare(t *testing.T) {
+	noLeaks(t)
+	owner, keeper := newNode(t, "owner", times{}), newNode(t, "keeper", times{})
+	befriend(t, owner, keeper)
+	held := func() int {
+		keeper.server.mu.Lock()
+		defer keeper.server.mu.Unlock()
+		return len(keeper.server.open[owner.id.Device()])
+	}
+	end, most := make(chan struct{}), 0
+	var watch, wg sync.WaitGroup
+	watch.Go(func() {
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				most = max(most, held())
+			}
+		}
+	})
+	var conns [8][]*transport.Conn
+	for i := range conns {
+		wg.Go(func() {
+			for range maxPerDevice / 2 {
+				c, _, err := owner.id.Dial(t.Context(), keeper.id.Device(), keeper.Addresses(), transport.DialOptions{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				conns[i] = append(conns[i], c)
+			}
+		})
+	}
+	wg.Wait()
+	close(end)
+	watch.Wait()
+	if most > maxPerDevice {
+		t.Errorf("%d connections at once", most)
+	}
+	var open atomic.Int64
+	for _, c := range slices.Concat(conns[:]...) {
+		wg.Go(func() {
+			defer c.Close()
+			if err := c.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+				open.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := open.Load(); n > maxPerDevice {
+		t.Errorf("%d connections stayed open", n)
+	}
+}
+
+// A peer that hangs up is no trouble of this device's.
+func TestAbortedRequestsAreNoErrors(t *testing.T) {
+	var log strings.Builder
+	s := &Service{log: slog.New(slog.NewTextHandler(&log, nil))}
+	var err error
+	if s.codec, err = wire.New(); err != nil {
+		t.Fatal(err)
+	}
+	v := &server{s: s}
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	for name, c := range map[string]struct {
+		ctx   context.Context
+		err   error
+		level string
+	}{
+		"cancelled": {t.Context(), fmt.Errorf("stat: %w", context.Canceled), ""},
+		"hung up":   {gone, errors.New("interrupted"), ""},
+		"trouble":   {t.Context(), errors.New("no such table"), "level=ERROR"},
+	} {
+		log.Reset()
+		v.fail(httptest.NewRecorder(), httptest.NewRequestWithContext(c.ctx, "POST", pathStat, http.NoBody), c.err)
+		if got := log.String(); !strings.Contains(got, c.level) || c.level == "" && got != "" {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }

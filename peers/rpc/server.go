@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,9 +16,6 @@ import (
 )
 
 const (
-	// maxGuests bounds the connections of devices that may only join or show a
-	// pass.
-	maxGuests = 16
 	// maxPerDevice bounds one member's connections; it needs maxConns, and
 	// some more while old ones are noticed to be dead. The oldest makes room:
 	// the newest is the one that works.
@@ -37,10 +35,11 @@ type server struct {
 
 	mu      sync.Mutex
 	open    map[peers.DeviceID][]*transport.Conn // members', oldest first
-	visits  int                                  // guests without a pass, admitted and not yet gone
-	passed  map[*transport.Conn]bool             // guests with one
+	passed  map[*transport.Conn]bool             // guests with a pass
 	letters chan struct{}                        // custodians' messages being answered
 	serving sync.WaitGroup                       // connections in an HTTP server
+
+	guestConns []*guest // oldest first
 }
 
 func newServer(s *Service) *server {
@@ -95,12 +94,6 @@ func (v *server) admit(id peers.DeviceID) transport.Welcome {
 	if !v.s.cfg.Book.MayJoin(id, time.Now()) && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) {
 		return transport.Refused
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.visits >= maxGuests {
-		return transport.Busy
-	}
-	v.visits++
 	return transport.Guest
 }
 
@@ -113,19 +106,24 @@ func (v *server) accept(c *transport.Conn) {
 		v.mu.Lock()
 		if pass {
 			to = v.toPass
-			v.visits--
 			v.passed[c] = true
 		}
 		conns := append(v.open[c.Device()], c)
-		var oldest *transport.Conn
-		if len(conns) > maxPerDevice {
-			oldest = conns[0]
-		}
-		v.open[c.Device()] = conns
+		// Off the list under the same lock: two that come at once shall not
+		// both send the same one away.
+		over := max(0, len(conns)-maxPerDevice)
+		oldest := slices.Clone(conns[:over])
+		v.open[c.Device()] = slices.Delete(conns, 0, over)
 		v.mu.Unlock()
-		if oldest != nil {
-			oldest.Close() // done takes it off the list
+		for _, o := range oldest {
+			o.Close()
 		}
+		if !pass && !v.s.cfg.Book.Has(c.Device()) { // removed since it was let in
+			c.Close()
+			return
+		}
+	} else {
+		v.welcome(c)
 	}
 	if !to.give(c) {
 		c.Close()
@@ -137,7 +135,7 @@ func (v *server) done(c *transport.Conn) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if c.Welcome() == transport.Guest && !v.passed[c] {
-		v.visits--
+		v.gone(c)
 		return
 	}
 	delete(v.passed, c)
@@ -153,6 +151,16 @@ func (v *server) done(c *transport.Conn) {
 		return
 	}
 	v.open[c.Device()] = conns
+}
+
+// cut closes the connections of a device that was removed.
+func (v *server) cut(id peers.DeviceID) {
+	v.mu.Lock()
+	conns := slices.Clone(v.open[id])
+	v.mu.Unlock()
+	for _, c := range conns {
+		c.Close() // done takes it off the list
+	}
 }
 
 // connState counts the connections whose goroutines run.

@@ -40,7 +40,7 @@ type Config struct {
 // times are the clocks of the protocol.
 type times struct {
 	idle      time.Duration // a transfer may stand still
-	handshake time.Duration
+	handshake time.Duration // one way to a device takes at most, as dialled
 	header    time.Duration // a request's header takes at most
 	join      time.Duration // a stranger's connection lives at most
 	announce  time.Duration // own addresses are compared and told again
@@ -124,7 +124,7 @@ func (s *Service) Listen(ctx context.Context) error {
 	srv := newServer(s)
 	l, err := s.cfg.Identity.Listen(ctx, s.cfg.Listen, transport.ListenOptions{
 		Admit: srv.admit, Accept: srv.accept, Done: srv.done,
-		Idle: s.cfg.times.idle, Handshake: s.cfg.times.handshake, Logger: s.log,
+		Idle: s.cfg.times.idle, Logger: s.log,
 	})
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (s *Service) Serve(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	if s.cfg.LocalDiscovery && len(l.Addrs()) > 0 && !transport.LoopbackOnly(l.Addrs()) {
-		if d, err := s.cfg.Identity.NewDiscovery(s.Addresses); err != nil {
+		if d, err := s.cfg.Identity.NewDiscovery(s.Addresses, s.cfg.Book.Has); err != nil {
 			s.log.Warn("local discovery is off", "error", err)
 		} else {
 			s.mu.Lock()
@@ -205,6 +205,24 @@ func (s *Service) client(id peers.DeviceID) *Client {
 		s.clients[id] = c
 	}
 	return c
+}
+
+// Remove takes a device out of the circle and cuts the connections it has
+// here. What it stored stays; nobody can ask for it any more.
+func (s *Service) Remove(id peers.DeviceID) error {
+	if err := s.cfg.Book.Remove(id); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	srv, c := s.server, s.clients[id]
+	s.mu.Unlock()
+	if c != nil {
+		c.close()
+	}
+	if srv != nil {
+		srv.cut(id)
+	}
+	return nil
 }
 
 // Reach is what Probe found out about one device.

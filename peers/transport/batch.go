@@ -58,7 +58,7 @@ type batch struct {
 
 	// Writing.
 	mu       sync.Mutex
-	on       bool
+	on       bool    // set once, before anybody else has the connection
 	out      *[]byte // lent while it holds something
 	used     int
 	deadline atomic.Int64 // set from outside, Unix nanoseconds; 0: none
@@ -96,10 +96,11 @@ func (b *batch) fill() error {
 }
 
 // resize takes a large buffer while reads fill the small one, and gives it
-// back when they no longer do. Called with nothing unread.
+// back when they no longer do. A handshake gets none: there may be hundreds,
+// of anybody. Called with nothing unread.
 func (b *batch) resize() {
 	switch {
-	case b.large == nil && b.w == len(b.small):
+	case b.large == nil && b.on && b.w == len(b.small):
 		b.large = b.pool.get()
 	case b.large != nil && b.w < calmSize:
 		b.pool.put(b.large)

@@ -17,9 +17,7 @@ import (
 
 const (
 	// handshakeTime bounds a handshake, welcome included.
-	handshakeTime = 10 * time.Second
-	// maxHandshakes bounds the handshakes at once; more are turned away.
-	maxHandshakes = 256
+	handshakeTime = 5 * time.Second
 	// DefaultIdle is how long a transfer may stand still.
 	DefaultIdle = 30 * time.Second
 )
@@ -36,7 +34,7 @@ type ListenOptions struct {
 	Done func(*Conn)
 
 	Idle      time.Duration // 0: DefaultIdle
-	Handshake time.Duration // 0: 10 s
+	Handshake time.Duration // 0: 5 s
 	Logger    *slog.Logger
 }
 
@@ -45,7 +43,8 @@ type Listener struct {
 	id    *Identity
 	o     ListenOptions
 	inner []net.Listener
-	slots chan struct{}
+
+	strangers strangers
 }
 
 // Listen binds every address (host:port; port 0 takes a free one) or none.
@@ -59,7 +58,7 @@ func (i *Identity) Listen(ctx context.Context, addresses []string, o ListenOptio
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Listener{id: i, o: o, slots: make(chan struct{}, maxHandshakes)}
+	l := &Listener{id: i, o: o}
 	for _, a := range addresses {
 		var lc net.ListenConfig
 		ln, err := lc.Listen(ctx, "tcp", a)
@@ -131,14 +130,12 @@ func (l *Listener) accept(ctx context.Context, ln net.Listener, wg *sync.WaitGro
 			continue
 		}
 		wait = first
-		select {
-		case l.slots <- struct{}{}:
-		default:
+		if !l.strangers.enter(c) {
 			c.Close() // a flood: whoever means it comes again
 			continue
 		}
 		wg.Go(func() {
-			defer func() { <-l.slots }()
+			defer l.strangers.leave(c)
 			l.handshake(ctx, c)
 		})
 	}
@@ -174,6 +171,7 @@ func (l *Listener) handshake(ctx context.Context, c net.Conn) {
 		l.o.Logger.Debug("turned away", "device", conn.device.Short(), "welcome", int(conn.welcome), "error", err)
 		return
 	}
+	l.strangers.leave(c) // no stranger any more
 	l.o.Accept(conn)
 }
 

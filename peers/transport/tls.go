@@ -55,8 +55,8 @@ func (i *Identity) tlsConfig(want *peers.DeviceID) *tls.Config {
 }
 
 func deviceOf(cs tls.ConnectionState) (peers.DeviceID, error) {
-	if len(cs.PeerCertificates) == 0 {
-		return peers.DeviceID{}, errors.New("no certificate at the other end")
+	if n := len(cs.PeerCertificates); n != 1 {
+		return peers.DeviceID{}, fmt.Errorf("%d certificates at the other end instead of one", n)
 	}
 	return sha256.Sum256(cs.PeerCertificates[0].Raw), nil
 }
