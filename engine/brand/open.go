@@ -254,7 +254,13 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening) error {
 	said := map[int]custody.Reason{}
 	patient := time.Now().Add(busyTime)
 	for {
-		lost := v.round(ctx, o, letters, said)
+		// Letters wait at the gateway while this goes on asking. The last round
+		// takes them back: nobody could use what they bring after it.
+		verb := gateway.VerbLetter
+		if time.Now().Before(until) {
+			verb = gateway.VerbWait
+		}
+		lost := v.round(ctx, verb, o, letters, said)
 		busy := false
 		for i, why := range said {
 			if why == custody.Busy && time.Now().Before(patient) {
@@ -271,7 +277,7 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening) error {
 		if n-len(said) < o.Need() {
 			return refused(said, n)
 		}
-		if !busy && time.Now().After(until) {
+		if !busy && verb == gateway.VerbLetter {
 			if lost != nil {
 				return lost
 			}
@@ -295,7 +301,7 @@ type answer struct {
 
 // round brings every letter that is not answered, all at once, and takes the
 // first answers that are enough. It gives the last trouble with a gateway.
-func (v *visit) round(ctx context.Context, o *custody.Opening, letters [][]byte, said map[int]custody.Reason) (lost error) {
+func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, letters [][]byte, said map[int]custody.Reason) (lost error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := make(chan answer, len(letters))
@@ -306,7 +312,7 @@ func (v *visit) round(ctx context.Context, o *custody.Opening, letters [][]byte,
 		}
 		open++
 		go func() {
-			raw, err := v.ask(ctx, gateway.VerbLetter, l)
+			raw, err := v.ask(ctx, verb, l)
 			answers <- answer{i, raw, err}
 		}()
 	}
@@ -321,7 +327,7 @@ func (v *visit) round(ctx context.Context, o *custody.Opening, letters [][]byte,
 			continue
 		}
 		var d gateway.Delivery
-		if err := custody.Unmarshal(a.raw, &d); err != nil || d.Waiting {
+		if err := custody.Unmarshal(a.raw, &d); err != nil || d.Waiting || len(d.Reply) == 0 {
 			continue
 		}
 		if why := take(o, d.Reply); why != "" {

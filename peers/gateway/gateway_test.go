@@ -334,3 +334,56 @@ func TestChunksAreRebuilt(t *testing.T) {
 	_, err = ask(guest, good)
 	s.refused("after the end", err)
 }
+
+// mute is a custodian that sleeps until it is woken.
+type mute struct {
+	rpc.Witness
+	awake   bool
+	letters int
+}
+
+func (m *mute) Answer(context.Context, string, peers.DeviceID, []byte) ([]byte, error) {
+	if !m.awake {
+		return nil, peers.ErrUnreachable
+	}
+	m.letters++
+	return []byte("reply"), nil
+}
+
+// TestLettersWaitOnlyForWhoAsks: what is released when the brand has gone would
+// count as an opening that nobody has.
+func TestLettersWaitOnlyForWhoAsks(t *testing.T) {
+	for name, c := range map[string]struct {
+		verbs []string
+		later int64 // seconds
+		want  int
+	}{
+		"does not wait": {[]string{VerbLetter}, 1, 0},
+		"waits":         {[]string{VerbWait}, 1, 1},
+		"gave up":       {[]string{VerbWait, VerbLetter}, 1, 0},
+		"went away":     {[]string{VerbWait}, 60, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.introduce()
+			w := &mute{}
+			s.g.cfg.Witness = w
+			plan := s.plan(func(p *ticket.Plan) {
+				p.Contacts = []ticket.Contact{{Device: self, Mailbox: s.grant.Body.Mailboxes[0]}}
+			})
+			s.must(s.g.Present(t.Context(), guest, s.pass(s.w.Brand.Member.Device, plan, nil)))
+			raw, err := custody.SealLetter([]byte("request"), s.grant, 0)
+			s.must(err)
+			for _, verb := range c.verbs {
+				_, err := s.g.Answer(t.Context(), verb, guest, raw)
+				s.must(err)
+			}
+			w.awake = true
+			s.w.Now += c.later
+			s.g.Tick(t.Context())
+			if w.letters != c.want {
+				t.Errorf("%d letters came to the custodian later, want %d", w.letters, c.want)
+			}
+		})
+	}
+}

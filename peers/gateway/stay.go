@@ -21,7 +21,10 @@ import (
 // What a brand may ask.
 const (
 	VerbLetter = "letter" // the body is a letter; the answer a Delivery
-	VerbChunk  = "chunk"  // the body is an Ask; the answer the sealed chunk
+	// VerbWait is VerbLetter by a brand that goes on asking: the letter waits
+	// here while its custodian does not answer, until it comes as a VerbLetter.
+	VerbWait  = "wait"
+	VerbChunk = "chunk" // the body is an Ask; the answer the sealed chunk
 )
 
 // Delivery is what became of a letter. The same letter may be brought again.
@@ -44,9 +47,12 @@ type Ask struct {
 const (
 	deliverTime = 5 * time.Second  // a custodian may take, before a letter waits
 	readTime    = 60 * time.Second // a chunk may take
-	waitTime    = 72 * time.Hour   // a letter waits at most
-	maxWaiting  = 1024             // letters
-	maxHeld     = 32 << 20         // bytes of them
+	// waitTime is how long a letter waits after its brand asked last. What a
+	// custodian releases later would count as an opening, though nobody has the
+	// request's one-time key any more.
+	waitTime   = time.Minute
+	maxWaiting = 1024     // letters
+	maxHeld    = 32 << 20 // bytes of them
 	// maxReading chunks are rebuilt at once: each may need a segment's memory.
 	maxReading = 4
 	// patience is how long a keeper may be slow before others are asked too.
@@ -90,8 +96,8 @@ func (s *stay) visit(c *ticket.Contact) *rpc.Visit {
 // Answer implements rpc.Guests.
 func (g *Gateway) Answer(ctx context.Context, verb string, guest peers.DeviceID, raw []byte) ([]byte, error) {
 	switch verb {
-	case VerbLetter:
-		d, err := g.letter(ctx, guest, raw)
+	case VerbLetter, VerbWait:
+		d, err := g.letter(ctx, guest, raw, verb == VerbWait)
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +136,9 @@ type letter struct {
 	reply []byte
 }
 
-func (g *Gateway) letter(ctx context.Context, guest peers.DeviceID, raw []byte) (*Delivery, error) {
+// letter brings one to its custodian; when that does not answer and the brand
+// waits, it is tried again later.
+func (g *Gateway) letter(ctx context.Context, guest peers.DeviceID, raw []byte, waits bool) (*Delivery, error) {
 	l, err := custody.ReadLetter(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", peers.ErrRefused, err)
@@ -165,15 +173,18 @@ func (g *Gateway) letter(ctx context.Context, guest peers.DeviceID, raw []byte) 
 	}
 	now := g.cfg.Now()
 	until := min(now.Add(waitTime).Unix(), s.grant.Body.NotAfter)
-	if now.Unix() < until {
-		g.mu.Lock()
-		if g.room(len(raw)) {
-			g.waiting[id] = &letter{s: s, to: to, raw: raw, until: until}
-		}
-		g.mu.Unlock()
+	g.mu.Lock()
+	switch old := g.waiting[id]; {
+	case !waits || now.Unix() >= until:
+		delete(g.waiting, id)
+	case old != nil:
+		old.until = until
+	case g.room(len(raw)):
+		g.waiting[id] = &letter{s: s, to: to, raw: raw, until: until}
 	}
+	g.mu.Unlock()
 	// Why it could not be delivered would tell who the custodian is.
-	return &Delivery{Waiting: true, Reply: []byte{}}, nil
+	return &Delivery{Waiting: waits, Reply: []byte{}}, nil
 }
 
 // room says whether another letter of n bytes may wait. The caller holds the

@@ -351,8 +351,8 @@ func TestLettersWait(t *testing.T) {
 	if r.Code != 1 || !strings.Contains(string(r.Stderr), "2 of the 3 custodians needed have agreed") {
 		t.Fatalf("with two of five awake: exit status %d: %s", r.Code, r.Stderr)
 	}
-	// The letters of an opening that gave up wait all the same: it is logged
-	// when a custodian wakes, and helps nobody.
+	// The letters of an opening that gave up do not wait: released later they
+	// would count, and help nobody.
 	to := filepath.Join(t.TempDir(), "opened")
 	cmd := w.brand.Command(w.ctx, "open", g.Ticket, "--to", to, "--wait", "60s")
 	var errs bytes.Buffer
