@@ -36,17 +36,17 @@ type introduced struct {
 	done map[peers.DeviceID]bool
 }
 
-// openGateway lets a node that is going to serve be a gateway.
-func (n *Node) openGateway(o Options, cfg *rpc.Config) error {
+// openGateway lets a node that is going to serve be a gateway. Like a damaged
+// custodian, a damaged gateway does not keep the home shut.
+func (n *Node) openGateway(o Options, cfg *rpc.Config) {
 	n.now = o.Clock
 	if n.now == nil {
 		n.now = time.Now
 	}
 	if n.role == RoleCommand {
-		return nil
+		return
 	}
-	var err error
-	n.gateway, err = gateway.Open(gateway.Config{
+	g, err := gateway.Open(gateway.Config{
 		Path: filepath.Join(n.home, gatewayFile), Device: n.device, KEM: n.keys.KEM, Member: n.book.Has,
 		Visit: func(d peers.DeviceID, name string, addresses []string, pass []byte) *rpc.Visit {
 			return n.visit(d, name, addresses, pass)
@@ -54,10 +54,10 @@ func (n *Node) openGateway(o Options, cfg *rpc.Config) error {
 		Depot: cfg.Depot, Witness: cfg.Witness, Now: n.now,
 	})
 	if err != nil {
-		return err
+		n.log.Error("what this device keeps as a gateway cannot be opened: it serves, but is no gateway", "err", err)
+		return
 	}
-	cfg.Guests = n.gateway
-	return nil
+	n.gateway, cfg.Guests = g, g
 }
 
 // members is the circle as grants need it.
@@ -75,7 +75,9 @@ func (n *Node) errands(ctx context.Context) {
 	tick := time.NewTicker(errandEvery)
 	defer tick.Stop()
 	for {
-		n.gateway.Tick(ctx)
+		if n.gateway != nil {
+			n.gateway.Tick(ctx)
+		}
 		if err := n.ownErrands(ctx); err != nil && ctx.Err() == nil {
 			n.log.Warn("what waits for custodians goes on later", "err", err)
 		}

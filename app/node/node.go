@@ -88,13 +88,13 @@ type Node struct {
 	// A node that serves is a custodian, for those who ask. keys are the
 	// machine's own, for documents.
 	keys    identity.Device
-	witness *witness.Service // nil: opened for a command
+	witness *witness.Service // nil: opened for a command, or damaged
 	fellow  witness.Finder
 	panel   panel
 
 	// An owner makes grants at its desk; a gateway serves those of others.
 	desk    *grants.Desk
-	gateway *gateway.Gateway // nil: opened for a command
+	gateway *gateway.Gateway // nil: opened for a command, or damaged
 	peer    func(peers.DeviceID) (*rpc.Client, error)
 	visit   func(device peers.DeviceID, name string, addresses []string, pass []byte) *rpc.Visit
 	now     func() time.Time
@@ -174,9 +174,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if n.witness != nil && !n.settings.NoWitness {
 		cfg.Witness = n.witness
 	}
-	if err := n.openGateway(o, &cfg); err != nil {
-		return err
-	}
+	n.openGateway(o, &cfg)
 	service, err := rpc.New(cfg)
 	if err != nil {
 		return fmt.Errorf("network: %w", err)
