@@ -122,6 +122,42 @@ func TestRemovedDeviceCannotDateBack(t *testing.T) {
 	want(t, h.reason(w.request(lost), lost), custody.BadDevice)
 }
 
+// TestRemovedDeviceCannotBlockWithdrawals: what a device that was removed can
+// make a custodian remember is bounded, and what the others say is not.
+func TestRemovedDeviceCannotBlockWithdrawals(t *testing.T) {
+	w := newWorld(t, 1)
+	h := w.homes[0]
+	root := custody.KeyOf(w.Root)
+	lost := custody.Owner{Device: custodytest.Key(t)}
+	lost.Cert = w.Certify(w.Root, custody.KeyOf(lost.Device), custody.OwnerDevice, "lost", 3600)
+	revoke := func(o custody.Owner, g custody.Hash) []byte {
+		t.Helper()
+		r, err := o.Revoke(g, w.Now, "")
+		check(t, err)
+		return r.Raw
+	}
+	var list [][]byte
+	for i := range maxStray + 1 {
+		list = append(list, revoke(lost, custody.Hash{byte(i), byte(i >> 8), 1}))
+	}
+	_, err := h.byOwner().Status(t.Context(), News{Owner: root, Revocations: list[:500]})
+	check(t, err)
+	h.restart() // the count is kept
+	a, b := w.grant(3600, nil), w.grant(3600, nil)
+	_, err = h.byOwner().Status(t.Context(), News{Owner: root, Revocations: append(list[500:], revoke(w.Owner, a.Grant.Hash))})
+	refuses(t, "too many of a removed device", err)
+	want(t, h.reason(w.request(a), a), custody.Revoked)
+	_, err = h.byOwner().Revoke(t.Context(), list[maxStray])
+	refuses(t, "one more", err)
+	_, err = h.byOwner().Revoke(t.Context(), revoke(w.Owner, b.Grant.Hash))
+	check(t, err)
+	h.restart()
+	want(t, h.reason(w.request(b), b), custody.Revoked)
+	if n := h.count(ledger.Revoke); n != maxStray+2 {
+		t.Errorf("%d withdrawals in the log", n)
+	}
+}
+
 func TestAppointmentsOfOthers(t *testing.T) {
 	w := newWorld(t, 2)
 	h := w.homes[0]

@@ -119,15 +119,19 @@ func (s *Service) learn(ctx context.Context, o *owner, n *News) error {
 			return err
 		}
 	}
-	if err := s.learnRevocations(ctx, o, n.Revocations); err != nil {
-		return err
+	stray := s.learnRevocations(ctx, o, n.Revocations)
+	if stray != nil && !errors.Is(stray, errStray) {
+		return stray
 	}
 	for _, u := range n.Updates {
 		if err := s.learnUpdate(ctx, o, u); err != nil {
 			return err
 		}
 	}
-	return s.learnHeads(ctx, o, n.Heads)
+	if err := s.learnHeads(ctx, o, n.Heads); err != nil {
+		return err
+	}
+	return stray
 }
 
 func (s *Service) learnDevices(ctx context.Context, o *owner, raw []byte) error {
@@ -212,12 +216,16 @@ func (s *Service) learnStatus(ctx context.Context, o *owner, raw []byte) error {
 	return nil
 }
 
+// errStray: a revocation was passed over, see maxStray.
+var errStray = errors.New("too many revocations by devices that are not the owner's any more")
+
 // learnRevocations makes new revocations durable, each with its log entry.
 func (s *Service) learnRevocations(ctx context.Context, o *owner, list [][]byte) error {
 	var with []statement
 	var entries []ledger.Entry
 	fresh := map[custody.Hash]bool{}
 	var wrong error
+	stray := 0
 	for _, raw := range list {
 		r, err := custody.CheckRevocation(raw, o.root)
 		if err != nil {
@@ -228,13 +236,17 @@ func (s *Service) learnRevocations(ctx context.Context, o *owner, list [][]byte)
 		if o.revoked[g] || fresh[g] {
 			continue
 		}
-		if len(o.revoked)+len(fresh) >= maxRevocations {
-			wrong = refused(errors.New("too many revocations"))
-			break
+		mark := 0
+		if set := o.set(); set == nil || !slices.Contains(set.Devices, r.Signer) && !slices.Contains(set.Kept, r.Hash) {
+			if mark = 1; o.stray+stray >= maxStray {
+				wrong = refused(errStray)
+				continue // one by a device that counts may follow
+			}
 		}
+		stray += mark
 		fresh[g] = true
-		with = append(with, statement{"INSERT INTO revoked (owner, grant_hash, raw) VALUES (?, ?, ?)",
-			[]any{o.root[:], g[:], raw}})
+		with = append(with, statement{"INSERT INTO revoked (owner, grant_hash, raw, stray) VALUES (?, ?, ?, ?)",
+			[]any{o.root[:], g[:], raw, mark}})
 		entries = append(entries, ledger.Entry{At: max(s.judge(o).Now, 0), Kind: ledger.Revoke, Grant: g})
 	}
 	if len(fresh) > 0 {
@@ -242,6 +254,7 @@ func (s *Service) learnRevocations(ctx context.Context, o *owner, list [][]byte)
 			return err
 		}
 		maps.Copy(o.revoked, fresh)
+		o.stray += stray
 		s.log.Info("grants were revoked", "count", len(fresh))
 		s.wake()
 	}

@@ -28,6 +28,7 @@ type owner struct {
 	status    *custody.Signed[custody.OwnerStatus]
 	log       ledger.Log
 	revoked   map[custody.Hash]bool
+	stray     int // of revoked: by devices that were not in the set
 	newest    map[custody.Hash]pack
 	opened    map[use]uint32
 	answered  map[custody.Hash]int64 // request to the second of its release
@@ -111,6 +112,7 @@ func (s *Service) read(ctx context.Context, o *owner) error {
 		return err
 	}
 	o.clock.High = max(o.clock.High, high) // what was believed is not unlearned
+	o.stray = 0
 	o.revoked, o.newest = map[custody.Hash]bool{}, map[custody.Hash]pack{}
 	o.opened, o.answered = map[use]uint32{}, map[custody.Hash]int64{}
 	o.proven = map[custody.Hash]int64{}
@@ -124,8 +126,9 @@ func (s *Service) read(ctx context.Context, o *owner) error {
 		into []any
 		take func() error
 	}{
-		{"SELECT grant_hash FROM revoked WHERE owner = ?", []any{&a}, func() error {
+		{"SELECT grant_hash, stray FROM revoked WHERE owner = ?", []any{&a, &n}, func() error {
 			var g custody.Hash
+			o.stray += int(n)
 			defer func() { o.revoked[g] = true }()
 			return fixed(g[:], a)
 		}},

@@ -24,7 +24,10 @@ import (
 const (
 	maxOwners      = 256
 	maxGenerations = 16
-	maxRevocations = 1 << 16 // of one owner
+	// maxStray is how many revocations of one owner are taken by devices that
+	// are not in its set: they may be true, but a device that was removed must
+	// not fill what those of the others need.
+	maxStray = 1024
 )
 
 // What a custodian keeps in its home.

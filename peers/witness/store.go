@@ -80,6 +80,8 @@ var migrations = []string{
 		release BLOB NOT NULL, -- signed; sealed to the request's one-time key
 		PRIMARY KEY (owner, seq)
 	) STRICT;`,
+	// 1: by a device that was not in the owner's set.
+	"ALTER TABLE revoked ADD COLUMN stray INTEGER NOT NULL DEFAULT 0",
 }
 
 // store is witness.db. Every commit is on the disk when it returns
