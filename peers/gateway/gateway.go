@@ -64,27 +64,34 @@ type Gateway struct {
 
 	mu      sync.Mutex
 	owners  map[custody.Key][]peers.DeviceID // as introduced
-	revoked map[custody.Hash]bool
+	revoked map[granted]bool
 	stays   map[stayKey]*stay
 	permits map[stayKey]*ticket.Permit
 	waiting map[custody.Hash]*letter
 }
 
+// granted names a grant together with whose it is: owners do not speak for
+// each other's.
+type granted struct {
+	root  custody.Key
+	grant custody.Hash
+}
+
 type stayKey struct {
 	device peers.DeviceID
-	grant  custody.Hash
+	granted
 }
 
 // file is how the gateway remembers.
 type file struct {
 	Owners  map[string][]peers.DeviceID `json:"owners"`
-	Revoked []string                    `json:"revoked"`
+	Revoked map[string][]string         `json:"withdrawn"` // grants, by root
 }
 
 // Open reads what was remembered.
 func Open(cfg Config) (*Gateway, error) {
 	g := &Gateway{
-		cfg: cfg, reading: make(chan struct{}, maxReading), owners: map[custody.Key][]peers.DeviceID{}, revoked: map[custody.Hash]bool{},
+		cfg: cfg, reading: make(chan struct{}, maxReading), owners: map[custody.Key][]peers.DeviceID{}, revoked: map[granted]bool{},
 		stays: map[stayKey]*stay{}, permits: map[stayKey]*ticket.Permit{}, waiting: map[custody.Hash]*letter{},
 	}
 	f, err := os.Open(cfg.Path)
@@ -104,32 +111,48 @@ func Open(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("%s is damaged: %w", cfg.Path, err)
 	}
 	for k, devices := range in.Owners {
-		var root custody.Key
-		if n, err := hex.Decode(root[:], []byte(k)); len(k) != 64 || err != nil || n != 32 {
-			return nil, fmt.Errorf("%s is damaged", cfg.Path)
+		root, err := parse(k)
+		if err != nil {
+			return nil, fmt.Errorf("%s is damaged: %w", cfg.Path, err)
 		}
 		g.owners[root] = devices
 	}
-	for _, k := range in.Revoked {
-		var h custody.Hash
-		if n, err := hex.Decode(h[:], []byte(k)); len(k) != 64 || err != nil || n != 32 {
-			return nil, fmt.Errorf("%s is damaged", cfg.Path)
+	for k, grants := range in.Revoked {
+		root, err := parse(k)
+		for _, h := range grants {
+			grant, errGrant := parse(h)
+			err = errors.Join(err, errGrant)
+			g.revoked[granted{root, custody.Hash(grant)}] = true
 		}
-		g.revoked[h] = true
+		if err != nil {
+			return nil, fmt.Errorf("%s is damaged: %w", cfg.Path, err)
+		}
 	}
 	return g, nil
 }
 
+// parse reads 32 bytes in hexadecimal.
+func parse(s string) (k custody.Key, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(k) {
+		return k, errors.New("a name is not 32 bytes")
+	}
+	return custody.Key(b), nil
+}
+
 // save writes the file. The caller holds the lock.
 func (g *Gateway) save() error {
-	out := file{Owners: map[string][]peers.DeviceID{}, Revoked: []string{}}
+	out := file{Owners: map[string][]peers.DeviceID{}, Revoked: map[string][]string{}}
 	for k, d := range g.owners {
 		out.Owners[k.String()] = d
 	}
-	for h := range g.revoked {
-		out.Revoked = append(out.Revoked, h.String())
+	for w := range g.revoked {
+		k := w.root.String()
+		out.Revoked[k] = append(out.Revoked[k], w.grant.String())
 	}
-	slices.Sort(out.Revoked)
+	for _, grants := range out.Revoked {
+		slices.Sort(grants)
+	}
 	b, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {
 		return err
@@ -165,10 +188,11 @@ func (g *Gateway) Statement(_ context.Context, from peers.DeviceID, raw []byte) 
 			continue
 		}
 		if r, err := custody.CheckRevocation(raw, root); err == nil {
-			if g.revoked[r.Body.Grant] {
+			w := granted{root, r.Body.Grant}
+			if g.revoked[w] {
 				return nil
 			}
-			g.revoked[r.Body.Grant] = true
+			g.revoked[w] = true
 			return g.save()
 		}
 	}
@@ -224,7 +248,7 @@ func (g *Gateway) Lender(d peers.DeviceID, id peers.ShardID) (peers.DeviceID, er
 	defer g.mu.Unlock()
 	now := g.cfg.Now().Unix()
 	for k, p := range g.permits {
-		if k.device == d && now < p.NotAfter && !g.revoked[k.grant] && g.known(p.Root, p.Owner) && lists(p.Shards, id) {
+		if k.device == d && now < p.NotAfter && !g.revoked[k.granted] && g.known(p.Root, p.Owner) && lists(p.Shards, id) {
 			return p.Owner, nil
 		}
 	}
@@ -285,7 +309,7 @@ func (g *Gateway) presentPermit(d peers.DeviceID, raw []byte) error {
 	if len(g.permits) >= maxPasses {
 		return errors.New("too many permits")
 	}
-	g.permits[stayKey{d, p.Grant}] = p
+	g.permits[stayKey{d, granted{p.Root, p.Grant}}] = p
 	return nil
 }
 
@@ -325,7 +349,7 @@ func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
 		return errors.New("the grant is by nobody of this circle")
 	}
 	g.sweep(now)
-	k := stayKey{d, grant.Hash}
+	k := stayKey{d, granted{grant.Body.Owner, grant.Hash}}
 	if old := g.stays[k]; old != nil {
 		old.close() // a newer plan has other permits
 	} else if len(g.stays) >= maxPasses {
@@ -377,5 +401,5 @@ func (g *Gateway) serves(s *stay) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := &s.grant.Body
-	return now >= b.NotBefore && now < b.NotAfter && !g.revoked[s.grant.Hash]
+	return now >= b.NotBefore && now < b.NotAfter && !g.revoked[granted{b.Owner, s.grant.Hash}]
 }

@@ -224,6 +224,42 @@ func TestPermits(t *testing.T) {
 	s.refused("a withdrawn grant after a restart", err)
 }
 
+// Another owner of the circle can sign what it likes about a grant that is not
+// its own: it is served and lent on.
+func TestOwnersDoNotWithdrawEachOthersGrants(t *testing.T) {
+	s, ctx := newScene(t), t.Context()
+	s.introduce()
+	rival := ct.New(t, 3)
+	member[other] = true
+	defer delete(member, other)
+	in, err := custody.Sign(rival.Root, ticket.Intro{Root: custody.KeyOf(rival.Root), Device: other, At: s.w.Now})
+	s.must(err)
+	s.must(s.g.Statement(ctx, other, in.Raw))
+	s.must(s.g.Present(ctx, guest, s.pass(s.w.Brand.Member.Device, s.plan(nil), nil)))
+	s.must(s.g.Present(ctx, guest, s.permit(s.w.Owner.Device, nil)))
+	r, err := rival.Owner.Revoke(s.grant.Hash, rival.Now, "")
+	s.must(err)
+	s.must(s.g.Statement(ctx, other, r.Raw))
+	rivals := s.permit(rival.Owner.Device, func(p *ticket.Permit) {
+		p.Root, p.Owner, p.Cert, p.Shards = custody.KeyOf(rival.Root), other, rival.Owner.Cert, nil
+	})
+	s.must(s.g.Present(ctx, guest, rivals))
+	serves := func() bool {
+		st, err := s.g.stay(guest, func(*stay) bool { return true })
+		s.must(err)
+		return s.g.serves(st)
+	}
+	if _, err := s.g.Lender(guest, shard); err != nil || !serves() {
+		t.Fatalf("another owner stopped the grant: %v", err)
+	}
+	r, err = s.w.Owner.Revoke(s.grant.Hash, s.w.Now, "")
+	s.must(err)
+	s.must(s.g.Statement(ctx, owner, r.Raw))
+	if _, err := s.g.Lender(guest, shard); err == nil || serves() {
+		t.Fatal("the owner did not stop the grant")
+	}
+}
+
 func TestPermitEndsToTheSecond(t *testing.T) {
 	s := newScene(t)
 	s.introduce()
