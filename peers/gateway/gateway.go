@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -41,7 +42,9 @@ const (
 
 	maxPasses = 1024 // of brands, and of gateways
 	maxOwners = 256
-	maxFile   = 4 << 20
+	// maxRevoked bounds the withdrawals of one owner that are remembered.
+	maxRevoked = 1024
+	maxFile    = 4 << 20
 )
 
 // Config is what a Gateway needs.
@@ -64,7 +67,7 @@ type Gateway struct {
 
 	mu      sync.Mutex
 	owners  map[custody.Key][]peers.DeviceID // as introduced
-	revoked map[granted]bool
+	revoked map[granted]int64                // until when, in Unix seconds: the grant's end
 	stays   map[stayKey]*stay
 	permits map[stayKey]*ticket.Permit
 	waiting map[custody.Hash]*letter
@@ -85,13 +88,13 @@ type stayKey struct {
 // file is how the gateway remembers.
 type file struct {
 	Owners  map[string][]peers.DeviceID `json:"owners"`
-	Revoked map[string][]string         `json:"withdrawn"` // grants, by root
+	Revoked map[string]map[string]int64 `json:"withdrawn"` // by root and grant
 }
 
 // Open reads what was remembered.
 func Open(cfg Config) (*Gateway, error) {
 	g := &Gateway{
-		cfg: cfg, reading: make(chan struct{}, maxReading), owners: map[custody.Key][]peers.DeviceID{}, revoked: map[granted]bool{},
+		cfg: cfg, reading: make(chan struct{}, maxReading), owners: map[custody.Key][]peers.DeviceID{}, revoked: map[granted]int64{},
 		stays: map[stayKey]*stay{}, permits: map[stayKey]*ticket.Permit{}, waiting: map[custody.Hash]*letter{},
 	}
 	f, err := os.Open(cfg.Path)
@@ -119,10 +122,10 @@ func Open(cfg Config) (*Gateway, error) {
 	}
 	for k, grants := range in.Revoked {
 		root, err := parse(k)
-		for _, h := range grants {
+		for h, until := range grants {
 			grant, errGrant := parse(h)
 			err = errors.Join(err, errGrant)
-			g.revoked[granted{root, custody.Hash(grant)}] = true
+			g.revoked[granted{root, custody.Hash(grant)}] = until
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s is damaged: %w", cfg.Path, err)
@@ -140,22 +143,38 @@ func parse(s string) (k custody.Key, err error) {
 	return custody.Key(b), nil
 }
 
+// change makes owners and revoked what f makes of copies of them, if that can be
+// saved. The caller holds the lock.
+func (g *Gateway) change(f func()) error {
+	owners, revoked := g.owners, g.revoked
+	g.owners, g.revoked = maps.Clone(owners), maps.Clone(revoked)
+	f()
+	err := g.save()
+	if err != nil {
+		g.owners, g.revoked = owners, revoked
+	}
+	return err
+}
+
 // save writes the file. The caller holds the lock.
 func (g *Gateway) save() error {
-	out := file{Owners: map[string][]peers.DeviceID{}, Revoked: map[string][]string{}}
+	out := file{Owners: map[string][]peers.DeviceID{}, Revoked: map[string]map[string]int64{}}
 	for k, d := range g.owners {
 		out.Owners[k.String()] = d
 	}
-	for w := range g.revoked {
+	for w, until := range g.revoked {
 		k := w.root.String()
-		out.Revoked[k] = append(out.Revoked[k], w.grant.String())
-	}
-	for _, grants := range out.Revoked {
-		slices.Sort(grants)
+		if out.Revoked[k] == nil {
+			out.Revoked[k] = map[string]int64{}
+		}
+		out.Revoked[k][w.grant.String()] = until
 	}
 	b, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {
 		return err
+	}
+	if len(b) > maxFile { // it could not be read any more
+		return fmt.Errorf("%w (no room to remember it)", peers.ErrRefused)
 	}
 	return durable.Replace(g.cfg.Path, b)
 }
@@ -180,8 +199,7 @@ func (g *Gateway) Statement(_ context.Context, from peers.DeviceID, raw []byte) 
 		if len(g.owners) >= maxOwners || len(g.owners[in.Body.Root]) >= maxOwners {
 			return fmt.Errorf("%w (too many owners)", peers.ErrRefused)
 		}
-		g.owners[in.Body.Root] = append(g.owners[in.Body.Root], from)
-		return g.save()
+		return g.change(func() { g.introduce(in.Body.Root, from) })
 	}
 	for root, devices := range g.owners {
 		if !slices.Contains(devices, from) {
@@ -189,14 +207,59 @@ func (g *Gateway) Statement(_ context.Context, from peers.DeviceID, raw []byte) 
 		}
 		if r, err := custody.CheckRevocation(raw, root); err == nil {
 			w := granted{root, r.Body.Grant}
-			if g.revoked[w] {
+			if g.revoked[w] != 0 {
 				return nil
 			}
-			g.revoked[w] = true
-			return g.save()
+			return g.change(func() { g.revoke(w) })
 		}
 	}
 	return fmt.Errorf("%w (neither an introduction nor a revocation)", peers.ErrRefused)
+}
+
+// introduce notes whose device it is: one person's, so that a member takes no
+// more room than that of one. What was withdrawn for a person that no device is
+// of any more is forgotten, as that person is not served. The caller holds the
+// lock.
+func (g *Gateway) introduce(root custody.Key, d peers.DeviceID) {
+	for k, devices := range g.owners {
+		left := slices.DeleteFunc(slices.Clone(devices), func(o peers.DeviceID) bool { return o == d })
+		if g.owners[k] = left; len(left) == 0 && k != root {
+			delete(g.owners, k)
+			maps.DeleteFunc(g.revoked, func(w granted, _ int64) bool { return w.root == k })
+		}
+	}
+	g.owners[root] = append(slices.Clone(g.owners[root]), d)
+}
+
+// revoke notes a withdrawal, and forgets those whose grants have ended anyway,
+// or that with the nearest end when there is no room. The caller holds the lock.
+func (g *Gateway) revoke(w granted) {
+	now := g.cfg.Now().Unix()
+	until := now + custody.MaxGrantTime // a withdrawal does not say it
+	for k, s := range g.stays {
+		if k.granted == w {
+			until = s.grant.Body.NotAfter
+		}
+	}
+	for k, p := range g.permits {
+		if k.granted == w {
+			until = p.NotAfter
+		}
+	}
+	maps.DeleteFunc(g.revoked, func(_ granted, until int64) bool { return now >= until })
+	n, first := 0, granted{}
+	for k, end := range g.revoked {
+		if k.root != w.root {
+			continue
+		}
+		if n++; first == (granted{}) || end < g.revoked[first] {
+			first = k
+		}
+	}
+	if n >= maxRevoked {
+		delete(g.revoked, first)
+	}
+	g.revoked[w] = max(until, now+1)
 }
 
 // Open implements rpc.Guests.
@@ -248,7 +311,7 @@ func (g *Gateway) Lender(d peers.DeviceID, id peers.ShardID) (peers.DeviceID, er
 	defer g.mu.Unlock()
 	now := g.cfg.Now().Unix()
 	for k, p := range g.permits {
-		if k.device == d && now < p.NotAfter && !g.revoked[k.granted] && g.known(p.Root, p.Owner) && lists(p.Shards, id) {
+		if k.device == d && now < p.NotAfter && g.revoked[k.granted] == 0 && g.known(p.Root, p.Owner) && lists(p.Shards, id) {
 			return p.Owner, nil
 		}
 	}
@@ -356,6 +419,9 @@ func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
 		return errors.New("too many guests")
 	}
 	g.stays[k] = newStay(g, grant, plan)
+	if g.revoked[k.granted] > grant.Body.NotAfter { // now it is known
+		g.revoked[k.granted] = grant.Body.NotAfter
+	}
 	return nil
 }
 
@@ -401,5 +467,5 @@ func (g *Gateway) serves(s *stay) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := &s.grant.Body
-	return now >= b.NotBefore && now < b.NotAfter && !g.revoked[granted{b.Owner, s.grant.Hash}]
+	return now >= b.NotBefore && now < b.NotAfter && g.revoked[granted{b.Owner, s.grant.Hash}] == 0 && g.known(b.Owner, s.plan.Owner)
 }
