@@ -229,9 +229,13 @@ func (n *Node) AddCustodian(ctx context.Context, who string) (Custodian, error) 
 	if err := n.desk.Appointed(ctx, m, a.LogKey); err != nil {
 		return Custodian{}, err
 	}
+	n.forgetTold(m.Device)
 	n.introduce(ctx)
 	if err := n.sharePanel(ctx); err != nil {
 		n.log.Warn("tell the custodians of each other", "err", err)
+	}
+	if err := n.catchUp(ctx, c); err != nil {
+		return Custodian{}, fmt.Errorf("%s was not told of all that was withdrawn, ask it once more: %w", m.Name, err)
 	}
 	return Custodian{Device: m.Device, Name: m.Name, Appointed: n.now()}, nil
 }

@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -58,5 +59,54 @@ func (n *Node) sharePanel(ctx context.Context) error {
 		defer mu.Unlock()
 		p.told[c.Device()] = true
 	})
+	return nil
+}
+
+// forgetTold forgets what this process remembers to have told a device, which
+// may have lost it.
+func (n *Node) forgetTold(d peers.DeviceID) {
+	n.told.mu.Lock()
+	delete(n.told.done, d)
+	n.told.mu.Unlock()
+	n.panel.mu.Lock()
+	delete(n.panel.told, d)
+	n.panel.mu.Unlock()
+	n.updates.mu.Lock()
+	defer n.updates.mu.Unlock()
+	maps.DeleteFunc(n.updates.told, func(k updateKey, _ bool) bool { return k.device == d })
+}
+
+// catchUp tells a custodian every withdrawal and newer package that still
+// matters and that it has not acknowledged.
+func (n *Node) catchUp(ctx context.Context, c *rpc.Client) error {
+	w := witness.Client{Caller: c}
+	errands, err := n.desk.Errands(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range errands {
+		if !slices.Contains(e.Untold, c.Device()) {
+			continue
+		}
+		if _, err := w.Revoke(ctx, e.Revocation); err != nil {
+			return err
+		}
+		if err := n.desk.Told(ctx, e.Grant, c.Device()); err != nil {
+			return err
+		}
+	}
+	updates, err := n.desk.Updates(ctx)
+	if err != nil {
+		return err
+	}
+	for _, u := range updates {
+		if !slices.Contains(u.Seats, c.Device()) {
+			continue
+		}
+		news := witness.News{Owner: n.desk.Root(), Updates: []witness.Update{{Grant: u.Grant, Package: u.Package}}}
+		if _, err := w.Status(ctx, news); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -6,11 +6,13 @@ import (
 	"context"
 	"crypto/ed25519"
 	"database/sql"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/engine/ledger"
@@ -172,5 +174,59 @@ func TestDroppedEntryIsNamed(t *testing.T) {
 		if c.Good != (c.Custodian == "desk") || c.Custodian == "nas" && !strings.Contains(c.Text, "entry 2") {
 			t.Errorf("%+v", c)
 		}
+	}
+}
+
+// A custodian that lost what it knew knows each withdrawal when it was asked
+// again, before its owner is told that it is one.
+func TestCustodianAskedAgainKnowsWithdrawals(t *testing.T) {
+	w := newPanelWorld(t)
+	ctx := testContext(t)
+	laptop := w.nodes["laptop"]
+	path := filepath.Join(t.TempDir(), "lease")
+	if err := os.WriteFile(path, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := laptop.Put(ctx, engine.PutOptions{Sources: []string{path}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kem, err := custody.NewKEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	card, err := custody.NewCard(key, "ACME", kem.PublicKey(), time.Now().Unix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := laptop.Grant(ctx, GrantOrder{Brand: card, Names: []engine.Path{"lease"}, Until: time.Now().Add(time.Hour), Via: []string{"nas"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := laptop.Revoke(ctx, RevokeOrder{ID: g.ID})
+	if err != nil || in.Told != 2 {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	w.stop["nas"]() // it could tell the desk
+	w.stop["desk"]()
+	for _, name := range []string{witness.File, witness.File + "-wal", witness.File + "-shm", witness.Folder} {
+		if err := os.RemoveAll(filepath.Join(w.homes["desk"], name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.serve("desk")
+	w.until("the desk answers", func() bool {
+		_, err := laptop.AddCustodian(ctx, "desk")
+		return err == nil
+	})
+	st := ask[witness.Standing](w, "desk", w.nodes["desk"].witness.Status, witness.News{Owner: custody.KeyOf(w.root)})
+	if st.Revocations == custody.RevocationsHash(nil) {
+		t.Error("the withdrawal is forgotten")
+	}
+	if st.Panel == 0 {
+		t.Error("it was not told of the others")
 	}
 }

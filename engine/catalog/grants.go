@@ -285,6 +285,14 @@ func (c *Catalog) Told(ctx context.Context, grant [32]byte, d peers.DeviceID) er
 	})
 }
 
+// Untold forgets what a device has acknowledged.
+func (c *Catalog) Untold(ctx context.Context, d peers.DeviceID) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM told WHERE device = ?", d[:])
+		return err
+	})
+}
+
 // ToldOf lists the devices that acknowledged a grant's revocation.
 func (c *Catalog) ToldOf(ctx context.Context, grant [32]byte) ([]peers.DeviceID, error) {
 	return collect(ctx, c.r, func(rows *sql.Rows) (d peers.DeviceID, err error) {

@@ -112,8 +112,12 @@ func (d *Desk) Appoint(m Member) (appointment, devices []byte, err error) {
 	return a.Raw, set.Raw, nil
 }
 
-// Appointed notes that a custodian has accepted, with the key of its log.
+// Appointed notes that a custodian has accepted, with the key of its log. One
+// that is asked again may have lost what it knew: it is to be told all of it.
 func (d *Desk) Appointed(ctx context.Context, m Member, logKey custody.Key) error {
+	if err := d.cat.Untold(ctx, m.Device); err != nil {
+		return err
+	}
 	return d.cat.PutCustodian(ctx, catalog.Custodian{Device: m.Device, Name: m.Name, LogKey: logKey, Appointed: d.cfg.Now().Unix()})
 }
 

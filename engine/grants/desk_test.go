@@ -198,6 +198,13 @@ func TestWithdrawalIsToldUntilAllKnow(t *testing.T) {
 	if todo, err := o.Errands(ctx); err != nil || len(todo) != 0 {
 		t.Errorf("still to be told: %v, %v", todo, err)
 	}
+	o.must(o.Appointed(ctx, o.members[1], custody.KeyOf(o.logs[1]))) // it may have forgotten
+	todo, err := o.Errands(ctx)
+	o.must(err)
+	if len(todo) != 1 || len(todo[0].Untold) != 1 || todo[0].Untold[0] != o.members[1].Device {
+		t.Errorf("to be told after another appointment: %+v", todo)
+	}
+	o.must(o.Told(ctx, e.Grant, o.members[1].Device))
 	if in, err := o.Find(ctx, id); err != nil || in.State != Revoked || in.Told != 3 || in.Quorum != 2 {
 		t.Errorf("%+v, %v", in, err)
 	}
