@@ -264,3 +264,36 @@ func TestLogThatWasChangedIsNotTaken(t *testing.T) {
 		t.Errorf("checked %+v", checked)
 	}
 }
+
+// TestExtendAfterTheFileChanged: a grant is of what it was made for, whatever
+// became of the file since.
+func TestExtendAfterTheFileChanged(t *testing.T) {
+	o := newOffice(t)
+	o.appoint()
+	ctx := t.Context()
+	made, err := o.Make(ctx, o.order())
+	o.must(err)
+	extend := func(what string) {
+		t.Helper()
+		o.now = o.now.Add(time.Minute)
+		made, err = o.Extend(ctx, ticket.ShortID(made.Grant.Body.ID), time.Unix(made.Grant.Body.NotAfter, 0).Add(time.Hour))
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		tk, err := ticket.Parse(made.Ticket)
+		o.must(err)
+		names, err := tk.OpenNames(o.brand)
+		o.must(err)
+		if names.Sizes[0] != 1000 || names.Names[0] != "lease" {
+			t.Errorf("%s: %+v", what, names)
+		}
+	}
+	extend("unchanged")
+	o.must(o.cat.Commit(ctx, &catalog.Batch{Versions: []*catalog.Version{
+		{Path: "papers/lease", Kind: catalog.File, Size: 7, Parts: []catalog.Part{{Hole: 7}}},
+	}}))
+	extend("changed")
+	_, err = o.cat.Remove(ctx, []string{"papers"})
+	o.must(err)
+	extend("removed")
+}

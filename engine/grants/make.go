@@ -267,11 +267,11 @@ func newPlanner(d *Desk, g *custody.Signed[custody.Grant]) *planner {
 
 // add puts a version into the plan and gives its manifest.
 func (p *planner) add(ctx context.Context, f catalog.Granted) (*ticket.Manifest, error) {
-	v, err := p.d.cat.Version(ctx, f.Path)
+	at, err := p.modTime(ctx, &f)
 	if err != nil {
 		return nil, fmt.Errorf("%q %w", f.Path, err)
 	}
-	m := &ticket.Manifest{Name: path.Base(f.Path), Size: v.Size, ModTime: v.ModTime}
+	m := &ticket.Manifest{Name: path.Base(f.Path), ModTime: at}
 	pf := ticket.PlanFile{File: f.File, Version: f.Version, Spans: []ticket.Span{}}
 	var ids []int64
 	for _, part := range f.Parts {
@@ -285,10 +285,12 @@ func (p *planner) add(ctx context.Context, f catalog.Granted) (*ticket.Manifest,
 	}
 	for _, part := range f.Parts {
 		if part.Hole > 0 {
+			m.Size += part.Hole
 			m.Pieces = append(m.Pieces, ticket.Piece{Hole: part.Hole})
 			continue
 		}
 		c := chunks[part.Chunk]
+		m.Size += int64(c.Plain)
 		m.Pieces = append(m.Pieces, ticket.Piece{Name: c.Name, Key: c.Key, Plain: c.Plain, Zstd: c.Zstd})
 		seg, err := p.segment(ctx, c.Segment)
 		if err != nil {
@@ -298,6 +300,20 @@ func (p *planner) add(ctx context.Context, f catalog.Granted) (*ticket.Manifest,
 	}
 	p.plan.Files = append(p.plan.Files, pf)
 	return m, nil
+}
+
+// modTime is when a version was changed last, in nanoseconds. An older grant may
+// cover one that is replaced or removed by now: only its content is held, and
+// the grant's own time stands for it.
+func (p *planner) modTime(ctx context.Context, f *catalog.Granted) (int64, error) {
+	v, err := p.d.cat.Version(ctx, f.Path)
+	switch {
+	case err == nil && slices.Equal(v.Parts, f.Parts):
+		return v.ModTime, nil
+	case err == nil || errors.Is(err, catalog.ErrNotFound):
+		return time.Unix(p.g.Body.IssuedAt, 0).UnixNano(), nil
+	}
+	return 0, err
 }
 
 func (p *planner) segment(ctx context.Context, id int64) (int, error) {
