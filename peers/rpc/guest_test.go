@@ -6,13 +6,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/transport"
 )
 
 // door lets devices in that show a pass of one text, until it is shut.
@@ -148,6 +152,69 @@ func TestGuestsReadWhatIsLentAndNothingElse(t *testing.T) {
 	}
 	if err := owner.client(host.id.Device()).TellOwner(t.Context(), []byte("it is me")); err != nil || len(d.said) != 1 {
 		t.Errorf("%v, %q", err, d.said)
+	}
+}
+
+// Guests with a pass take none of the strangers' places, nor the other way
+// round, and have a limit of their own: the one with most connections gives.
+func TestGuestsWithAPassHaveTheirOwnPlaces(t *testing.T) {
+	noLeaks(t)
+	host, d := withDoor(t, times{})
+	host.server.mu.Lock()
+	host.server.room = 6
+	host.server.mu.Unlock()
+	known, other, stranger := newNode(t, "known", times{}), newNode(t, "other", times{}), newNode(t, "stranger", times{})
+	d.with(func() { d.inside = []peers.DeviceID{known.id.Device(), other.id.Device()} })
+	passed := func() (n int) {
+		host.server.mu.Lock()
+		defer host.server.mu.Unlock()
+		return len(host.server.passed)
+	}
+	for i := range maxPerAddress { // one after the other: the oldest are known
+		defer stranger.raw(host).Close()
+		eventually(t, "a stranger is in", func() bool { return host.guests() == i+1 })
+	}
+	var conns, others []*transport.Conn
+	for i := range 5 {
+		c := known.raw(host)
+		defer c.Close()
+		conns = append(conns, c)
+		eventually(t, "a guest is in", func() bool { return passed() == i+1 })
+	}
+	for range 2 {
+		c := other.raw(host)
+		defer c.Close()
+		others = append(others, c)
+	}
+	closedSoon(t, conns[0])
+	eventually(t, "as many as may", func() bool { return passed() == 6 })
+	if host.guests() != maxPerAddress {
+		t.Errorf("%d strangers", host.guests())
+	}
+	for _, c := range append(others, conns[1:]...) {
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			t.Errorf("one that should stay: %v", err)
+		}
+	}
+}
+
+// Who may not join has a moment to show its pass, whatever an invited one has.
+func TestStrangersHaveAMoment(t *testing.T) {
+	noLeaks(t)
+	host, _ := withDoor(t, times{stranger: 300 * time.Millisecond})
+	stranger := newNode(t, "stranger", times{})
+	closedSoon(t, stranger.raw(host))
+	host.invite(time.Hour)
+	c := stranger.raw(host)
+	defer c.Close()
+	if err := c.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("one that may be invited was cut: %v", err)
 	}
 }
 

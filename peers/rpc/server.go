@@ -36,6 +36,7 @@ type server struct {
 	mu      sync.Mutex
 	open    map[peers.DeviceID][]*transport.Conn // members', oldest first
 	passed  map[*transport.Conn]bool             // guests with a pass
+	room    int                                  // of those at most: maxPassed
 	letters chan struct{}                        // custodians' messages being answered
 	serving sync.WaitGroup                       // connections in an HTTP server
 
@@ -44,7 +45,7 @@ type server struct {
 
 func newServer(s *Service) *server {
 	v := &server{s: s, open: make(map[peers.DeviceID][]*transport.Conn), toHTTP: newHandover(), toJoin: newHandover(),
-		toPass: newHandover(), passed: make(map[*transport.Conn]bool),
+		toPass: newHandover(), passed: make(map[*transport.Conn]bool), room: maxPassed,
 		letters: make(chan struct{}, maxWitness)}
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	v.members = &http.Server{
@@ -114,6 +115,9 @@ func (v *server) accept(c *transport.Conn) {
 		over := max(0, len(conns)-maxPerDevice)
 		oldest := slices.Clone(conns[:over])
 		v.open[c.Device()] = slices.Delete(conns, 0, over)
+		if o := v.crowded(); o != nil {
+			oldest = append(oldest, o)
+		}
 		v.mu.Unlock()
 		for _, o := range oldest {
 			o.Close()

@@ -43,6 +43,7 @@ type times struct {
 	handshake time.Duration // one way to a device takes at most, as dialled
 	header    time.Duration // a request's header takes at most
 	join      time.Duration // a stranger's connection lives at most
+	stranger  time.Duration // that of one that may not join
 	announce  time.Duration // own addresses are compared and told again
 	stop      time.Duration // running requests may end by themselves
 	probe     time.Duration
@@ -54,7 +55,7 @@ func (t *times) fill() {
 		v time.Duration
 	}{
 		{&t.idle, transport.DefaultIdle}, {&t.handshake, 10 * time.Second}, {&t.header, 10 * time.Second},
-		{&t.join, 10 * time.Second}, {&t.announce, 30 * time.Second}, {&t.stop, 2 * time.Second},
+		{&t.join, 10 * time.Second}, {&t.stranger, 3 * time.Second}, {&t.announce, 30 * time.Second}, {&t.stop, 2 * time.Second},
 		{&t.probe, 5 * time.Second},
 	} {
 		if *f.d == 0 {
