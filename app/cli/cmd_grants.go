@@ -287,10 +287,10 @@ func (a *app) printGrant(g *grants.Info) error {
 		fmt.Fprintf(&b, "    opened %s  %s  by %s%s\n", second(o.At), printable(o.Path), printable(o.Device), how)
 	}
 	switch {
-	case len(g.Openings) == 0 && g.LogsUpTo.Unix() <= 0:
-		b.WriteString("    no custodian has reported yet\n")
-	case len(g.Openings) == 0:
+	case g.Unopened:
 		b.WriteString("    never opened, as far as your custodians have told\n")
+	case len(g.Openings) == 0:
+		fmt.Fprintf(&b, "    whether it was opened is not known yet: %d of %d custodians have reported\n", g.Reported, g.Custodians)
 	default:
 		fmt.Fprintf(&b, "    opened %s: a copy may exist\n", count(int64(len(g.Openings)), "time", "times"))
 	}

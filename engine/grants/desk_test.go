@@ -297,3 +297,36 @@ func TestExtendAfterTheFileChanged(t *testing.T) {
 	o.must(err)
 	extend("removed")
 }
+
+// TestNeverOpenedIsSaidWhenItIsKnown: not before so many custodians reported
+// that the others could not have let anybody open anything.
+func TestNeverOpenedIsSaidWhenItIsKnown(t *testing.T) {
+	o := newOffice(t)
+	o.appoint()
+	ctx := t.Context()
+	cs, err := o.Custodians(ctx)
+	o.must(err)
+	report := func(i int) {
+		t.Helper()
+		s, err := ledger.New(o.Root(), custody.KeyOf(o.logs[i])).Sign(o.logs[i], o.now.Unix())
+		o.must(err)
+		o.must(o.TakeLog(ctx, cs[i], 0, nil, s.Raw, false))
+	}
+	report(0) // before the grant was made: it tells nothing about it
+	o.now = o.now.Add(time.Minute)
+	made, err := o.Make(ctx, o.order())
+	o.must(err)
+	expect := func(reported int, unopened bool) {
+		t.Helper()
+		in, err := o.Find(ctx, ticket.ShortID(made.Grant.Body.ID))
+		o.must(err)
+		if in.Reported != reported || in.Unopened != unopened {
+			t.Errorf("%d have reported, never opened: %v; want %d, %v", in.Reported, in.Unopened, reported, unopened)
+		}
+	}
+	expect(0, false)
+	report(1)
+	expect(1, false)
+	report(2)
+	expect(2, true) // of 3, 2 of which must agree
+}

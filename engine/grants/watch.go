@@ -45,6 +45,8 @@ type Info struct {
 	Refusals   int       `json:"refusals"`
 	Told       int       `json:"told"`       // custodians that know of the withdrawal
 	Quorum     int       `json:"quorum"`     // that must, for it to be certain
+	Reported   int       `json:"reported"`   // custodians whose logs were received since the grant was made
+	Unopened   bool      `json:"unopened"`   // enough of them did, and none tells of an opening
 	LogsUpTo   time.Time `json:"logs_up_to"` // oldest of the newest log heads received
 	Ticket     string    `json:"ticket,omitempty"`
 }
@@ -129,7 +131,12 @@ func (d *Desk) info(ctx context.Context, row *catalog.Grant, book *Ledger) (*Inf
 		if in.LogsUpTo.IsZero() || at.Before(in.LogsUpTo) {
 			in.LogsUpTo = at
 		}
+		if !at.IsZero() && at.Unix() >= b.IssuedAt {
+			in.Reported++
+		}
 	}
+	// Too few are left to have let anybody open it.
+	in.Unopened = len(in.Openings) == 0 && in.Reported > len(row.Seats)-int(b.K)
 	return in, nil
 }
 
