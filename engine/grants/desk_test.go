@@ -330,3 +330,29 @@ func TestNeverOpenedIsSaidWhenItIsKnown(t *testing.T) {
 	report(2)
 	expect(2, true) // of 3, 2 of which must agree
 }
+
+func TestGrantsThatCoverAFile(t *testing.T) {
+	o := newOffice(t)
+	o.appoint()
+	ctx := t.Context()
+	made, err := o.Make(ctx, o.order())
+	o.must(err)
+	id := ticket.ShortID(made.Grant.Body.ID)
+	expect := func(want int, paths ...string) {
+		t.Helper()
+		got, err := o.Covering(ctx, paths)
+		o.must(err)
+		if len(got) != want || want == 1 && got[0] != id {
+			t.Errorf("%q: %q, want %d", paths, got, want)
+		}
+	}
+	expect(1, "papers/lease")
+	expect(1, "other", "papers")
+	expect(0, "pap", "papers/lease/x")
+	_, err = o.cat.Remove(ctx, []string{"papers"})
+	o.must(err)
+	expect(1, "papers")
+	_, err = o.Revoke(ctx, id, "")
+	o.must(err)
+	expect(0, "papers")
+}

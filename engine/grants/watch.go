@@ -317,3 +317,29 @@ func (d *Desk) Release(ctx context.Context) error {
 	}
 	return d.cat.ReleaseGrants(ctx, over)
 }
+
+// Covering names the grants that last and cover one of these files, or one in
+// these folders. What a grant covers is held for it, also when its owner keeps
+// it no longer.
+func (d *Desk) Covering(ctx context.Context, paths []string) ([]string, error) {
+	all, err := d.cat.Grants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	named := func(f catalog.Granted) bool {
+		return slices.ContainsFunc(paths, func(p string) bool {
+			return f.Path == p || strings.HasPrefix(f.Path, p+"/")
+		})
+	}
+	var out []string
+	for i := range all {
+		g, err := custody.CheckGrant(all[i].Doc)
+		if err != nil {
+			return nil, err
+		}
+		if len(all[i].Revocation) == 0 && d.cfg.Now().Unix() < g.Body.NotAfter && slices.ContainsFunc(all[i].Files, named) {
+			out = append(out, ticket.ShortID(g.Body.ID))
+		}
+	}
+	return out, nil
+}
