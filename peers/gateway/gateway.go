@@ -14,13 +14,11 @@ package gateway
 import (
 	"context"
 	"crypto/hpke"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -29,7 +27,6 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
-	"github.com/preezm/preezm/peers/durable"
 	"github.com/preezm/preezm/peers/rpc"
 )
 
@@ -41,7 +38,12 @@ const (
 	afterwards = 86400
 
 	maxPasses = 1024 // of brands, and of gateways
-	maxOwners = 256
+	// Nobody's passes take all of these: a brand has few devices at work, and
+	// a gateway few grants of one owner. Beyond, the least recently used goes.
+	maxPerGrant   = 8  // devices of a brand
+	maxPerGrantee = 32 // of a brand, over all grants
+	maxPerGateway = 64 // permits of one owner for a gateway
+	maxOwners     = 256
 	// maxRevoked bounds the withdrawals of one owner that are remembered.
 	maxRevoked = 1024
 	maxFile    = 4 << 20
@@ -69,7 +71,8 @@ type Gateway struct {
 	owners  map[custody.Key][]peers.DeviceID // as introduced
 	revoked map[granted]int64                // until when, in Unix seconds: the grant's end
 	stays   map[stayKey]*stay
-	permits map[stayKey]*ticket.Permit
+	permits map[stayKey]*permit
+	uses    uint64 // counts uses of stays and permits
 	waiting map[custody.Hash]*letter
 }
 
@@ -85,17 +88,11 @@ type stayKey struct {
 	granted
 }
 
-// file is how the gateway remembers.
-type file struct {
-	Owners  map[string][]peers.DeviceID `json:"owners"`
-	Revoked map[string]map[string]int64 `json:"withdrawn"` // by root and grant
-}
-
 // Open reads what was remembered.
 func Open(cfg Config) (*Gateway, error) {
 	g := &Gateway{
 		cfg: cfg, reading: make(chan struct{}, maxReading), owners: map[custody.Key][]peers.DeviceID{}, revoked: map[granted]int64{},
-		stays: map[stayKey]*stay{}, permits: map[stayKey]*ticket.Permit{}, waiting: map[custody.Hash]*letter{},
+		stays: map[stayKey]*stay{}, permits: map[stayKey]*permit{}, waiting: map[custody.Hash]*letter{},
 	}
 	f, err := os.Open(cfg.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -134,132 +131,10 @@ func Open(cfg Config) (*Gateway, error) {
 	return g, nil
 }
 
-// parse reads 32 bytes in hexadecimal.
-func parse(s string) (k custody.Key, err error) {
-	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != len(k) {
-		return k, errors.New("a name is not 32 bytes")
-	}
-	return custody.Key(b), nil
-}
-
-// change makes owners and revoked what f makes of copies of them, if that can be
-// saved. The caller holds the lock.
-func (g *Gateway) change(f func()) error {
-	owners, revoked := g.owners, g.revoked
-	g.owners, g.revoked = maps.Clone(owners), maps.Clone(revoked)
-	f()
-	err := g.save()
-	if err != nil {
-		g.owners, g.revoked = owners, revoked
-	}
-	return err
-}
-
-// save writes the file. The caller holds the lock.
-func (g *Gateway) save() error {
-	out := file{Owners: map[string][]peers.DeviceID{}, Revoked: map[string]map[string]int64{}}
-	for k, d := range g.owners {
-		out.Owners[k.String()] = d
-	}
-	for w, until := range g.revoked {
-		k := w.root.String()
-		if out.Revoked[k] == nil {
-			out.Revoked[k] = map[string]int64{}
-		}
-		out.Revoked[k][w.grant.String()] = until
-	}
-	b, err := json.MarshalIndent(out, "", "  ")
-	if err != nil {
-		return err
-	}
-	if len(b) > maxFile { // it could not be read any more
-		return fmt.Errorf("%w (no room to remember it)", peers.ErrRefused)
-	}
-	return durable.Replace(g.cfg.Path, b)
-}
-
 // known says whether a device was introduced as root's and is in the circle.
 // The caller holds the lock.
 func (g *Gateway) known(root custody.Key, d peers.DeviceID) bool {
 	return slices.Contains(g.owners[root], d) && g.cfg.Member(d)
-}
-
-// Statement takes an introduction or a revocation by a member.
-func (g *Gateway) Statement(_ context.Context, from peers.DeviceID, raw []byte) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if in, err := custody.Parse[ticket.Intro](raw); err == nil {
-		if in.Signer != in.Body.Root || in.Body.Device != from {
-			return fmt.Errorf("%w (it introduces somebody else)", peers.ErrRefused)
-		}
-		if slices.Contains(g.owners[in.Body.Root], from) {
-			return nil
-		}
-		if len(g.owners) >= maxOwners || len(g.owners[in.Body.Root]) >= maxOwners {
-			return fmt.Errorf("%w (too many owners)", peers.ErrRefused)
-		}
-		return g.change(func() { g.introduce(in.Body.Root, from) })
-	}
-	for root, devices := range g.owners {
-		if !slices.Contains(devices, from) {
-			continue
-		}
-		if r, err := custody.CheckRevocation(raw, root); err == nil {
-			w := granted{root, r.Body.Grant}
-			if g.revoked[w] != 0 {
-				return nil
-			}
-			return g.change(func() { g.revoke(w) })
-		}
-	}
-	return fmt.Errorf("%w (neither an introduction nor a revocation)", peers.ErrRefused)
-}
-
-// introduce notes whose device it is: one person's, so that a member takes no
-// more room than that of one. What was withdrawn for a person that no device is
-// of any more is forgotten, as that person is not served. The caller holds the
-// lock.
-func (g *Gateway) introduce(root custody.Key, d peers.DeviceID) {
-	for k, devices := range g.owners {
-		left := slices.DeleteFunc(slices.Clone(devices), func(o peers.DeviceID) bool { return o == d })
-		if g.owners[k] = left; len(left) == 0 && k != root {
-			delete(g.owners, k)
-			maps.DeleteFunc(g.revoked, func(w granted, _ int64) bool { return w.root == k })
-		}
-	}
-	g.owners[root] = append(slices.Clone(g.owners[root]), d)
-}
-
-// revoke notes a withdrawal, and forgets those whose grants have ended anyway,
-// or that with the nearest end when there is no room. The caller holds the lock.
-func (g *Gateway) revoke(w granted) {
-	now := g.cfg.Now().Unix()
-	until := now + custody.MaxGrantTime // a withdrawal does not say it
-	for k, s := range g.stays {
-		if k.granted == w {
-			until = s.grant.Body.NotAfter
-		}
-	}
-	for k, p := range g.permits {
-		if k.granted == w {
-			until = p.NotAfter
-		}
-	}
-	maps.DeleteFunc(g.revoked, func(_ granted, until int64) bool { return now >= until })
-	n, first := 0, granted{}
-	for k, end := range g.revoked {
-		if k.root != w.root {
-			continue
-		}
-		if n++; first == (granted{}) || end < g.revoked[first] {
-			first = k
-		}
-	}
-	if n >= maxRevoked {
-		delete(g.revoked, first)
-	}
-	g.revoked[w] = max(until, now+1)
 }
 
 // Open implements rpc.Guests.
@@ -312,6 +187,7 @@ func (g *Gateway) Lender(d peers.DeviceID, id peers.ShardID) (peers.DeviceID, er
 	now := g.cfg.Now().Unix()
 	for k, p := range g.permits {
 		if k.device == d && now < p.NotAfter && g.revoked[k.granted] == 0 && g.known(p.Root, p.Owner) && lists(p.Shards, id) {
+			p.used = g.use()
 			return p.Owner, nil
 		}
 	}
@@ -369,19 +245,23 @@ func (g *Gateway) presentPermit(d peers.DeviceID, raw []byte) error {
 		return errors.New("the permit has ended")
 	}
 	g.sweep(now)
-	if len(g.permits) >= maxPasses {
-		return errors.New("too many permits")
+	k := stayKey{d, granted{p.Root, p.Grant}}
+	if g.permits[k] == nil {
+		evict(g.permits, maxPerGateway, func(o stayKey, _ *permit) bool { return o.device == d && o.root == p.Root })
+		if len(g.permits) >= maxPasses {
+			return errors.New("too many permits")
+		}
 	}
-	g.permits[stayKey{d, granted{p.Root, p.Grant}}] = p
+	g.permits[k] = &permit{p, g.use()}
 	return nil
 }
 
 func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
-	s, err := custody.Parse[ticket.Pass](raw)
+	pass, err := custody.Parse[ticket.Pass](raw)
 	if err != nil {
 		return err
 	}
-	p := &s.Body
+	p := &pass.Body
 	now := g.cfg.Now().Unix()
 	if p.Gateway != g.cfg.Device || p.Guest != d {
 		return errors.New("the pass is for another pair of devices")
@@ -393,7 +273,7 @@ func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := custody.Certified(p.Cert, grant.Body.Grantee, s.Signer, custody.OrgMember, now); err != nil {
+	if _, err := custody.Certified(p.Cert, grant.Body.Grantee, pass.Signer, custody.OrgMember, now); err != nil {
 		return err
 	}
 	if now >= grant.Body.NotAfter+afterwards {
@@ -415,14 +295,61 @@ func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
 	k := stayKey{d, granted{grant.Body.Owner, grant.Hash}}
 	if old := g.stays[k]; old != nil {
 		old.close() // a newer plan has other permits
-	} else if len(g.stays) >= maxPasses {
-		return errors.New("too many guests")
+	} else {
+		for _, s := range []*stay{
+			evict(g.stays, maxPerGrant, func(o stayKey, _ *stay) bool { return o.granted == k.granted }),
+			evict(g.stays, maxPerGrantee, func(_ stayKey, s *stay) bool { return s.grant.Body.Grantee == grant.Body.Grantee }),
+		} {
+			if s != nil {
+				s.close()
+			}
+		}
+		if len(g.stays) >= maxPasses {
+			return errors.New("too many guests")
+		}
 	}
-	g.stays[k] = newStay(g, grant, plan)
+	s := newStay(g, grant, plan)
+	s.used = g.use()
+	g.stays[k] = s
 	if g.revoked[k.granted] > grant.Body.NotAfter { // now it is known
 		g.revoked[k.granted] = grant.Body.NotAfter
 	}
 	return nil
+}
+
+// permit is one that a gateway showed.
+type permit struct {
+	*ticket.Permit
+	used uint64
+}
+
+func (p *permit) last() uint64 { return p.used }
+func (s *stay) last() uint64   { return s.used }
+
+// use gives the number of a use. The caller holds the lock.
+func (g *Gateway) use() uint64 {
+	g.uses++
+	return g.uses
+}
+
+// evict makes room for one more of a class that has its share: it takes the
+// least recently used off and returns it.
+func evict[V interface{ last() uint64 }](in map[stayKey]V, share int, same func(stayKey, V) bool) (out V) {
+	n, at := 0, stayKey{}
+	for k, v := range in {
+		if !same(k, v) {
+			continue
+		}
+		if n++; n == 1 || v.last() < out.last() {
+			at, out = k, v
+		}
+	}
+	if n < share {
+		var none V
+		return none
+	}
+	delete(in, at)
+	return out
 }
 
 // sweep forgets what has ended. The caller holds the lock.
@@ -455,6 +382,7 @@ func (g *Gateway) stay(d peers.DeviceID, match func(*stay) bool) (*stay, error) 
 	defer g.mu.Unlock()
 	for k, s := range g.stays {
 		if k.device == d && match(s) {
+			s.used = g.use()
 			return s, nil
 		}
 	}

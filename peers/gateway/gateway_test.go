@@ -260,63 +260,6 @@ func TestOwnersDoNotWithdrawEachOthersGrants(t *testing.T) {
 	}
 }
 
-func TestWithdrawalsAreFew(t *testing.T) {
-	s, ctx := newScene(t), t.Context()
-	s.introduce()
-	withdraw := func(h custody.Hash) {
-		t.Helper()
-		r, err := s.w.Owner.Revoke(h, s.w.Now, "")
-		s.must(err)
-		s.must(s.g.Statement(ctx, owner, r.Raw))
-	}
-	s.must(s.g.Present(ctx, guest, s.permit(s.w.Owner.Device, nil)))
-	withdraw(s.grant.Hash)
-	s.w.Now += 3600 // the permitted grant is over
-	withdraw(custody.Hash{1})
-	if len(s.g.revoked) != 1 {
-		t.Errorf("%d withdrawals are kept, one of a grant that ended", len(s.g.revoked))
-	}
-	root := custody.KeyOf(s.w.Root)
-	for i := range maxRevoked {
-		s.g.revoked[granted{root, custody.Hash{2, byte(i), byte(i >> 8)}}] = s.w.Now + 1e6
-	}
-	s.g.revoked[granted{custody.Key{7}, custody.Hash{7}}] = s.w.Now + 1
-	withdraw(custody.Hash{3})
-	s.open()
-	if n := len(s.g.revoked); n != maxRevoked+2 || s.g.revoked[granted{root, custody.Hash{3}}] == 0 || s.g.revoked[granted{custody.Key{7}, custody.Hash{7}}] == 0 {
-		t.Errorf("%d withdrawals of two owners, or the wrong ones", n)
-	}
-	// What could not be read again is not written.
-	for i := range 60000 {
-		s.g.revoked[granted{custody.Key{8}, custody.Hash{4, byte(i), byte(i >> 8)}}] = s.w.Now + 1e6
-	}
-	r, err := s.w.Owner.Revoke(custody.Hash{5}, s.w.Now, "")
-	s.must(err)
-	s.refused("a withdrawal that makes the file too large", s.g.Statement(ctx, owner, r.Raw))
-	if s.g.revoked[granted{root, custody.Hash{5}}] != 0 {
-		t.Error("what was not saved is remembered")
-	}
-	s.open()
-}
-
-// A device is one person's.
-func TestAnIntroductionReplacesTheLast(t *testing.T) {
-	s, ctx := newScene(t), t.Context()
-	s.introduce()
-	s.must(s.g.Present(ctx, guest, s.permit(s.w.Owner.Device, nil)))
-	again := ct.New(t, 3)
-	in, err := custody.Sign(again.Root, ticket.Intro{Root: custody.KeyOf(again.Root), Device: owner, At: s.w.Now})
-	s.must(err)
-	s.must(s.g.Statement(ctx, owner, in.Raw))
-	s.must(s.g.Statement(ctx, owner, in.Raw))
-	_, err = s.g.Lender(guest, shard)
-	s.refused("a permit of a person whose device it is no more", err)
-	s.open()
-	if d := s.g.owners[custody.KeyOf(again.Root)]; len(s.g.owners) != 1 || len(d) != 1 || d[0] != owner {
-		t.Errorf("%v", s.g.owners)
-	}
-}
-
 func TestPermitEndsToTheSecond(t *testing.T) {
 	s := newScene(t)
 	s.introduce()

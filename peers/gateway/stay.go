@@ -64,6 +64,7 @@ type stay struct {
 	g     *Gateway
 	grant *custody.Signed[custody.Grant]
 	plan  *ticket.Plan
+	used  uint64 // the last use; guarded by the gateway's lock
 
 	mu     sync.Mutex
 	visits map[peers.DeviceID]*rpc.Visit
