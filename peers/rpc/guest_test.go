@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -215,6 +216,26 @@ func TestStrangersHaveAMoment(t *testing.T) {
 	}
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("one that may be invited was cut: %v", err)
+	}
+}
+
+// A plan or a panel names few addresses, and nothing but addresses.
+func TestGivenAddressesAreFew(t *testing.T) {
+	n := newNode(t, "gateway", times{})
+	bad := []string{"", "host", "host:0", ":5", "http://host:5", strings.Repeat("x", 999) + ":5", "192.0.2.1:5", "192.0.2.1:5"}
+	long := bad
+	for i := range 100 {
+		long = append(long, fmt.Sprintf("192.0.2.1:%d", 6+i))
+	}
+	for what, want := range map[*[]string]int{&bad: 1, &long: maxGiven, {}: 0} {
+		v := n.Visit(peers.DeviceID{1}, "keeper", *what, nil)
+		f := n.Fellow(peers.DeviceID{1}, *what)
+		for _, got := range [][]string{v.c.link.addresses(), f.link.addresses()} {
+			if len(got) != want || want > 0 && got[0] != "192.0.2.1:5" {
+				t.Errorf("%q are dialled, want %d", got, want)
+			}
+		}
+		v.Close()
 	}
 }
 

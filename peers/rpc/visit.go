@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/circle"
 )
 
 // Visit is a device that is asked not as a member of its circle but under a
@@ -26,12 +28,23 @@ type Visit struct {
 // does not know this one (any more). Nothing is dialled yet. An address that
 // is known from the circle is tried as well.
 func (s *Service) Visit(device peers.DeviceID, name string, addresses []string, pass []byte) *Visit {
+	addresses = given(addresses)
 	return &Visit{&Client{s: s, device: device, link: newLink(s, device, func() []string {
 		if p, ok := s.cfg.Book.Peer(device); ok {
-			return append(append([]string(nil), p.Addresses...), addresses...)
+			return slices.Concat(p.Addresses, addresses)
 		}
 		return addresses
 	})}, pass, name}
+}
+
+// maxGiven bounds the addresses that are dialled because a document says so:
+// whoever wrote it could have this device call anybody.
+const maxGiven = 8
+
+// given is what is dialled of the addresses in a document.
+func given(addresses []string) []string {
+	clean := circle.CleanAddresses(addresses)
+	return clean[:min(len(clean), maxGiven)]
 }
 
 // Close closes idle connections.

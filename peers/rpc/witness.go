@@ -113,7 +113,7 @@ func (s *Service) Fellow(id peers.DeviceID, addresses []string) *Client {
 	if s.cfg.Book.Has(id) {
 		return s.client(id)
 	}
-	addresses = circle.CleanAddresses(addresses)
+	addresses = given(addresses)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.fellows[id]
