@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
@@ -89,6 +90,14 @@ var migrations = []string{
 type store struct{ db *sql.DB }
 
 func openStore(ctx context.Context, path string) (*store, error) {
+	// SQLite would let anybody read it, and gives its other files its mode.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("witness.db: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("witness.db: %w", err)
+	}
 	slashed := filepath.ToSlash(path)
 	if slashed[0] != '/' {
 		slashed = "/" + slashed // C:/... on Windows
