@@ -243,6 +243,9 @@ func (a *app) printOpened(r *node.OpenReport, err error) error {
 			}
 		}
 	}
+	for _, key := range r.Liars {
+		a.note("warning: the custodian %s of this grant signed a wrong share; tell the owner.", printable(key))
+	}
 	switch {
 	case err == nil && !a.json:
 		a.note("Under %s until %s. The owner sees this opening.", r.Grant, second(r.NotAfter))
@@ -250,6 +253,8 @@ func (a *app) printOpened(r *node.OpenReport, err error) error {
 		return &saidError{oneLine(err.Error()) + ". The owner may have withdrawn the grant, or its gateway has not heard of the owner yet"}
 	case errors.Is(err, peers.ErrUnreachable):
 		return &saidError{oneLine(err.Error()) + ". Try again later: the owner's machines may be off"}
+	case errors.Is(err, node.ErrGrantRefused) && r.Signed == 0:
+		return &saidError{fmt.Sprintf("%s: the gateway says: %s", r.Grant, brand.Explain(custody.Reason(r.Refused)))}
 	case errors.Is(err, node.ErrGrantRefused):
 		return &saidError{fmt.Sprintf("%s: the owner's custodians refuse: %s", r.Grant, brand.Explain(custody.Reason(r.Refused)))}
 	}

@@ -54,3 +54,16 @@ func TestGrantSaysWhatIsKnownOfOpenings(t *testing.T) {
 		}
 	}
 }
+
+func TestRefusalsSayWhoseWordItIs(t *testing.T) {
+	for want, signed := range map[string]int{"the gateway says: the owner has withdrawn": 0, "custodians refuse: the owner has withdrawn": 2} {
+		a, _, errs := spoken()
+		err := a.printOpened(&node.OpenReport{Grant: "g-1a2b3c4d", Refused: "revoked", Signed: signed, Liars: []string{"abcd"}}, node.ErrGrantRefused)
+		if err == nil || !strings.Contains(a.explain(err), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if !strings.Contains(errs.String(), "abcd") {
+			t.Errorf("the liar is not named: %q", errs)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,15 +112,20 @@ func (n *Node) OpenGrant(ctx context.Context, o OpenOrder) (*OpenReport, error) 
 	report := &OpenReport{Grant: ticket.ShortID(r.Ticket.Grant.Body.ID), NotAfter: time.Unix(r.Ticket.Grant.Body.NotAfter, 0), Files: []OpenedFile{}}
 	for _, f := range done {
 		report.Files = append(report.Files, OpenedFile(f))
+		report.Liars = append(report.Liars, f.Liars...)
 	}
 	var no *brand.RefusedError
 	var few *brand.WaitingError
 	switch {
 	case errors.As(err, &no):
-		report.Refused = string(no.Reason)
+		report.Refused, report.Signed = string(no.Reason), no.Signed
+		report.Liars = append(report.Liars, no.Liars...)
 		err = fmt.Errorf("%w: %w", ErrGrantRefused, err)
 	case errors.As(err, &few):
+		report.Liars = append(report.Liars, few.Liars...)
 		err = fmt.Errorf("%w: %w", ErrWaiting, err)
 	}
+	slices.Sort(report.Liars)
+	report.Liars = slices.Compact(report.Liars)
 	return report, err
 }

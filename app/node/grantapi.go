@@ -156,6 +156,12 @@ type OpenReport struct {
 	// Refused is the reason most of the refusing custodians gave, a
 	// custody.Reason; empty when they did not refuse.
 	Refused string `json:"refused,omitempty"`
+	// Signed is how many of them signed their refusal; with none the reason is
+	// the gateway's word.
+	Signed int `json:"refused_signed,omitempty"`
+	// Liars are custodians, by their pseudonyms in the grant, that signed a
+	// wrong share.
+	Liars []string `json:"liars,omitempty"`
 }
 
 // View is a running view of a received grant.
@@ -174,4 +180,6 @@ type OpenedFile struct {
 	Agreed int    `json:"custodians_agreed"`
 	// Asked is the time from the request to the key, in nanoseconds.
 	Asked time.Duration `json:"asked_ns"`
+	// Liars are as in the report, for this file.
+	Liars []string `json:"liars,omitempty"`
 }

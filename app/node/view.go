@@ -185,7 +185,7 @@ func (v *view) file(w http.ResponseWriter, r *http.Request, i int) {
 	text := "This cannot be opened now: " + err.Error()
 	var no *brand.RefusedError
 	if errors.As(err, &no) {
-		text = "The owner's custodians refuse: " + brand.Explain(no.Reason)
+		text = "This cannot be opened now: " + no.Error()
 	}
 	fmt.Fprintln(w, text)
 }

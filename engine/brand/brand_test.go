@@ -16,6 +16,7 @@ import (
 	ct "github.com/preezm/preezm/engine/custody/custodytest"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/witness"
 )
 
 func TestNamesStayInTheFolder(t *testing.T) {
@@ -108,14 +109,95 @@ func TestBrandKeepsItsKeys(t *testing.T) {
 }
 
 func TestRefusalsAreCountedByReason(t *testing.T) {
-	err := refused(map[int]custody.Reason{0: custody.Revoked, 1: custody.ClockDoubt, 2: custody.Revoked}, 5)
-	var no *RefusedError
-	if !errors.As(err, &no) || no.Reason != custody.Revoked || no.Refused != 3 || no.Of != 5 {
-		t.Errorf("%+v", no)
+	signed := func(why custody.Reason) no { return no{why, true} }
+	err := refused(map[int]no{0: signed(custody.Revoked), 1: signed(custody.ClockDoubt), 2: signed(custody.Revoked)}, 5, nil)
+	var e *RefusedError
+	if !errors.As(err, &e) || e.Reason != custody.Revoked || e.Refused != 3 || e.Signed != 3 || e.Of != 5 {
+		t.Errorf("%+v", e)
+	}
+	// What nobody signed is the gateway's word.
+	for want, said := range map[string]map[int]no{
+		"3 of 5 custodians refused: the owner has withdrawn":   {0: signed(custody.Revoked), 1: signed(custody.Revoked), 2: signed(custody.Busy)},
+		"1 of 5 custodians refused: the grant has ended; the ": {0: signed(custody.Expired), 1: {why: custody.Revoked}, 2: {why: custody.Revoked}},
+		"the gateway says: the owner has withdrawn":            {0: {why: custody.Revoked}, 1: {why: custody.Revoked}, 2: {why: custody.Busy}},
+	} {
+		if got := refused(said, 5, nil).Error(); !strings.HasPrefix(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 	for _, r := range []custody.Reason{custody.Expired, custody.Revoked, custody.UsedUp, custody.BadPackage, "another"} {
 		if Explain(r) == "" || Explain(r) == string(r) {
 			t.Errorf("%s is not explained", r)
+		}
+	}
+}
+
+// TestAnswersOfCustodians: a signed share that is wrong names its custodian,
+// and only what a custodian signed is taken for its word.
+func TestAnswersOfCustodians(t *testing.T) {
+	w := ct.New(t, 3)
+	tk := w.Grant(w.Terms(3600, 1), ct.Item(1, 1))
+	o, err := w.Brand.Member.Request(tk, ct.File(1), w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply := func(r witness.Reply) []byte {
+		t.Helper()
+		raw, err := custody.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	answer := func(c *ct.Custodian) (i int, raw []byte) {
+		t.Helper()
+		raw, err := c.Answer(o.Request.Raw, w.Gateway.Device)
+		var refusal *custody.Refusal
+		if errors.As(err, &refusal) {
+			d, err := refusal.Deny()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return int(d.Body.Index), reply(witness.Reply{Denial: d.Raw})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		rel, err := custody.CheckRelease(raw, tk.Grant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(rel.Body.Index), reply(witness.Reply{Release: raw})
+	}
+	w.Custodians[0].Lie = true
+	i, raw := answer(w.Custodians[0])
+	if said, liar := take(o, i, raw); said != (no{custody.BadPackage, true}) || liar == nil || liar.Name != tk.Grant.Body.Custodians[i] {
+		t.Errorf("a wrong share: %+v, %+v", said, liar)
+	}
+	i, raw = answer(w.Custodians[1])
+	if said, liar := take(o, i, raw); said.why != "" || liar != nil || o.Have() != 1 {
+		t.Errorf("a good share: %+v, %+v, %d", said, liar, o.Have())
+	}
+	rev, err := w.Owner.Revoke(tk.Grant.Hash, w.Now, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Custodians[2].Revoke(rev.Raw); err != nil {
+		t.Fatal(err)
+	}
+	i, raw = answer(w.Custodians[2])
+	if said, _ := take(o, i, raw); said != (no{custody.Revoked, true}) {
+		t.Errorf("a signed refusal: %+v", said)
+	}
+	for name, raw := range map[string][]byte{
+		"junk":               []byte("x"),
+		"a reason alone":     reply(witness.Reply{Reason: custody.Revoked}),
+		"a junk release":     reply(witness.Reply{Release: []byte("x")}),
+		"another's refusal":  raw,
+		"a refusal of junk ": reply(witness.Reply{Denial: []byte("x")}),
+	} {
+		if said, liar := take(o, (i+1)%3, raw); said.why == "" || said.signed || liar != nil {
+			t.Errorf("%s: %+v, %+v", name, said, liar)
 		}
 	}
 }

@@ -33,17 +33,32 @@ type Dial func(device peers.DeviceID, name string, addresses []string, pass []by
 
 // RefusedError: so many custodians said no that the others are too few.
 type RefusedError struct {
-	Reason  custody.Reason // the one that most of them gave
+	Reason  custody.Reason // the one that most of them gave, of those who signed if any did
 	Refused int
-	Of      int
+	// Signed is how many of the refusals a custodian has signed. Of the others
+	// the gateway says that they are a custodian's.
+	Signed int
+	Of     int
+	Liars  []string // see Opened
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("%d of %d custodians refused: %s", e.Refused, e.Of, e.Reason)
+	why := Explain(e.Reason)
+	switch {
+	case e.Signed == 0:
+		return "the gateway says: " + why
+	case e.Signed < e.Refused:
+		return fmt.Sprintf("%d of %d custodians refused: %s; the gateway says that %d more did", e.Signed, e.Of, why, e.Refused-e.Signed)
+	}
+	return fmt.Sprintf("%d of %d custodians refused: %s", e.Refused, e.Of, why)
 }
 
-// WaitingError: the custodians that answer are too few, and none refuses.
-type WaitingError struct{ Have, Need, Of int }
+// WaitingError: the custodians that answer are too few, and not too many
+// refuse.
+type WaitingError struct {
+	Have, Need, Of int
+	Liars          []string // see Opened
+}
 
 func (e *WaitingError) Error() string {
 	return fmt.Sprintf("%d of the %d custodians needed have agreed, the others of %d do not answer now", e.Have, e.Need, e.Of)
@@ -58,6 +73,9 @@ type Opened struct {
 	// Asked is the time from making the request to having the key, before
 	// anything of the file is fetched.
 	Asked time.Duration
+	// Liars are the custodians, by their pseudonyms in the grant, that signed a
+	// wrong share.
+	Liars []string
 }
 
 const (
@@ -74,6 +92,8 @@ type visit struct {
 	m    *custody.Member
 	gws  []Gateway
 	wait time.Duration
+
+	liars []string // among the custodians asked for one file
 }
 
 // Open opens files of a received grant into a folder, all of them when none is
@@ -223,7 +243,7 @@ func (v *visit) file(ctx context.Context, i int, path string) (*Opened, error) {
 	if err := v.write(ctx, path, m, &v.r.Ticket.Package.Body.Entries[i]); err != nil {
 		return nil, err
 	}
-	return &Opened{Name: m.Name, Path: path, Size: m.Size, Agreed: agreed, Asked: asked}, nil
+	return &Opened{Name: m.Name, Path: path, Size: m.Size, Agreed: agreed, Asked: asked, Liars: v.liars}, nil
 }
 
 // localName makes a foreign name one of a file in a folder.
@@ -251,7 +271,8 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening) error {
 		}
 	}
 	until := time.Now().Add(v.wait)
-	said := map[int]custody.Reason{}
+	said := map[int]no{}
+	v.liars = nil
 	patient := time.Now().Add(busyTime)
 	for {
 		// Letters wait at the gateway while this goes on asking. The last round
@@ -262,8 +283,8 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening) error {
 		}
 		lost := v.round(ctx, verb, o, letters, said)
 		busy := false
-		for i, why := range said {
-			if why == custody.Busy && time.Now().Before(patient) {
+		for i, a := range said {
+			if a.why == custody.Busy && time.Now().Before(patient) {
 				busy = true
 				delete(said, i)
 			}
@@ -275,13 +296,13 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening) error {
 			return context.Cause(ctx)
 		}
 		if n-len(said) < o.Need() {
-			return refused(said, n)
+			return refused(said, n, v.liars)
 		}
 		if !busy && verb == gateway.VerbLetter {
 			if lost != nil {
 				return lost
 			}
-			return &WaitingError{o.Have(), o.Need(), n}
+			return &WaitingError{o.Have(), o.Need(), n, v.liars}
 		}
 		pause := time.NewTimer(retryWait)
 		select {
@@ -293,6 +314,12 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening) error {
 	}
 }
 
+// no is a custodian's refusal.
+type no struct {
+	why    custody.Reason
+	signed bool // by the custodian; else its gateway says so
+}
+
 type answer struct {
 	i   int
 	raw []byte
@@ -301,13 +328,13 @@ type answer struct {
 
 // round brings every letter that is not answered, all at once, and takes the
 // first answers that are enough. It gives the last trouble with a gateway.
-func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, letters [][]byte, said map[int]custody.Reason) (lost error) {
+func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, letters [][]byte, said map[int]no) (lost error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := make(chan answer, len(letters))
 	open := 0
 	for i, l := range letters {
-		if l == nil || said[i] != "" {
+		if l == nil || said[i].why != "" {
 			continue
 		}
 		open++
@@ -330,8 +357,12 @@ func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, lett
 		if err := custody.Unmarshal(a.raw, &d); err != nil || d.Waiting || len(d.Reply) == 0 {
 			continue
 		}
-		if why := take(o, d.Reply); why != "" {
-			said[a.i] = why
+		refusal, liar := take(o, a.i, d.Reply)
+		if liar != nil {
+			v.liars = append(v.liars, liar.Name.String())
+		}
+		if refusal.why != "" {
+			said[a.i] = refusal
 		} else {
 			letters[a.i] = nil
 		}
@@ -342,32 +373,45 @@ func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, lett
 	return lost
 }
 
-// take adds a custodian's answer and gives its reason when that is a no.
-func take(o *custody.Opening, raw []byte) custody.Reason {
+// take adds the answer of custodian i, and gives its refusal when it is one. A wrong
+// share that it signed is a refusal too, and proves that it lies.
+func take(o *custody.Opening, i int, raw []byte) (no, *custody.LiarError) {
 	r, err := witness.ParseReply(raw)
 	if err != nil {
-		return custody.Malformed
+		return no{why: custody.Malformed}, nil
 	}
 	if len(r.Release) > 0 {
-		if err := o.Add(r.Release); err != nil {
-			return custody.BadPackage // a lie is no answer
+		var liar *custody.LiarError
+		err := o.Add(r.Release)
+		if errors.As(err, &liar) {
+			return no{custody.BadPackage, true}, liar
 		}
-		return ""
+		if err != nil {
+			return no{why: custody.Malformed}, nil // by nobody of the grant
+		}
+		return no{}, nil
 	}
-	if _, why, err := o.Denied(r.Denial); err == nil {
-		return why
+	if by, why, err := o.Denied(r.Denial); err == nil && by == i {
+		return no{why, true}, nil
 	}
 	if r.Reason != "" {
-		return r.Reason
+		return no{why: r.Reason}, nil
 	}
-	return custody.Malformed
+	return no{why: custody.Malformed}, nil
 }
 
-func refused(said map[int]custody.Reason, n int) error {
+func refused(said map[int]no, n int, liars []string) error {
 	count := map[custody.Reason]int{}
-	e := &RefusedError{Refused: len(said), Of: n}
-	for _, why := range said {
-		count[why]++
+	e := &RefusedError{Refused: len(said), Of: n, Liars: liars}
+	for _, a := range said {
+		if a.signed {
+			e.Signed++
+		}
+	}
+	for _, a := range said {
+		if a.signed == (e.Signed > 0) {
+			count[a.why]++
+		}
 	}
 	for why, c := range count {
 		if c > count[e.Reason] || c == count[e.Reason] && why < e.Reason {
