@@ -138,6 +138,10 @@ the ticket's text, a file that holds it, or '-' for standard input.`,
 }
 
 func (a *app) printReceived(r *node.Received) error {
+	if r.State == node.Unreadable {
+		a.note("note: a ticket cannot be read: %s. Keep it again from what you were sent, or remove the file.", oneLine(r.Problem))
+		return nil
+	}
 	state := "until " + second(r.NotAfter) + " (" + took(time.Until(r.NotAfter)) + " left)"
 	switch r.State {
 	case grants.Ended:

@@ -67,3 +67,11 @@ func TestRefusalsSayWhoseWordItIs(t *testing.T) {
 		}
 	}
 }
+
+func TestReceivedNamesATicketThatCannotBeRead(t *testing.T) {
+	a, _, errs := spoken()
+	err := a.printReceived(&node.Received{State: node.Unreadable, Problem: "0123.ticket: is no ticket"})
+	if err != nil || !strings.Contains(errs.String(), "0123.ticket") {
+		t.Errorf("%q, %v", errs, err)
+	}
+}

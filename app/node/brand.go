@@ -63,10 +63,13 @@ func (n *Node) Received(context.Context) ([]Received, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := b.All()
+	all, bad, err := b.All()
 	out := []Received{}
 	for _, r := range all {
 		out = append(out, n.received(r))
+	}
+	for _, why := range bad {
+		out = append(out, Received{State: Unreadable, Problem: why.Error(), Files: []ReceivedFile{}})
 	}
 	return out, err
 }

@@ -132,7 +132,13 @@ type Received struct {
 	NotAfter  time.Time      `json:"not_after"`
 	Purpose   string         `json:"purpose,omitempty"`
 	Opens     uint32         `json:"max_opens,omitempty"`
+	// Problem is why a ticket that was kept cannot be read: nothing else is
+	// known of it then.
+	Problem string `json:"problem,omitempty"`
 }
+
+// Unreadable is the state of a received grant whose ticket cannot be read.
+const Unreadable = "unreadable"
 
 // ReceivedFile is a file of a received grant.
 type ReceivedFile struct {

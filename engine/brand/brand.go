@@ -147,14 +147,37 @@ type Received struct {
 }
 
 // Receive keeps a ticket. The same one again does no harm, a newer one of the
-// same grant replaces it.
+// same grant replaces it; for an older one it gives the newer that is here.
 func (b *Brand) Receive(text string) (*Received, error) {
 	r, err := b.read(text)
 	if err != nil {
 		return nil, err
 	}
+	path := b.path(r.Ticket.Grant.Body.ID)
+	// One that cannot be read any more is replaced.
+	if kept, err := b.load(path); err == nil {
+		switch was, is := kept.Ticket, r.Ticket; {
+		case was.Grant.Hash != is.Grant.Hash:
+			return nil, fmt.Errorf("the ticket %s %w", ticket.ShortID(is.Grant.Body.ID), errSameID)
+		case was.Package.Body.Seq > is.Package.Body.Seq:
+			return kept, nil
+		}
+	} else if errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
 	line := strings.Join(strings.Fields(text), "") + "\n"
-	return r, durable.Replace(b.path(r.Ticket.Grant.Body.ID), []byte(line))
+	return r, durable.Replace(path, []byte(line))
+}
+
+// errSameID is no accident: IDs are 16 random bytes.
+var errSameID = errors.New("has the ID of another grant that was received before")
+
+func (b *Brand) load(path string) (*Received, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return b.read(string(raw))
 }
 
 func (b *Brand) path(id [16]byte) string {
@@ -176,33 +199,30 @@ func (b *Brand) read(text string) (*Received, error) {
 	return &Received{t, names}, nil
 }
 
-// All lists what was received.
-func (b *Brand) All() ([]*Received, error) {
+// All lists what was received, and what is wrong with the files that cannot be
+// read.
+func (b *Brand) All() (out []*Received, bad []error, err error) {
 	entries, err := os.ReadDir(filepath.Join(b.dir, received))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []*Received
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".ticket") {
 			continue
 		}
-		raw, err := os.ReadFile(filepath.Join(b.dir, received, e.Name()))
+		r, err := b.load(filepath.Join(b.dir, received, e.Name()))
 		if err != nil {
-			return nil, err
-		}
-		r, err := b.read(string(raw))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.Name(), err)
+			bad = append(bad, fmt.Errorf("%s: %w", e.Name(), err))
+			continue
 		}
 		out = append(out, r)
 	}
-	return out, nil
+	return out, bad, nil
 }
 
 // Find gives a received grant by the beginning of its ID.
 func (b *Brand) Find(id string) (*Received, error) {
-	all, err := b.All()
+	all, _, err := b.All()
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package brand
 
 import (
+	"crypto/sha256"
 	"errors"
 	"os"
 	"path/filepath"
@@ -199,5 +200,66 @@ func TestAnswersOfCustodians(t *testing.T) {
 		if said, liar := take(o, (i+1)%3, raw); said.why == "" || said.signed || liar != nil {
 			t.Errorf("%s: %+v, %+v", name, said, liar)
 		}
+	}
+}
+
+// TestTicketsThatAreKept: the newest one stays, and one that is damaged hides
+// no other.
+func TestTicketsThatAreKept(t *testing.T) {
+	dir := t.TempDir()
+	w := ct.New(t, 3)
+	if err := Create(dir, "ACME", "desk"); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(dir, ct.Key(t), peers.DeviceID{1}, func() time.Time { return time.Unix(w.Now, 0) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.root, b.kem = w.Brand.Root, w.Brand.KEM
+	sealed := []byte("manifest")
+	item := func(version uint64) custody.Item {
+		it := ct.Item(1, version)
+		it.Manifest = sha256.Sum256(sealed)
+		return it
+	}
+	text := func(tk *custody.Ticket) string {
+		t.Helper()
+		names, err := custody.Sign(w.Owner.Device, ticket.Names{Grant: tk.Grant.Hash, Names: []string{"a"}, Sizes: []int64{1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		box, err := ticket.SealNames(names, w.Brand.KEM.PublicKey().Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := ticket.Ticket{Ticket: tk, Manifests: [][]byte{sealed}, Names: box}
+		for range tk.Grant.Body.Gateways {
+			all.Plans = append(all.Plans, []byte("plan"))
+		}
+		line, err := all.Text()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return line
+	}
+	terms := w.Terms(3600, 1)
+	terms.Follow = true
+	first := w.Grant(terms, item(1))
+	second := w.Package(first.Grant, 2, item(2))
+	for i, tk := range []*custody.Ticket{second, first} {
+		r, err := b.Receive(text(tk))
+		if err != nil || r.Ticket.Package.Body.Seq != 2 {
+			t.Fatalf("ticket %d: %+v, %v", i, r, err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, received, "bad.ticket"), []byte("junk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, bad, err := b.All()
+	if err != nil || len(all) != 1 || all[0].Ticket.Package.Body.Seq != 2 || len(bad) != 1 || !strings.Contains(bad[0].Error(), "bad.ticket") {
+		t.Errorf("%d received, %v, %v", len(all), bad, err)
+	}
+	if _, err := b.Find(ticket.ShortID(first.Grant.Body.ID)); err != nil {
+		t.Error(err)
 	}
 }
