@@ -52,6 +52,25 @@ func TestNamesStayInTheFolder(t *testing.T) {
 	}
 }
 
+func TestNothingIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "lease.pdf")
+	for n, want := range []string{"lease.pdf", "lease (2).pdf", "lease (3).pdf"} {
+		from := filepath.Join(dir, ".opening")
+		text := strings.Repeat("x", n+1)
+		if err := os.WriteFile(from, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at, err := place(from, path)
+		if err != nil || filepath.Base(at) != want {
+			t.Fatalf("%q, %v; want %q", at, err, want)
+		}
+		if got, err := os.ReadFile(at); err != nil || string(got) != text {
+			t.Errorf("%q: %q, %v", at, got, err)
+		}
+	}
+}
+
 func TestPick(t *testing.T) {
 	r := &Received{Names: &ticket.Names{Names: []string{"lease.pdf", "2", "id.jpg"}}}
 	for _, tc := range []struct {

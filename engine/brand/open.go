@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/preezm/preezm/engine"
@@ -128,29 +127,6 @@ func (b *Brand) Open(ctx context.Context, r *Received, files []string, to string
 	return done, nil
 }
 
-// targets gives each file a place of its own in a folder, and refuses one that
-// is taken before anybody is asked: an opening counts.
-func (r *Received) targets(which []int, to string) ([]string, error) {
-	var out []string
-	taken := map[string]bool{}
-	for _, i := range which {
-		name := localName(r.Names.Names[i], i)
-		ext := filepath.Ext(name)
-		try := name
-		// Case does not tell files apart everywhere.
-		for n := 2; taken[strings.ToLower(try)]; n++ {
-			try = fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(name, ext), n, ext)
-		}
-		taken[strings.ToLower(try)] = true
-		path := filepath.Join(to, try)
-		if _, err := os.Lstat(path); err == nil {
-			return nil, fmt.Errorf("%q %w: nothing was opened; choose another folder", path, engine.ErrExists)
-		}
-		out = append(out, path)
-	}
-	return out, nil
-}
-
 // pick gives the entries that files name.
 func (r *Received) pick(files []string) ([]int, error) {
 	names := r.Names.Names
@@ -240,24 +216,11 @@ func (v *visit) file(ctx context.Context, i int, path string) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := v.write(ctx, path, m, &v.r.Ticket.Package.Body.Entries[i]); err != nil {
+	path, err = v.write(ctx, path, m, &v.r.Ticket.Package.Body.Entries[i])
+	if err != nil {
 		return nil, err
 	}
 	return &Opened{Name: m.Name, Path: path, Size: m.Size, Agreed: agreed, Asked: asked, Liars: v.liars}, nil
-}
-
-// localName makes a foreign name one of a file in a folder.
-func localName(name string, i int) string {
-	clean := strings.Map(func(r rune) rune {
-		if r < ' ' || strings.ContainsRune(`/\:*?"<>|`, r) {
-			return '_'
-		}
-		return r
-	}, name)
-	if strings.Trim(clean, ". ") == "" {
-		clean = fmt.Sprintf("file %d", i+1)
-	}
-	return clean
 }
 
 // collect asks the custodians until enough agree or cannot any more.
@@ -422,11 +385,11 @@ func refused(said map[int]no, n int, liars []string) error {
 }
 
 // write fetches the chunks and writes the file, which appears whole or not at
-// all.
-func (v *visit) write(ctx context.Context, path string, m *ticket.Manifest, e *custody.Entry) (err error) {
+// all, and says where.
+func (v *visit) write(ctx context.Context, path string, m *ticket.Manifest, e *custody.Entry) (at string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".opening-*")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() {
 		if err != nil {
@@ -443,26 +406,26 @@ func (v *visit) write(ctx context.Context, path string, m *ticket.Manifest, e *c
 			continue
 		}
 		if buf, err = v.chunk(ctx, buf[:0], p, e, index); err != nil {
-			return err
+			return "", err
 		}
 		if _, err = f.WriteAt(buf, off); err != nil {
-			return err
+			return "", err
 		}
 		index, off = index+1, off+int64(len(buf))
 	}
 	if err = f.Truncate(m.Size); err != nil {
-		return err
+		return "", err
 	}
 	if err = f.Sync(); err != nil {
-		return err
+		return "", err
 	}
 	if err = f.Close(); err != nil {
-		return err
+		return "", err
 	}
 	if err = os.Chtimes(f.Name(), time.Time{}, time.Unix(0, m.ModTime)); err != nil {
-		return err
+		return "", err
 	}
-	return os.Rename(f.Name(), path)
+	return place(f.Name(), path)
 }
 
 // chunk gets and opens one chunk. Whoever gave wrong bytes for it is left out
