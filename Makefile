@@ -39,7 +39,7 @@ run: build ## build and open the window
 # FILE=path keeps your own file or folder instead of the sample data. It goes
 # through the environment, since a path may hold anything.
 export FILE
-demo: build-headless ## five keepers and an owner; lose two; get everything back (FILE=path for your own)
+demo: build-headless ## five keepers, an owner, a brand; lose two; get all back; lend two files (FILE=path for your own)
 	@mkdir -p build
 	@go build -o build/demo ./app/demo
 	@build/demo -preezm $(BIN_HL) $${FILE:+-file "$$FILE"}

@@ -188,6 +188,9 @@ type RemoveReport struct {
 	Bytes   int64 `json:"bytes"`
 	Freed   int64 `json:"freed"`   // shard bytes keepers may forget
 	Pending int64 `json:"pending"` // deletions that wait for a keeper
+	// Grants that last and still cover what was removed; their brands can
+	// open it all the same. The node fills it in.
+	Grants []string `json:"grants,omitempty"`
 }
 
 // VerifyOptions says what to check; no names means everything.

@@ -96,6 +96,10 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 // Close releases the catalog. No other call may be running.
 func (e *Engine) Close() error { return e.cat.Close() }
 
+// Catalog is the engine's catalog, for what stands on it beside files: grants.
+// It is closed with the engine.
+func (e *Engine) Catalog() *catalog.Catalog { return e.cat }
+
 // Seen tells the engine that a keeper answers again, so that it is asked
 // before its penalty ends.
 func (e *Engine) Seen(d peers.DeviceID) { e.scores.forgive(d) }

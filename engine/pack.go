@@ -63,6 +63,23 @@ func chunkAD(dst []byte, name chunk.ID, zstd bool, plain int) []byte {
 	return append(dst, name[:]...)
 }
 
+// OpenChunk appends to dst the plain bytes of a chunk that was kept sealed:
+// seal.ErrAuthentic when it is not that chunk, chunk.ErrCorrupt when it is but
+// cannot be.
+func OpenChunk(dst []byte, name [32]byte, key seal.Key, zstd bool, plain int, sealed []byte) ([]byte, error) {
+	body, err := seal.Open(nil, key, chunkAD(nil, chunk.ID(name), zstd, plain), sealed)
+	if err != nil {
+		return dst, err
+	}
+	if zstd {
+		return chunk.Decompress(dst, body, plain)
+	}
+	if len(body) != plain {
+		return dst, chunk.ErrCorrupt
+	}
+	return append(dst, body...), nil
+}
+
 // pack names, deduplicates, compresses and seals chunks until jobs is closed.
 func (p *put) pack() {
 	var own scratch

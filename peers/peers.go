@@ -88,6 +88,9 @@ var (
 	ErrDiskFull = errors.New("has a full disk")
 	// ErrDamaged: what came is not what was stored.
 	ErrDamaged = errors.New("gave damaged data")
+	// ErrNoCustodian: the other side has no part in the time-limited keys of
+	// that owner, or does not take the role.
+	ErrNoCustodian = errors.New("is not a custodian there")
 	// ErrProtocol: the answer breaks the rules of the protocol.
 	ErrProtocol = errors.New("gave an answer that breaks the protocol")
 )

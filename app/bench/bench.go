@@ -51,6 +51,7 @@ type bench struct {
 	root    string
 	out     io.Writer
 	samples []sample
+	waited  map[waiting][]time.Duration
 	bigFile string
 	folder  string
 }
@@ -64,7 +65,7 @@ func (b *bench) run(ctx context.Context) error {
 	if err := writeSmall(ctx, b.folder, b.small); err != nil {
 		return err
 	}
-	sides := []func(context.Context, string) error{b.ceilingRun, b.preezmBig, b.preezmSmall}
+	sides := []func(context.Context, string) error{b.ceilingRun, b.preezmBig, b.preezmSmall, b.grants}
 	for rep := range b.reps {
 		fmt.Fprintf(b.out, "run %d of %d\n", rep+1, b.reps)
 		for i := range sides {

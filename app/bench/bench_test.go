@@ -24,6 +24,18 @@ func TestMedian(t *testing.T) {
 	}
 }
 
+func TestPercentile(t *testing.T) {
+	v := []float64{5, 1, 4, 2, 3}
+	for p, want := range map[int]float64{1: 1, 20: 1, 21: 2, 50: 3, 95: 5, 100: 5} {
+		if got := percentile(v, p); got != want {
+			t.Errorf("percentile %d is %v, want %v", p, got, want)
+		}
+	}
+	if percentile(nil, 95) != 0 {
+		t.Error("of nothing")
+	}
+}
+
 // TestTinyRun drives the whole benchmark with sizes that take no time: every
 // figure is measured, and what came back was compared on the way.
 func TestTinyRun(t *testing.T) {
@@ -59,6 +71,11 @@ func TestTinyRun(t *testing.T) {
 	}
 	if len(r.Rows) != 6 || r.Reps != 2 {
 		t.Fatalf("%d rows of %d runs", len(r.Rows), r.Reps)
+	}
+	for i, n := range []int{2, 2 * (opened - 1), 2 * grantRuns} {
+		if w := r.Waits[i]; w.N != n || w.Median <= 0 || w.P95 < w.Median || w.Max < w.P95 {
+			t.Errorf("%+v; want %d measurements", w, n)
+		}
 	}
 	for _, row := range r.Rows {
 		if row.Preezm.Wall <= 0 || len(row.Preezm.AllWall) != 2 {

@@ -45,12 +45,14 @@ func writeSmall(ctx context.Context, root string, n int) error {
 			}
 		}
 		src.Read(buf) // never fails
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%06d", i)), buf, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, smallName(i)), buf, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+func smallName(i int) string { return fmt.Sprintf("%06d", i) }
 
 // sameBytes compares two files; the ceiling keeps nothing but bytes.
 func sameBytes(a, b string) error {

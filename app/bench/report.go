@@ -25,6 +25,7 @@ type report struct {
 	Big     int64     `json:"big_bytes"`
 	Small   int       `json:"small_files"`
 	Rows    []row     `json:"rows"`
+	Waits   []wait    `json:"waits"`
 	Aims    []aim     `json:"aims"`
 }
 
@@ -73,7 +74,8 @@ func (b *bench) report() report {
 		}
 		r.Rows = append(r.Rows, row)
 	}
-	r.Aims = aims(r.Rows)
+	r.Waits = b.waits()
+	r.Aims = append(aims(r.Rows), waitAims(r.Waits)...)
 	return r
 }
 
@@ -137,6 +139,7 @@ func (r report) print(w io.Writer) {
 			orDash("%.2f", row.Wall), orDash("%.2f", row.CPU), p.Owner>>20, p.Keeper>>20)
 	}
 	t.Flush() // to a terminal or pipe; nothing to tell when that is gone
+	printWaits(w, r.Waits)
 	fmt.Fprintln(w)
 	for _, a := range r.Aims {
 		word, bound := "reached", "at most"
@@ -146,7 +149,7 @@ func (r report) print(w io.Writer) {
 		if a.Least {
 			bound = "at least"
 		}
-		fmt.Fprintf(w, "%-38s %9.2f  (%s %g: %s)\n", a.What, a.Have, bound, a.Want, word)
+		fmt.Fprintf(w, "%-41s %9.2f  (%s %g: %s)\n", a.What, a.Have, bound, a.Want, word)
 	}
 }
 

@@ -117,6 +117,8 @@ Each machine has a home folder and runs 'preezm serve' (or the window).`,
 		a.inviteCommand(), a.joinCommand(), a.circleCommand(),
 		a.putCommand(), a.getCommand(), a.lsCommand(), a.rmCommand(),
 		a.statusCommand(), a.verifyCommand(),
+		a.custodiansCommand(), a.grantCommand(), a.grantsCommand(), a.revokeCommand(), a.extendCommand(), a.refreshCommand(),
+		a.ledgerCommand(), a.verifyLedgerCommand(), a.proofCommand(), a.brandCommand(), a.openCommand(), a.viewCommand(),
 		a.versionCommand(), a.completionCommand(),
 	)
 	return root

@@ -138,6 +138,8 @@ func (a *app) serveCommand() *cobra.Command {
 	var listen []string
 	var offer string
 	var noDiscovery, verbose bool
+	var clockShift time.Duration
+	var custodian bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run this home: keep for others, and repair your own",
@@ -145,7 +147,10 @@ func (a *app) serveCommand() *cobra.Command {
 the circle, lets invited machines join, and repairs your own files when
 machines come back. Other commands find it and work through it.
 
---listen and --offer are remembered in the home.`,
+Who invites this machine can also ask it to be a custodian: to say, with
+others, whether a granted file may still be opened. It can read none of it.
+
+--listen, --offer and --custodian are remembered in the home.`,
 		Example: `  preezm serve
   preezm serve --listen 192.168.1.10:24930 --offer 1TB`,
 		Args: noArgs,
@@ -154,6 +159,14 @@ machines come back. Other commands find it and work through it.
 			var err error
 			if o.Offer, err = parseOffer(offer); err != nil {
 				return err
+			}
+			if clockShift != 0 {
+				// What setting this machine's clock wrong would do, without
+				// doing it to all its programs.
+				o.Clock = func() time.Time { return time.Now().Add(clockShift) }
+			}
+			if cmd.Flags().Changed("custodian") {
+				o.Custodian = &custodian
 			}
 			level := slog.LevelWarn
 			if verbose {
@@ -171,6 +184,9 @@ machines come back. Other commands find it and work through it.
 	cmd.Flags().StringVar(&offer, "offer", "", "`bytes` offered to the circle from now on, such as 200GB")
 	cmd.Flags().BoolVar(&noDiscovery, "no-discovery", false, "do not announce or look for machines on the local network")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log everything on standard error")
+	cmd.Flags().BoolVar(&custodian, "custodian", true, "be a custodian for those who ask, from now on")
+	cmd.Flags().DurationVar(&clockShift, "clock-shift", 0, "run as if the clock were wrong by this `duration` (for tests)")
+	cmd.Flags().Lookup("clock-shift").Hidden = true
 	return cmd
 }
 

@@ -149,7 +149,13 @@ func (a *app) remove(ctx context.Context, api node.API, names []engine.Path) err
 	if r.Pending > 0 {
 		fmt.Fprintf(&b, "\n%s for machines that did not answer; 'preezm serve' goes on when they are back.", waits(r.Pending))
 	}
-	return a.say("%s", b.String())
+	if err := a.say("%s", b.String()); err != nil {
+		return err
+	}
+	if len(r.Grants) > 0 {
+		a.note("warning: granted files can be opened until the grant ends, though you keep them no longer. 'preezm revoke' withdraws a grant: %s.", strings.Join(r.Grants, ", "))
+	}
+	return nil
 }
 
 func waits(deletions int64) string {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/brand"
+	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 )
@@ -80,6 +82,20 @@ func (a *app) explain(err error) string {
 		return with("Stop the running preezm and start it again; nothing that was kept is lost")
 	case errors.Is(err, node.ErrOtherVersion):
 		return with("Stop the running preezm and start the new one")
+	case errors.Is(err, grants.ErrNoCustodians):
+		return "nobody is your custodian yet: 'preezm custodians add NAME' asks a machine of your circle to be one"
+	case errors.Is(err, grants.ErrNoGateway):
+		return "which machine of your circle may the company see? Name it with --via; it learns the address of that one only"
+	case errors.Is(err, node.ErrWaiting):
+		return with("Try again later, or with --wait 10m")
+	case errors.Is(err, brand.ErrNoBrand):
+		return "this home is not a company's: 'preezm brand init --name NAME' makes it one"
+	case errors.Is(err, brand.ErrExists):
+		return "this home is a company's already; nothing was changed"
+	case errors.Is(err, brand.ErrUnknown):
+		return with("'preezm grants received' shows what was")
+	case errors.Is(err, peers.ErrNoCustodian):
+		return with("It must run 'preezm serve', in a version that can be a custodian, and allow that role")
 	case errors.Is(err, engine.ErrNoKeepers):
 		return "your circle has no machine to keep files yet: 'preezm invite' prints a code for a friend, 'preezm join CODE' uses one you were given"
 	case errors.Is(err, engine.ErrTooFewKeepers):

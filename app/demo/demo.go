@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/app/internal/proc"
@@ -24,6 +25,7 @@ import (
 const (
 	keepers = 5
 	lose    = 2
+	steps   = 11
 
 	logName = "processes.log"
 )
@@ -35,7 +37,8 @@ type demo struct {
 	out  io.Writer
 	tty  bool // whether a line can be redrawn
 	step int
-	open bool // the line of begin waits for its end
+	// waits: the line of begin waits for its end.
+	waits bool
 }
 
 // result is what the summary is made of.
@@ -47,6 +50,7 @@ type result struct {
 	getTook        time.Duration
 	putCPU, getCPU time.Duration
 	lost           []string
+	lent           lent
 	ownerPeak      int64
 	keeperPeak     int64
 }
@@ -58,21 +62,26 @@ func (d *demo) say(format string, a ...any) { fmt.Fprintf(d.out, format+"\n", a.
 func (d *demo) begin(what string) {
 	d.step++
 	if d.tty {
-		fmt.Fprintf(d.out, "[%d/6] %-8s ...", d.step, what)
-		d.open = true
+		fmt.Fprintf(d.out, "%s ...", d.label(what))
+		d.waits = true
 	}
+}
+
+// label is what the line of a step begins with.
+func (d *demo) label(what string) string {
+	return fmt.Sprintf("%-7s %-8s", fmt.Sprintf("[%d/%d]", d.step, steps), what)
 }
 
 func (d *demo) end(what, format string, a ...any) {
 	if d.tty {
 		fmt.Fprint(d.out, "\r\x1b[K")
-		d.open = false
+		d.waits = false
 	}
-	d.say("[%d/6] %-8s %s", d.step, what, fmt.Sprintf(format, a...))
+	d.say("%s %s", d.label(what), fmt.Sprintf(format, a...))
 }
 
 func (d *demo) run(ctx context.Context, file string) error {
-	d.say("Preezm demo: %d keepers and an owner, six processes with homes of their own in %s", keepers, d.root)
+	d.say("Preezm demo: %d keepers, an owner and a brand, seven processes with homes of their own in %s", keepers, d.root)
 
 	d.begin("data")
 	source, what, err := d.source(ctx, file)
@@ -88,6 +97,13 @@ func (d *demo) run(ctx context.Context, file string) error {
 	d.end("data", "%s: %s, %s", what, before.Counts(), bytes(before.Bytes))
 	for _, s := range before.Special {
 		d.say("               left out, not a file, folder or link: %q", s)
+	}
+	papers, err := pickPapers(ctx, source)
+	if err != nil {
+		return err
+	}
+	if len(papers) == 0 {
+		return fmt.Errorf("%s holds no file that could be shown to a brand: name a folder with one", source)
 	}
 	if err := d.checkSpace(before.Bytes); err != nil {
 		return err
@@ -108,7 +124,10 @@ func (d *demo) run(ctx context.Context, file string) error {
 	if err := f.Owner.Start(ctx); err != nil {
 		return err
 	}
-	d.end("circle", "%d keepers and the owner started and paired by invite in %s", keepers, seconds(time.Since(t0)))
+	if err := custodians(ctx, f); err != nil {
+		return err
+	}
+	d.end("circle", "%d keepers, all of them custodians too, and the owner started and paired by invite in %s", keepers, seconds(time.Since(t0)))
 
 	r := result{tree: before}
 	if err := d.put(ctx, f, source, &r); err != nil {
@@ -129,6 +148,10 @@ func (d *demo) run(ctx context.Context, file string) error {
 		return err
 	}
 	d.end("compare", "%s: SHA-256, size, mode and time of every file, every folder and link: all equal", humanize.Comma(n)+" entries")
+
+	if r.lent, err = d.lend(ctx, f, papers); err != nil {
+		return err
+	}
 
 	r.ownerPeak = usage(f.Owner).Peak
 	for _, k := range f.Keepers {
@@ -221,5 +244,9 @@ func (d *demo) summary(r result) {
 	line("machines lost", "%d of %d: %s", len(r.lost), keepers, strings.Join(r.lost, ", "))
 	line("peak memory", "owner %s, largest keeper %s", mib(r.ownerPeak), mib(r.keeperPeak))
 	line("compared", "all equal")
-	d.say("All six processes shared this one machine and its disk: over a network the line sets the speed.")
+	line("granted", "%s, opened by %s within %.0f seconds, %s seen by the owner; refused after the end, and under a withdrawn grant",
+		english.Plural(r.lent.files, "file", ""), brandName, lendTime.Seconds(), english.Plural(r.lent.openings, "opening", ""))
+	line("ledger", "%d entries verified, %d of them refusals", r.lent.entries, r.lent.refusals)
+	d.say("What a brand has opened it may have copied: nothing prevents that, but the owner sees each opening.")
+	d.say("All seven processes shared this one machine and its disk: over a network the line sets the speed.")
 }

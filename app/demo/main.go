@@ -3,8 +3,11 @@
 // Command demo shows the whole road with the real program: it starts five
 // keepers and an owner as processes of their own, puts files on them, kills
 // two keepers without a warning, brings everything back into a new folder and
-// compares it bit for bit. It exits 0 only when all of it is equal, and leaves
-// no process and no folder behind.
+// compares it bit for bit. Then a brand, one more process, opens two of the
+// files under a grant of some seconds, is refused after its end and under a
+// grant that was withdrawn, and the owner reads in the ledger what happened. It
+// exits 0 only when all of that came out as it must, and leaves no process and
+// no folder behind.
 package main
 
 import (
@@ -59,7 +62,7 @@ func run(ctx context.Context, out io.Writer, tty bool, preezm, file string, keep
 	}
 	d := &demo{bin: bin, root: root, out: out, tty: tty}
 	err = d.run(ctx, file)
-	if d.open {
+	if d.waits {
 		d.say("") // what went wrong is told on a line of its own
 	}
 	switch {

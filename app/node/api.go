@@ -25,6 +25,7 @@ type API interface {
 	Remove(ctx context.Context, names []engine.Path) (*engine.RemoveReport, error)
 	Status(ctx context.Context, o engine.StatusOptions) (*engine.Status, error)
 	Verify(ctx context.Context, o engine.VerifyOptions, progress func(engine.Progress)) (*engine.VerifyReport, error)
+	GrantAPI
 	Close() error
 }
 

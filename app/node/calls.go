@@ -140,9 +140,20 @@ func (n *Node) List(ctx context.Context, o engine.ListOptions) ([]engine.Entry, 
 	return n.engine.List(ctx, o)
 }
 
-// Remove forgets files and folders.
+// Remove forgets files and folders, and says which grants still cover them.
 func (n *Node) Remove(ctx context.Context, names []engine.Path) (*engine.RemoveReport, error) {
-	return n.engine.Remove(ctx, names)
+	r, err := n.engine.Remove(ctx, names)
+	if err != nil || n.desk == nil {
+		return r, err
+	}
+	var paths []string
+	for _, name := range names {
+		paths = append(paths, string(name))
+	}
+	if r.Grants, err = n.desk.Covering(ctx, paths); err != nil {
+		n.log.Warn("look for grants of what was removed", "err", err) // it is removed all the same
+	}
+	return r, nil
 }
 
 // Verify fetches and compares every shard of the named files.

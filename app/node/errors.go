@@ -24,6 +24,11 @@ var (
 	ErrOtherVersion = errors.New("the running node is of another version")
 	// ErrBadRequest: the local socket got something that is not a request.
 	ErrBadRequest = errors.New("malformed request")
+	// ErrGrantRefused: too many custodians said no, or their gateway says so;
+	// the report has the reason.
+	ErrGrantRefused = errors.New("it cannot be opened")
+	// ErrWaiting: too few custodians answer now, and not too many refused.
+	ErrWaiting = errors.New("not enough custodians answer")
 	// ErrSettings: home.json cannot be used as it is.
 	ErrSettings = errors.New("the settings of this home cannot be read")
 	// ErrNoCatalog: a home that has been used has lost its catalog.

@@ -29,6 +29,8 @@ const (
 	catalogFile  = "catalog.db"
 	depotFolder  = "depot"
 	socketFile   = "node.sock"
+	gatewayFile  = "gateway.json"
+	brandFolder  = "brand"
 )
 
 // Limits and defaults of a home's settings.
@@ -61,6 +63,9 @@ type Settings struct {
 	// MinFree is the free space the depot never goes below, in bytes;
 	// negative leaves the choice to the depot.
 	MinFree int64 `json:"min_free"`
+	// NoWitness turns the custodian's role off: nobody is answered. What it
+	// keeps goes on being forgotten, day by day.
+	NoWitness bool `json:"no_witness,omitempty"`
 }
 
 // DefaultHome is $PREEZM_HOME, or preezm in the system's folder for settings.

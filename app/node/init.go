@@ -12,6 +12,7 @@ import (
 
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers/transport"
+	"github.com/preezm/preezm/peers/witness"
 )
 
 // InitOptions is what a new home is told.
@@ -120,7 +121,9 @@ func onlyOurs(home string) error {
 	for _, e := range entries {
 		switch e.Name() {
 		case lockFile, certFile, keyFile, ownerFile, circleFile, depotFolder, socketFile, settingsFile,
-			catalogFile, catalogFile + "-wal", catalogFile + "-shm":
+			catalogFile, catalogFile + "-wal", catalogFile + "-shm", identity.SignFile, identity.KEMFile,
+			gatewayFile, brandFolder,
+			witness.File, witness.File + "-wal", witness.File + "-shm", witness.Folder:
 		default:
 			return fmt.Errorf("%s holds other things (%q): choose an empty or new folder", home, e.Name())
 		}

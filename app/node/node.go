@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,12 +18,15 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/depot"
+	"github.com/preezm/preezm/peers/gateway"
 	"github.com/preezm/preezm/peers/rpc"
 	"github.com/preezm/preezm/peers/transport"
+	"github.com/preezm/preezm/peers/witness"
 )
 
 // Options is how a home is opened. The zero value is a command's.
@@ -34,8 +38,10 @@ type Options struct {
 	// says, for good.
 	Listen      []string
 	Offer       int64
-	NoDiscovery bool         // do not announce or look for peers on the local network
-	Logger      *slog.Logger // nil: silence
+	NoDiscovery bool             // do not announce or look for peers on the local network
+	Custodian   *bool            // take the custodian's role, or not, from now on
+	Clock       func() time.Time // what custodians and peers go by; nil: time.Now
+	Logger      *slog.Logger     // nil: silence
 }
 
 // The parts a node holds together, as far as it uses them; tests put others
@@ -78,6 +84,23 @@ type Node struct {
 	depot  *depot.Depot
 	net    network
 	engine fileEngine
+
+	// A node that serves is a custodian, for those who ask. keys are the
+	// machine's own, for documents.
+	keys    identity.Device
+	witness *witness.Service // nil: opened for a command, or damaged
+	fellow  witness.Finder
+	panel   panel
+
+	// An owner makes grants at its desk; a gateway serves those of others.
+	desk    *grants.Desk
+	gateway *gateway.Gateway // nil: opened for a command, or damaged
+	peer    func(peers.DeviceID) (*rpc.Client, error)
+	visit   func(device peers.DeviceID, name string, addresses []string, pass []byte) *rpc.Visit
+	now     func() time.Time
+	told    introduced
+	updates updated
+	views   views
 
 	ready   chan struct{} // closed when Serve answers commands and peers
 	kick    chan struct{} // asks for a Maintain soon; holds one
@@ -140,14 +163,24 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("depot: %w", err)
 	}
-	service, err := rpc.New(rpc.Config{
+	if err := n.openWitness(ctx, o); err != nil {
+		return err
+	}
+	cfg := rpc.Config{
 		Identity: id, Book: n.book, Depot: rpc.Keep(n.depot), Name: func() string { return n.settings.Name },
-		Version: n.version, Listen: n.settings.Bound, LocalDiscovery: !o.NoDiscovery, Logger: n.log,
-	})
+		Version: n.version, Listen: n.settings.Bound, LocalDiscovery: !o.NoDiscovery, Now: o.Clock, Logger: n.log,
+		Keys: rpc.Keys{Sign: n.keys.Sign.Public().(ed25519.PublicKey), KEM: n.keys.KEM.PublicKey().Bytes()},
+	}
+	if n.witness != nil && !n.settings.NoWitness {
+		cfg.Witness = n.witness
+	}
+	n.openGateway(o, &cfg)
+	service, err := rpc.New(cfg)
 	if err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
 	n.net = service
+	n.fellow = func(d peers.DeviceID, addresses []string) witness.Caller { return service.Fellow(d, addresses) }
 	secrets, err := identity.Load(filepath.Join(n.home, ownerFile))
 	if err != nil {
 		return err
@@ -160,7 +193,11 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 		return fmt.Errorf("catalog: %w", err)
 	}
 	n.engine = files
-	return nil
+	n.peer, n.visit = service.Peer, service.Visit
+	n.desk, err = grants.NewDesk(grants.Config{
+		Catalog: files.Catalog(), Secrets: secrets, Sign: n.keys.Sign, Device: n.device, Members: n.members, Now: n.now,
+	})
+	return err
 }
 
 // checkCatalog refuses a home that has a circle but no catalog: a new empty one
@@ -187,6 +224,9 @@ func (n *Node) changeSettings(ctx context.Context, o Options) error {
 	}
 	if o.Offer != 0 {
 		s.Offer = o.Offer
+	}
+	if o.Custodian != nil {
+		s.NoWitness = !*o.Custodian
 	}
 	if err := s.check(); err != nil {
 		return err
@@ -223,12 +263,18 @@ func (n *Node) Ready() <-chan struct{} { return n.ready }
 // home back. Serve must have returned.
 func (n *Node) Close() error {
 	n.close.Do(func() {
-		var errs []error
+		errs := []error{n.endViews()}
 		if n.engine != nil {
 			errs = append(errs, n.engine.Close())
 		}
+		if n.gateway != nil {
+			n.gateway.Close()
+		}
 		if n.net != nil {
 			errs = append(errs, n.net.Close())
+		}
+		if n.witness != nil {
+			errs = append(errs, n.witness.Close())
 		}
 		if n.depot != nil {
 			errs = append(errs, n.depot.Close())

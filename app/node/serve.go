@@ -52,6 +52,10 @@ func (n *Node) Serve(ctx context.Context) error {
 	g.Go(func() error { return local.serve(ctx, l) })
 	g.Go(func() error { n.watch(ctx); return nil })
 	g.Go(func() error { n.maintain(ctx); return nil })
+	g.Go(func() error { n.errands(ctx); return nil })
+	if n.witness != nil {
+		g.Go(func() error { n.witness.Run(ctx, n.fellow); return nil })
+	}
 	close(n.ready)
 	n.log.Info("serving", "device", n.device.Short(), "addresses", n.net.Addresses())
 	err = g.Wait()
@@ -145,6 +149,9 @@ func (n *Node) online(ctx context.Context) map[peers.DeviceID]bool {
 	for _, r := range n.net.Probe(ctx) {
 		if r.Online {
 			out[r.Device] = true
+			if n.witness != nil {
+				n.witness.Heard(r.Device, r.Info.UnixTime)
+			}
 		}
 	}
 	return out

@@ -104,6 +104,7 @@ func (s *localServer) handler() http.Handler {
 		return s.api.Status(ctx, o)
 	})
 	handle(mux, s, pathVerify, s.api.Verify)
+	s.grantCalls(mux)
 	return mux
 }
 

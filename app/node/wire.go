@@ -12,6 +12,10 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/brand"
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/grants"
+	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 )
@@ -129,6 +133,21 @@ func sentinels() map[string]error {
 		"disk-full":       peers.ErrDiskFull,
 		"damaged":         peers.ErrDamaged,
 		"protocol":        peers.ErrProtocol,
+		"no-custodians":   grants.ErrNoCustodians,
+		"no-gateway":      grants.ErrNoGateway,
+		"grant-unknown":   grants.ErrUnknown,
+		"grant-over":      grants.ErrOver,
+		"grant-pinned":    grants.ErrPinned,
+		"grant-unchanged": grants.ErrUnchanged,
+		"no-brand":        brand.ErrNoBrand,
+		"brand-exists":    brand.ErrExists,
+		"not-ours":        brand.ErrNotOurs,
+		"not-received":    brand.ErrUnknown,
+		"ticket":          ticket.ErrTicket,
+		"document":        custody.ErrMalformed,
+		"grant-refused":   ErrGrantRefused,
+		"grant-waiting":   ErrWaiting,
+		"no-custodian":    peers.ErrNoCustodian,
 		"invite-code":     circle.ErrInviteCode,
 		"invite-expired":  circle.ErrInviteExpired,
 		"invite-used":     circle.ErrInviteUsed,

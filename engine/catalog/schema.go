@@ -94,6 +94,79 @@ CREATE TABLE deletions(
   shard  BLOB NOT NULL,
   PRIMARY KEY(keeper, shard)
 ) WITHOUT ROWID;
+`, `
+-- The random name of a file in grants, and the number of its present version,
+-- which goes up when a grant meets other content than the last one did.
+CREATE TABLE names(
+  path    BLOB PRIMARY KEY,
+  file    BLOB NOT NULL UNIQUE,
+  version INTEGER NOT NULL,
+  stamp   BLOB NOT NULL        -- what that version consists of
+) WITHOUT ROWID;
+
+CREATE TABLE brands(
+  root    BLOB PRIMARY KEY,
+  name    TEXT NOT NULL,
+  card    TEXT NOT NULL,       -- as it was received
+  added   INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Who decides for this owner.
+CREATE TABLE custodians(
+  device  BLOB PRIMARY KEY,
+  name    TEXT NOT NULL,
+  log_key BLOB NOT NULL,       -- signs its log
+  generation INTEGER NOT NULL,
+  appointed INTEGER NOT NULL   -- Unix seconds; 0: it has not been told yet
+) WITHOUT ROWID;
+
+CREATE TABLE grants(
+  hash    BLOB PRIMARY KEY,
+  id      BLOB NOT NULL UNIQUE,
+  doc     BLOB NOT NULL,       -- signed
+  seats   BLOB NOT NULL,       -- custodians' devices, 32 bytes each
+  brand   BLOB NOT NULL REFERENCES brands(root),
+  ticket  TEXT NOT NULL,       -- the newest
+  revocation BLOB NOT NULL,    -- signed; empty: not revoked
+  made    INTEGER NOT NULL,
+  released INTEGER NOT NULL    -- 1: the chunks are held no longer
+) WITHOUT ROWID;
+
+CREATE TABLE packages(
+  grant_hash BLOB NOT NULL REFERENCES grants(hash),
+  seq     INTEGER NOT NULL,
+  doc     BLOB NOT NULL,
+  PRIMARY KEY(grant_hash, seq)
+) WITHOUT ROWID;
+
+-- What a grant covers; its chunks stay while it lasts.
+CREATE TABLE granted(
+  grant_hash BLOB NOT NULL REFERENCES grants(hash),
+  file    BLOB NOT NULL,
+  version INTEGER NOT NULL,
+  path    BLOB NOT NULL,
+  parts   BLOB NOT NULL,
+  PRIMARY KEY(grant_hash, file, version)
+) WITHOUT ROWID;
+
+-- Which custodians have acknowledged a revocation.
+CREATE TABLE told(
+  grant_hash BLOB NOT NULL REFERENCES grants(hash),
+  device  BLOB NOT NULL,
+  PRIMARY KEY(grant_hash, device)
+) WITHOUT ROWID;
+
+-- Custodians' logs as they were received.
+CREATE TABLE logs(
+  device  BLOB NOT NULL,
+  seq     INTEGER NOT NULL,
+  entry   BLOB NOT NULL,
+  PRIMARY KEY(device, seq)
+) WITHOUT ROWID;
+CREATE TABLE heads(
+  device  BLOB PRIMARY KEY,
+  head    BLOB NOT NULL        -- the newest, signed
+) WITHOUT ROWID;
 `}
 
 func (c *Catalog) migrate(ctx context.Context) error {

@@ -7,6 +7,7 @@
 package identity
 
 import (
+	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -33,7 +34,14 @@ var ErrFormat = errors.New("is not a Preezm owner key")
 type Secrets struct {
 	Dedup   [32]byte // names chunks (keyed BLAKE3)
 	Chunker [32]byte // chooses where chunks are cut
+	// Identity is the seed of the root key, which is the person; see RootKey.
+	Identity [32]byte
+	Custody  [32]byte // leads to every custodian's chain
 }
+
+// RootKey is the person's own signing key: it certifies devices, appoints
+// custodians and names the person in every grant.
+func (s *Secrets) RootKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(s.Identity[:]) }
 
 // Create writes a fresh master secret to path, which must not exist, and
 // returns the keys derived from it.
@@ -88,7 +96,7 @@ func derive(master []byte) (Secrets, error) {
 	for _, k := range []struct {
 		label string
 		into  *[32]byte
-	}{{"dedup", &s.Dedup}, {"chunker", &s.Chunker}} {
+	}{{"dedup", &s.Dedup}, {"chunker", &s.Chunker}, {"identity", &s.Identity}, {"custody", &s.Custody}} {
 		b, err := hkdf.Expand(sha256.New, prk, k.label, 32)
 		if err != nil {
 			return Secrets{}, fmt.Errorf("derive keys: %w", err)

@@ -3,6 +3,7 @@
 package circle
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -325,10 +326,12 @@ func hashToken(token [16]byte) [32]byte {
 
 func (p Peer) clone() Peer {
 	p.Addresses = slices.Clone(p.Addresses)
+	p.Sign, p.KEM = slices.Clone(p.Sign), slices.Clone(p.KEM)
 	return p
 }
 
 func (p Peer) equal(q Peer) bool {
 	return p.Device == q.Device && p.Name == q.Name && slices.Equal(p.Addresses, q.Addresses) &&
-		p.Keeper == q.Keeper && p.Quota == q.Quota && p.Added.Equal(q.Added) && p.LastSeen.Equal(q.LastSeen)
+		p.Keeper == q.Keeper && p.Quota == q.Quota && p.Added.Equal(q.Added) && p.LastSeen.Equal(q.LastSeen) &&
+		bytes.Equal(p.Sign, q.Sign) && bytes.Equal(p.KEM, q.KEM) && p.Witness == q.Witness
 }

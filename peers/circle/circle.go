@@ -26,6 +26,9 @@ const (
 	MaxAddresses = 16  // addresses of one device
 	MaxAddress   = 260 // bytes of one address
 	MaxPeers     = 256 // devices in a circle
+
+	signSize = 32   // bytes of an Ed25519 public key
+	kemSize  = 1216 // bytes of an X-Wing public key
 )
 
 // Errors a caller decides on.
@@ -47,6 +50,11 @@ type Peer struct {
 	Quota     int64          `json:"quota,omitempty"`     // bytes I keep for it; 0: my whole offer
 	Added     time.Time      `json:"added"`
 	LastSeen  time.Time      `json:"last_seen,omitzero"`
+	// What it said of itself: its signing key (Ed25519), its sealing key
+	// (X-Wing), and that it takes the custodian's role when asked.
+	Sign    []byte `json:"sign,omitempty"`
+	KEM     []byte `json:"kem,omitempty"`
+	Witness bool   `json:"witness,omitempty"`
 }
 
 // CleanName makes a name another machine gave fit to be shown: no control or
@@ -122,5 +130,8 @@ func (p Peer) clean() (Peer, error) {
 	}
 	p.Name = CleanName(p.Name)
 	p.Addresses = CleanAddresses(p.Addresses)
+	if len(p.Sign) != signSize || len(p.KEM) != kemSize {
+		p.Sign, p.KEM, p.Witness = nil, nil, false // of no use without both
+	}
 	return p, nil
 }

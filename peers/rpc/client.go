@@ -153,7 +153,7 @@ func (c *Client) hello(ctx context.Context, addresses []string) (peers.Info, tim
 	var a helloAnswer
 	msg := helloMsg{
 		Name: circle.CleanName(c.s.cfg.Name()), Version: c.s.cfg.Version,
-		Addresses: circle.CleanAddresses(addresses),
+		Addresses: circle.CleanAddresses(addresses), Keys: c.s.keys(),
 	}
 	latency, err := c.callTimed(ctx, pathHello, msg, maxSmall, &a)
 	if err == nil && (a.Quota < 0 || a.Used < 0 || a.Free < 0 || a.Shards < 0) {
@@ -163,7 +163,10 @@ func (c *Client) hello(ctx context.Context, addresses []string) (peers.Info, tim
 		return peers.Info{}, latency, c.wrap(err)
 	}
 	name := circle.CleanName(a.Name)
-	if err := c.s.cfg.Book.Update(c.device, func(p *circle.Peer) { p.Name = name }); err != nil {
+	if err := c.s.cfg.Book.Update(c.device, func(p *circle.Peer) {
+		p.Name = name
+		a.Keys.into(p)
+	}); err != nil {
 		c.s.log.Debug("note name", "device", c.device.Short(), "error", err)
 	}
 	return peers.Info{

@@ -16,6 +16,9 @@ const (
 	// maxPerAddress bounds those of one address. An identity costs nothing,
 	// an address does.
 	maxPerAddress = 4
+	// maxPassed bounds the connections of guests with a pass, who need none of
+	// the places above.
+	maxPassed = 256
 )
 
 // guest is the connection of a device that may only join.
@@ -53,8 +56,12 @@ func seat(in []*guest, g *guest) (now []*guest, leaves *guest) {
 // welcome gives a guest its place and its time.
 func (v *server) welcome(c *transport.Conn) {
 	g := &guest{conn: c, from: transport.Origin(c.RemoteAddr())}
+	life := v.s.cfg.times.join
+	if !v.s.cfg.Book.MayJoin(c.Device(), time.Now()) { // it can only show a pass
+		life = min(life, v.s.cfg.times.stranger)
+	}
 	v.mu.Lock()
-	g.end = time.AfterFunc(v.s.cfg.times.join, func() { c.Close() })
+	g.end = time.AfterFunc(life, func() { c.Close() })
 	now, leaves := seat(v.guestConns, g)
 	v.guestConns = now
 	v.mu.Unlock()
@@ -62,6 +69,29 @@ func (v *server) welcome(c *transport.Conn) {
 		leaves.end.Stop()
 		leaves.conn.Close()
 	}
+}
+
+// crowded takes a connection off when guests with a pass have too many: the
+// oldest of the device that has most. The caller closes it; called with mu held.
+func (v *server) crowded() *transport.Conn {
+	if len(v.passed) <= v.room {
+		return nil
+	}
+	var most []*transport.Conn
+	for c := range v.passed {
+		if conns := v.open[c.Device()]; len(conns) > len(most) {
+			most = conns
+		}
+	}
+	if len(most) == 0 {
+		return nil
+	}
+	c := most[0]
+	delete(v.passed, c)
+	if v.open[c.Device()] = slices.Clone(most[1:]); len(most) == 1 {
+		delete(v.open, c.Device())
+	}
+	return c
 }
 
 // gone takes a closed guest off the list; called with mu held.

@@ -31,6 +31,11 @@ func (v *server) routes() http.Handler {
 	mux.Handle("POST "+pathDelete, v.member(v.forget))
 	mux.Handle("PUT "+pathShards+"{id}", v.member(v.put))
 	mux.Handle("GET "+pathShards+"{id}", v.member(v.get))
+	mux.Handle("POST "+pathWitness+"{verb}", v.member(v.witness))
+	mux.Handle("POST "+pathOwner, v.member(v.owner))
+	mux.Handle("GET "+pathLent+"{id}", v.member(v.lent))
+	mux.Handle("POST "+pathGateway+"{verb}", v.member(v.gateway))
+	mux.HandleFunc("POST "+pathPass, v.present)
 	// A member may redeem again: its first answer may have been lost.
 	mux.HandleFunc("POST "+pathJoin, v.join)
 	// The mux's own answers (no such path or method, go to the clean path)
@@ -92,6 +97,11 @@ func (v *server) answer(w http.ResponseWriter, status int, msg any) {
 		v.s.log.Error("write an answer", "error", err)
 		status, raw = http.StatusInternalServerError, nil
 	}
+	v.write(w, status, raw)
+}
+
+// write sends a message that is encoded already.
+func (v *server) write(w http.ResponseWriter, status int, raw []byte) {
 	h := w.Header()
 	h["Content-Type"] = []string{typeCBOR}
 	h["Content-Length"] = []string{strconv.Itoa(len(raw))}
@@ -160,7 +170,7 @@ func (v *server) hello(w http.ResponseWriter, r *http.Request, owner peers.Devic
 	if err := v.read(w, r, maxSmall, &in); err != nil {
 		return err
 	}
-	v.s.heard(owner, in.Name, circle.Learned(in.Addresses, local(connOf(r))))
+	v.s.heard(owner, in.Name, circle.Learned(in.Addresses, local(connOf(r))), in.Keys)
 	var u peers.Usage
 	if v.s.cfg.Depot != nil {
 		var err error
@@ -170,7 +180,7 @@ func (v *server) hello(w http.ResponseWriter, r *http.Request, owner peers.Devic
 	}
 	v.answer(w, http.StatusOK, helloAnswer{
 		Name: circle.CleanName(v.s.cfg.Name()), Version: v.s.cfg.Version,
-		Quota: u.Quota, Used: u.Used, Free: u.Free, Shards: u.Shards, UnixTime: time.Now().Unix(),
+		Quota: u.Quota, Used: u.Used, Free: u.Free, Shards: u.Shards, UnixTime: v.s.cfg.Now().Unix(), Keys: v.s.keys(),
 	})
 	return nil
 }
@@ -213,6 +223,11 @@ func (v *server) get(w http.ResponseWriter, r *http.Request, owner peers.DeviceI
 	if err != nil {
 		return err
 	}
+	return v.sendShard(w, r, owner, id)
+}
+
+// sendShard answers with the asked range of one of owner's shards.
+func (v *server) sendShard(w http.ResponseWriter, r *http.Request, owner peers.DeviceID, id peers.ShardID) error {
 	first, last, err := parseRange(r.Header.Get("Range"))
 	if err != nil {
 		return err

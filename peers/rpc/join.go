@@ -36,7 +36,7 @@ func (s *Service) Join(ctx context.Context, inv circle.Invite) (circle.Peer, err
 	var a joinAnswer
 	_, err := l.call(ctx, pathJoin, joinMsg{
 		Token: inv.Token[:], Name: circle.CleanName(s.cfg.Name()), Version: s.cfg.Version,
-		Addresses: circle.CleanAddresses(s.Addresses()),
+		Addresses: circle.CleanAddresses(s.Addresses()), Keys: s.keys(),
 	}, maxSmall, &a)
 	if err != nil {
 		if errors.Is(err, peers.ErrRefused) {
@@ -48,7 +48,7 @@ func (s *Service) Join(ctx context.Context, inv circle.Invite) (circle.Peer, err
 	if len(addresses) == 0 {
 		addresses = inv.Addresses
 	}
-	p, err := s.admit(inv.Device, a.Name, addresses)
+	p, err := s.admit(inv.Device, a.Name, addresses, a.Keys)
 	if err != nil {
 		return circle.Peer{}, fmt.Errorf("join %s: %w", circle.CleanName(inv.Name), err)
 	}
@@ -73,34 +73,35 @@ func (v *server) join(w http.ResponseWriter, r *http.Request) {
 		v.fail(w, r, errMessage)
 		return
 	}
-	if _, err := v.s.cfg.Book.Redeem(token, c.Device(), joined(in.Name, circle.Learned(in.Addresses, local(c)))); err != nil {
+	if _, err := v.s.cfg.Book.Redeem(token, c.Device(), joined(in.Name, circle.Learned(in.Addresses, local(c)), in.Keys)); err != nil {
 		v.fail(w, r, err)
 		return
 	}
 	v.s.log.Info("a device joined", "device", c.Device().Short())
 	v.answer(w, http.StatusOK, joinAnswer{
 		Name: circle.CleanName(v.s.cfg.Name()), Version: v.s.cfg.Version,
-		Addresses: circle.CleanAddresses(v.s.Addresses()),
+		Addresses: circle.CleanAddresses(v.s.Addresses()), Keys: v.s.keys(),
 	})
 }
 
 // joined notes what a device that joins says of itself.
-func joined(name string, addresses []string) func(*circle.Peer) {
+func joined(name string, addresses []string, keys *keysMsg) func(*circle.Peer) {
 	return func(p *circle.Peer) {
 		p.Name, p.Keeper = circle.CleanName(name), true
 		p.LastSeen = time.Now().UTC().Truncate(time.Second)
 		if len(addresses) > 0 {
 			p.Addresses = addresses
 		}
+		keys.into(p)
 	}
 }
 
 // admit puts the device that invited this one into the circle, or renews what
 // is known of it.
-func (s *Service) admit(id peers.DeviceID, name string, addresses []string) (circle.Peer, error) {
+func (s *Service) admit(id peers.DeviceID, name string, addresses []string, keys *keysMsg) (circle.Peer, error) {
 	p, _ := s.cfg.Book.Peer(id)
 	p.Device = id
-	joined(name, addresses)(&p)
+	joined(name, addresses, keys)(&p)
 	if err := s.cfg.Book.Put(p); err != nil {
 		return circle.Peer{}, err
 	}
@@ -128,12 +129,13 @@ func (l *link) local() bool {
 
 // heard notes what a member said of itself, and that it is there. The
 // addresses are Learned ones.
-func (s *Service) heard(id peers.DeviceID, name string, addresses []string) {
+func (s *Service) heard(id peers.DeviceID, name string, addresses []string, keys *keysMsg) {
 	err := s.cfg.Book.Update(id, func(p *circle.Peer) {
 		p.Name = circle.CleanName(name)
 		if len(addresses) > 0 {
 			p.Addresses = addresses
 		}
+		keys.into(p)
 	})
 	if err == nil {
 		err = s.cfg.Book.Seen(id)
@@ -143,5 +145,21 @@ func (s *Service) heard(id peers.DeviceID, name string, addresses []string) {
 	}
 	if len(addresses) > 0 {
 		s.client(id).forgive()
+	}
+}
+
+// keys is what this device tells of its own keys.
+func (s *Service) keys() *keysMsg {
+	if len(s.cfg.Keys.Sign) == 0 {
+		return nil
+	}
+	return &keysMsg{Sign: s.cfg.Keys.Sign, KEM: s.cfg.Keys.KEM, Witness: s.cfg.Witness != nil}
+}
+
+// into notes what a device said of its keys. The connection proves that it is
+// that device which says it. Saying nothing leaves what is known.
+func (k *keysMsg) into(p *circle.Peer) {
+	if k != nil {
+		p.Sign, p.KEM, p.Witness = k.Sign, k.KEM, k.Witness
 	}
 }

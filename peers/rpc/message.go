@@ -20,6 +20,8 @@ const (
 	pathStat   = "/v1/shards/stat"
 	pathDelete = "/v1/shards/delete"
 
+	pathWitness = "/v1/witness/"
+
 	headerRoot = "Preezm-Root"
 	typeCBOR   = "application/cbor"
 )
@@ -40,6 +42,7 @@ type helloMsg struct {
 	Name      string   `cbor:"1,keyasint"`
 	Version   string   `cbor:"2,keyasint"`
 	Addresses []string `cbor:"3,keyasint"`
+	Keys      *keysMsg `cbor:"4,keyasint,omitempty"`
 }
 
 // helloAnswer is what a keeper says of itself to one owner.
@@ -51,6 +54,8 @@ type helloAnswer struct {
 	Free     int64  `cbor:"5,keyasint"`
 	Shards   int64  `cbor:"6,keyasint"`
 	UnixTime int64  `cbor:"7,keyasint"`
+
+	Keys *keysMsg `cbor:"8,keyasint,omitempty"`
 }
 
 // joinMsg redeems an invite.
@@ -59,6 +64,7 @@ type joinMsg struct {
 	Name      string   `cbor:"2,keyasint"`
 	Version   string   `cbor:"3,keyasint"`
 	Addresses []string `cbor:"4,keyasint"`
+	Keys      *keysMsg `cbor:"5,keyasint,omitempty"`
 }
 
 // joinAnswer tells the new member about the one that let it in.
@@ -66,6 +72,14 @@ type joinAnswer struct {
 	Name      string   `cbor:"1,keyasint"`
 	Version   string   `cbor:"2,keyasint"`
 	Addresses []string `cbor:"3,keyasint"`
+	Keys      *keysMsg `cbor:"4,keyasint,omitempty"`
+}
+
+// keysMsg are the sender's own keys, for documents; missing when it has none.
+type keysMsg struct {
+	Sign    []byte `cbor:"1,keyasint"` // Ed25519
+	KEM     []byte `cbor:"2,keyasint"` // X-Wing
+	Witness bool   `cbor:"3,keyasint"` // it is a custodian for who asks
 }
 
 // shardsMsg lists shards: 32 bytes each, one after the other.
@@ -131,10 +145,12 @@ func failures() []failure {
 		{"invite_used", http.StatusForbidden, circle.ErrInviteUsed},
 		{"invite_unknown", http.StatusForbidden, circle.ErrInviteUnknown},
 		{"circle_full", http.StatusForbidden, circle.ErrTooManyPeers},
+		{"no_custodian", http.StatusNotFound, peers.ErrNoCustodian},
 		{"refused", http.StatusForbidden, peers.ErrRefused},
 		{"range", http.StatusRequestedRangeNotSatisfiable, errRange},
 		{"too_large", http.StatusRequestEntityTooLarge, errTooLarge},
 		{"malformed", http.StatusBadRequest, errMessage},
+		{"unreachable", http.StatusServiceUnavailable, peers.ErrUnreachable}, // of a gateway: those behind it
 		{"unknown_path", http.StatusNotFound, errPath},
 		{"busy", http.StatusServiceUnavailable, errBusy},
 		{"internal", http.StatusInternalServerError, errInternal},

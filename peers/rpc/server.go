@@ -28,18 +28,25 @@ type server struct {
 	s       *Service
 	members *http.Server
 	guests  *http.Server
+	passing *http.Server // guests with a pass
 	toHTTP  *handover
 	toJoin  *handover
+	toPass  *handover
 
 	mu      sync.Mutex
 	open    map[peers.DeviceID][]*transport.Conn // members', oldest first
+	passed  map[*transport.Conn]bool             // guests with a pass
+	room    int                                  // of those at most: maxPassed
+	letters chan struct{}                        // custodians' messages being answered
 	serving sync.WaitGroup                       // connections in an HTTP server
 
 	guestConns []*guest // oldest first
 }
 
 func newServer(s *Service) *server {
-	v := &server{s: s, open: make(map[peers.DeviceID][]*transport.Conn), toHTTP: newHandover(), toJoin: newHandover()}
+	v := &server{s: s, open: make(map[peers.DeviceID][]*transport.Conn), toHTTP: newHandover(), toJoin: newHandover(),
+		toPass: newHandover(), passed: make(map[*transport.Conn]bool), room: maxPassed,
+		letters: make(chan struct{}, maxWitness)}
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	v.members = &http.Server{
 		Handler:           v.routes(),
@@ -57,6 +64,7 @@ func newServer(s *Service) *server {
 	}
 	join := http.NewServeMux()
 	join.HandleFunc("POST "+pathJoin, v.join)
+	join.HandleFunc("POST "+pathPass, v.present)
 	v.guests = &http.Server{
 		Handler:                      join,
 		ReadTimeout:                  s.cfg.times.join,
@@ -69,6 +77,16 @@ func newServer(s *Service) *server {
 		ConnState:                    v.connState,
 	}
 	v.guests.SetKeepAlivesEnabled(false)
+	v.passing = &http.Server{
+		Handler:                      v.passRoutes(),
+		ReadHeaderTimeout:            s.cfg.times.header,
+		IdleTimeout:                  idleServer,
+		MaxHeaderBytes:               maxHeaders - 4<<10,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     errorLog,
+		ConnContext:                  connContext,
+		ConnState:                    v.connState,
+	}
 	return v
 }
 
@@ -77,7 +95,7 @@ func (v *server) admit(id peers.DeviceID) transport.Welcome {
 	if v.s.cfg.Book.Has(id) {
 		return transport.Member
 	}
-	if !v.s.cfg.Book.MayJoin(id, time.Now()) {
+	if !v.s.cfg.Book.MayJoin(id, time.Now()) && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) {
 		return transport.Refused
 	}
 	return transport.Guest
@@ -86,20 +104,28 @@ func (v *server) admit(id peers.DeviceID) transport.Welcome {
 // accept passes a connection on to its server.
 func (v *server) accept(c *transport.Conn) {
 	to := v.toJoin
-	if c.Welcome() == transport.Member {
+	pass := c.Welcome() != transport.Member && (v.s.cfg.Guests != nil && v.s.cfg.Guests.Known(c.Device()) || v.fellow(c.Device()))
+	if pass || c.Welcome() == transport.Member {
 		to = v.toHTTP
 		v.mu.Lock()
+		if pass {
+			to = v.toPass
+			v.passed[c] = true
+		}
 		conns := append(v.open[c.Device()], c)
 		// Off the list under the same lock: two that come at once shall not
 		// both send the same one away.
 		over := max(0, len(conns)-maxPerDevice)
 		oldest := slices.Clone(conns[:over])
 		v.open[c.Device()] = slices.Delete(conns, 0, over)
+		if o := v.crowded(); o != nil {
+			oldest = append(oldest, o)
+		}
 		v.mu.Unlock()
 		for _, o := range oldest {
 			o.Close()
 		}
-		if !v.s.cfg.Book.Has(c.Device()) { // removed since it was let in
+		if !pass && !v.s.cfg.Book.Has(c.Device()) { // removed since it was let in
 			c.Close()
 			return
 		}
@@ -115,10 +141,11 @@ func (v *server) accept(c *transport.Conn) {
 func (v *server) done(c *transport.Conn) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if c.Welcome() == transport.Guest {
+	if c.Welcome() == transport.Guest && !v.passed[c] {
 		v.gone(c)
 		return
 	}
+	delete(v.passed, c)
 	conns := v.open[c.Device()]
 	for i := range conns {
 		if conns[i] == c {
@@ -158,10 +185,11 @@ func (v *server) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { v.log(v.members.Serve(v.toHTTP)) })
 	wg.Go(func() { v.log(v.guests.Serve(v.toJoin)) })
+	wg.Go(func() { v.log(v.passing.Serve(v.toPass)) })
 	<-ctx.Done()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.s.cfg.times.stop)
 	defer cancel()
-	for _, srv := range []*http.Server{v.members, v.guests} {
+	for _, srv := range []*http.Server{v.members, v.guests, v.passing} {
 		wg.Go(func() {
 			if srv.Shutdown(grace) != nil {
 				v.log(srv.Close())

@@ -28,6 +28,10 @@ type Config struct {
 	LocalDiscovery bool          // ignored when bound to loopback only
 	Finders        []transport.Finder
 	Dialers        map[string]transport.Dialer // for addresses with a scheme
+	Keys           Keys                        // told to peers; zero: none
+	Witness        Witness                     // nil: this device is nobody's custodian
+	Guests         Guests                      // nil: strangers may only join
+	Now            func() time.Time            // the clock peers are told; nil: time.Now
 	Logger         *slog.Logger
 
 	times times // tests make them short
@@ -39,6 +43,7 @@ type times struct {
 	handshake time.Duration // one way to a device takes at most, as dialled
 	header    time.Duration // a request's header takes at most
 	join      time.Duration // a stranger's connection lives at most
+	stranger  time.Duration // that of one that may not join
 	announce  time.Duration // own addresses are compared and told again
 	stop      time.Duration // running requests may end by themselves
 	probe     time.Duration
@@ -50,7 +55,7 @@ func (t *times) fill() {
 		v time.Duration
 	}{
 		{&t.idle, transport.DefaultIdle}, {&t.handshake, 10 * time.Second}, {&t.header, 10 * time.Second},
-		{&t.join, 10 * time.Second}, {&t.announce, 30 * time.Second}, {&t.stop, 2 * time.Second},
+		{&t.join, 10 * time.Second}, {&t.stranger, 3 * time.Second}, {&t.announce, 30 * time.Second}, {&t.stop, 2 * time.Second},
 		{&t.probe, 5 * time.Second},
 	} {
 		if *f.d == 0 {
@@ -76,6 +81,7 @@ type Service struct {
 	server   *server
 	finders  []transport.Finder
 	clients  map[peers.DeviceID]*Client
+	fellows  map[peers.DeviceID]fellow
 
 	buffers bufferPool
 }
@@ -91,6 +97,9 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	cfg.times.fill()
 	codec, err := wire.New()
 	if err != nil {
@@ -100,6 +109,7 @@ func New(cfg Config) (*Service, error) {
 		cfg: cfg, log: cfg.Logger, codec: codec,
 		finders: append([]transport.Finder(nil), cfg.Finders...),
 		clients: make(map[peers.DeviceID]*Client),
+		fellows: make(map[peers.DeviceID]fellow),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s, nil
@@ -259,6 +269,9 @@ func (s *Service) Close() error {
 	clients := make([]*Client, 0, len(s.clients))
 	for _, c := range s.clients {
 		clients = append(clients, c)
+	}
+	for _, f := range s.fellows {
+		clients = append(clients, f.c)
 	}
 	l := s.listener
 	s.mu.Unlock()

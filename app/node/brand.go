@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/preezm/preezm/engine/brand"
+	"github.com/preezm/preezm/engine/grants"
+	"github.com/preezm/preezm/engine/ticket"
+)
+
+func (n *Node) openBrand() (*brand.Brand, error) {
+	return brand.Open(filepath.Join(n.home, brandFolder), n.keys.Sign, n.device, n.now)
+}
+
+// BrandInit makes this home a brand's.
+func (n *Node) BrandInit(ctx context.Context, o BrandOptions) (BrandInfo, error) {
+	if o.Label == "" {
+		o.Label = n.settings.Name
+	}
+	if err := checkName(o.Name); err != nil {
+		return BrandInfo{}, err
+	}
+	if err := brand.Create(filepath.Join(n.home, brandFolder), o.Name, o.Label); err != nil {
+		return BrandInfo{}, err
+	}
+	return n.Brand(ctx)
+}
+
+// Brand is the brand and its card.
+func (n *Node) Brand(context.Context) (BrandInfo, error) {
+	b, err := n.openBrand()
+	if err != nil {
+		return BrandInfo{}, err
+	}
+	card, key, err := b.Card()
+	return BrandInfo{Name: b.Name, Label: b.Label, Key: key.String(), Card: card}, err
+}
+
+// Receive keeps a ticket.
+func (n *Node) Receive(_ context.Context, text string) (Received, error) {
+	b, err := n.openBrand()
+	if err != nil {
+		return Received{}, err
+	}
+	r, err := b.Receive(text)
+	if err != nil {
+		return Received{}, err
+	}
+	return n.received(r), nil
+}
+
+// Received lists the tickets.
+func (n *Node) Received(context.Context) ([]Received, error) {
+	b, err := n.openBrand()
+	if err != nil {
+		return nil, err
+	}
+	all, bad, err := b.All()
+	out := []Received{}
+	for _, r := range all {
+		out = append(out, n.received(r))
+	}
+	for _, why := range bad {
+		out = append(out, Received{State: Unreadable, Problem: why.Error(), Files: []ReceivedFile{}})
+	}
+	return out, err
+}
+
+func (n *Node) received(r *brand.Received) Received {
+	g := &r.Ticket.Grant.Body
+	out := Received{
+		ID: ticket.ShortID(g.ID), Owner: g.Owner.String(), NotBefore: time.Unix(g.NotBefore, 0),
+		NotAfter: time.Unix(g.NotAfter, 0), Purpose: g.Purpose, Opens: g.MaxOpens, State: grants.Open,
+	}
+	switch now := n.now().Unix(); {
+	case now >= g.NotAfter:
+		out.State = grants.Ended
+	case now < g.NotBefore:
+		out.State = grants.Waiting
+	}
+	for i, name := range r.Names.Names {
+		out.Files = append(out.Files, ReceivedFile{name, r.Names.Sizes[i]})
+	}
+	return out
+}
+
+// OpenGrant opens files of a received grant. Whether it may is decided by the
+// custodians each time, not here: this machine's clock proves nothing.
+func (n *Node) OpenGrant(ctx context.Context, o OpenOrder) (*OpenReport, error) {
+	b, err := n.openBrand()
+	if err != nil {
+		return nil, err
+	}
+	if !filepath.IsAbs(o.To) {
+		return nil, fmt.Errorf("%w: %q is not an absolute path", ErrBadRequest, o.To)
+	}
+	var r *brand.Received
+	if strings.HasPrefix(strings.TrimSpace(o.Grant), ticket.Prefix) {
+		r, err = b.Receive(o.Grant)
+	} else {
+		r, err = b.Find(o.Grant)
+	}
+	if err != nil {
+		return nil, err
+	}
+	done, err := b.Open(ctx, r, o.Files, o.To, o.Wait, n.dialGateway)
+	report := &OpenReport{Grant: ticket.ShortID(r.Ticket.Grant.Body.ID), NotAfter: time.Unix(r.Ticket.Grant.Body.NotAfter, 0), Files: []OpenedFile{}}
+	for _, f := range done {
+		report.Files = append(report.Files, OpenedFile(f))
+		report.Liars = append(report.Liars, f.Liars...)
+	}
+	var no *brand.RefusedError
+	var few *brand.WaitingError
+	switch {
+	case errors.As(err, &no):
+		report.Refused, report.Signed = string(no.Reason), no.Signed
+		report.Liars = append(report.Liars, no.Liars...)
+		err = fmt.Errorf("%w: %w", ErrGrantRefused, err)
+	case errors.As(err, &few):
+		report.Liars = append(report.Liars, few.Liars...)
+		err = fmt.Errorf("%w: %w", ErrWaiting, err)
+	}
+	slices.Sort(report.Liars)
+	report.Liars = slices.Compact(report.Liars)
+	return report, err
+}

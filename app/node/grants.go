@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/grants"
+	"github.com/preezm/preezm/engine/ledger"
+	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/gateway"
+	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/witness"
+)
+
+const (
+	// askTime bounds what one custodian may take for one message.
+	askTime = 5 * time.Second
+	// errandEvery is how often what waits for custodians is tried again.
+	errandEvery = 10 * time.Second
+)
+
+// introduced remembers whom this person was introduced to, in this process.
+type introduced struct {
+	mu   sync.Mutex
+	done map[peers.DeviceID]bool
+}
+
+// openGateway lets a node that is going to serve be a gateway. Like a damaged
+// custodian, a damaged gateway does not keep the home shut.
+func (n *Node) openGateway(o Options, cfg *rpc.Config) {
+	n.now = o.Clock
+	if n.now == nil {
+		n.now = time.Now
+	}
+	if n.role == RoleCommand {
+		return
+	}
+	g, err := gateway.Open(gateway.Config{
+		Path: filepath.Join(n.home, gatewayFile), Device: n.device, KEM: n.keys.KEM, Member: n.book.Has,
+		Visit: func(d peers.DeviceID, name string, addresses []string, pass []byte) *rpc.Visit {
+			return n.visit(d, name, addresses, pass)
+		},
+		Depot: cfg.Depot, Witness: cfg.Witness, Now: n.now,
+	})
+	if err != nil {
+		n.log.Error("what this device keeps as a gateway cannot be opened: it serves, but is no gateway", "err", err)
+		return
+	}
+	n.gateway, cfg.Guests = g, g
+}
+
+// members is the circle as grants need it.
+func (n *Node) members() []grants.Member {
+	var out []grants.Member
+	for _, p := range n.book.Peers() {
+		out = append(out, grants.Member{Device: p.Device, Name: p.Name, Addresses: p.Addresses, KEM: p.KEM})
+	}
+	return out
+}
+
+// errands carries what waits until ctx ends: letters of brands, introductions
+// and withdrawals.
+func (n *Node) errands(ctx context.Context) {
+	tick := time.NewTicker(errandEvery)
+	defer tick.Stop()
+	for {
+		if n.gateway != nil {
+			n.gateway.Tick(ctx)
+		}
+		if err := n.ownErrands(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("what waits for custodians goes on later", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (n *Node) ownErrands(ctx context.Context) error {
+	cs, err := n.desk.Custodians(ctx)
+	if err != nil || len(cs) == 0 {
+		return err // nobody decides for this owner: nothing is granted
+	}
+	n.introduce(ctx)
+	if err := n.sharePanel(ctx); err != nil {
+		return err
+	}
+	if err := n.shareUpdates(ctx); err != nil {
+		return err
+	}
+	if err := n.desk.Release(ctx); err != nil {
+		return err
+	}
+	todo, err := n.desk.Errands(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range todo {
+		n.carry(ctx, e)
+	}
+	return nil
+}
+
+// introduce tells every machine of the circle which person this is, once. That
+// is what lets it know permits and passes later.
+func (n *Node) introduce(ctx context.Context) {
+	intro, err := n.desk.Intro()
+	if err != nil {
+		n.log.Warn("introduce this device", "err", err)
+		return
+	}
+	n.everybody(ctx, n.untold(), func(ctx context.Context, c *rpc.Client) {
+		if err := c.TellOwner(ctx, intro); err != nil {
+			return // again later
+		}
+		n.told.mu.Lock()
+		defer n.told.mu.Unlock()
+		if n.told.done == nil {
+			n.told.done = map[peers.DeviceID]bool{}
+		}
+		n.told.done[c.Device()] = true
+	})
+}
+
+func (n *Node) untold() (out []peers.DeviceID) {
+	n.told.mu.Lock()
+	defer n.told.mu.Unlock()
+	for _, p := range n.book.Peers() {
+		if !n.told.done[p.Device] {
+			out = append(out, p.Device)
+		}
+	}
+	return out
+}
+
+// everybody calls f for all devices at once, each for a few seconds, and waits.
+func (n *Node) everybody(ctx context.Context, devices []peers.DeviceID, f func(context.Context, *rpc.Client)) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, d := range devices {
+		if c, err := n.peer(d); err == nil {
+			wg.Go(func() { f(ctx, c) })
+		}
+	}
+	wg.Wait()
+}
+
+// carry brings a withdrawal to the custodians that have not acknowledged it,
+// and to all others of the circle, which then serve nothing any more.
+func (n *Node) carry(ctx context.Context, e *grants.Errand) {
+	untold := map[peers.DeviceID]bool{}
+	for _, d := range e.Untold {
+		untold[d] = true
+	}
+	var all []peers.DeviceID
+	for _, p := range n.book.Peers() {
+		all = append(all, p.Device)
+	}
+	n.everybody(ctx, all, func(ctx context.Context, c *rpc.Client) {
+		if untold[c.Device()] {
+			if _, err := (witness.Client{Caller: c}).Revoke(ctx, e.Revocation); err == nil {
+				if err := n.desk.Told(context.WithoutCancel(ctx), e.Grant, c.Device()); err != nil {
+					n.log.Warn("note a withdrawal", "err", err)
+				}
+			}
+		}
+		if err := c.TellOwner(ctx, e.Revocation); err != nil {
+			n.log.Debug("tell a keeper of a withdrawal", "err", err)
+		}
+	})
+}
+
+// Custodians lists who decides for this owner.
+func (n *Node) Custodians(ctx context.Context) ([]Custodian, error) {
+	all, err := n.desk.Custodians(ctx)
+	out := []Custodian{}
+	for _, c := range all {
+		out = append(out, custodian(c))
+	}
+	return out, err
+}
+
+func custodian(c catalog.Custodian) Custodian {
+	return Custodian{Device: c.Device, Name: c.Name, Appointed: time.Unix(c.Appointed, 0)}
+}
+
+// AddCustodian appoints a machine of the circle.
+func (n *Node) AddCustodian(ctx context.Context, who string) (Custodian, error) {
+	m, err := n.desk.Member(who)
+	if err != nil {
+		return Custodian{}, err
+	}
+	if len(m.KEM) == 0 {
+		// It joined before it had keys to tell: hear it now.
+		n.net.Probe(ctx)
+		if m, err = n.desk.Member(who); err != nil {
+			return Custodian{}, err
+		}
+	}
+	c, err := n.peer(m.Device)
+	if err != nil {
+		return Custodian{}, err
+	}
+	appointment, set, err := n.desk.Appoint(m)
+	if err != nil {
+		return Custodian{}, err
+	}
+	a, err := witness.Client{Caller: c}.Appoint(ctx, witness.Appointing{Appointment: appointment, DeviceSet: set, Panel: []byte{}})
+	if err != nil {
+		return Custodian{}, err
+	}
+	if p, _ := n.book.Peer(m.Device); len(p.Sign) > 0 && !bytes.Equal(p.Sign, a.LogKey[:]) {
+		return Custodian{}, fmt.Errorf("%s: %w (another key for its log than it told before)", m.Name, peers.ErrProtocol)
+	}
+	if err := n.desk.Appointed(ctx, m, a.LogKey); err != nil {
+		return Custodian{}, err
+	}
+	n.forgetTold(m.Device)
+	n.introduce(ctx)
+	if err := n.sharePanel(ctx); err != nil {
+		n.log.Warn("tell the custodians of each other", "err", err)
+	}
+	if err := n.catchUp(ctx, c); err != nil {
+		return Custodian{}, fmt.Errorf("%s was not told of all that was withdrawn, ask it once more: %w", m.Name, err)
+	}
+	return Custodian{Device: m.Device, Name: m.Name, Appointed: n.now()}, nil
+}
+
+// Grant makes a grant.
+func (n *Node) Grant(ctx context.Context, o GrantOrder) (*Granted, error) {
+	if o.From.IsZero() {
+		o.From = n.now()
+	}
+	order := grants.Order{Brand: o.Brand, NotBefore: o.From, NotAfter: o.Until, Purpose: o.Purpose, Opens: o.Opens, Follow: o.Follow, Via: o.Via}
+	for _, p := range o.Names {
+		order.Paths = append(order.Paths, string(p))
+	}
+	m, err := n.desk.Make(ctx, order)
+	if err != nil {
+		return nil, err
+	}
+	return granted(m), nil
+}
+
+func granted(m *grants.Made) *Granted {
+	b := &m.Grant.Body
+	return &Granted{
+		ID: ticket.ShortID(b.ID), Brand: m.Brand, BrandKey: b.Grantee.String(), Files: m.Files,
+		NotBefore: time.Unix(b.NotBefore, 0), NotAfter: time.Unix(b.NotAfter, 0),
+		Need: int(b.K), Custodians: len(b.Custodians), Via: m.Via, Ticket: m.Ticket,
+	}
+}
+
+// Extend makes a grant that goes on until a later time.
+func (n *Node) Extend(ctx context.Context, o ExtendOrder) (*Granted, error) {
+	m, err := n.desk.Extend(ctx, o.ID, o.Until)
+	if err != nil {
+		return nil, err
+	}
+	return granted(m), nil
+}
+
+// Grants lists the grants.
+func (n *Node) Grants(ctx context.Context) (*GrantList, error) {
+	notes, err := n.pull(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := n.desk.List(ctx)
+	return &GrantList{list, notes}, err
+}
+
+// Ledger gives what the custodians' logs tell.
+func (n *Node) Ledger(ctx context.Context) (*LedgerView, error) {
+	notes, err := n.pull(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l, err := n.desk.Ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &LedgerView{l.Entries, notes}, nil
+}
+
+// VerifyLedger checks all logs as they were received, after asking for more.
+// A log that was changed since stays as it was received before.
+func (n *Node) VerifyLedger(ctx context.Context) ([]grants.Checked, error) {
+	bad, err := n.pullLogs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out, err := n.desk.VerifyLedger(ctx)
+	for i := range out {
+		var entry *ledger.BadEntry
+		if why := bad[out[i].Custodian]; errors.As(why, &entry) {
+			out[i].Good, out[i].Text = false, why.Error()
+		}
+	}
+	return out, err
+}
+
+// Revoke ends a grant.
+func (n *Node) Revoke(ctx context.Context, o RevokeOrder) (*grants.Info, error) {
+	e, err := n.desk.Revoke(ctx, o.ID, o.Reason)
+	if err != nil {
+		return nil, err
+	}
+	n.carry(ctx, e)
+	return n.desk.Find(ctx, o.ID)
+}
+
+// pull reads the custodians' logs and says of which it could not.
+func (n *Node) pull(ctx context.Context) (notes []string, err error) {
+	bad, err := n.pullLogs(ctx)
+	for _, why := range bad {
+		notes = append(notes, why.Error())
+	}
+	return notes, err
+}
+
+// pullLogs reads what is new in the custodians' logs, and gives the trouble
+// with each by its name.
+func (n *Node) pullLogs(ctx context.Context) (map[string]error, error) {
+	cs, err := n.desk.Custodians(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bad := map[string]error{}
+	var heads [][]byte
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, c := range cs {
+		wg.Go(func() {
+			told, err := n.pullLog(ctx, c)
+			mu.Lock()
+			defer mu.Unlock()
+			heads = append(heads, told...)
+			if err != nil {
+				bad[c.Name] = err
+			}
+		})
+	}
+	wg.Wait()
+	if err := n.compareHeads(ctx, cs, heads, bad); err != nil {
+		return nil, err
+	}
+	return bad, ctx.Err()
+}
+
+// compareHeads holds what custodians heard of each other against the logs. One
+// that seems to keep entries back is asked once more: it may have written them
+// since it was asked.
+func (n *Node) compareHeads(ctx context.Context, cs []catalog.Custodian, heads [][]byte, bad map[string]error) error {
+	_, gaps, err := n.desk.CheckHeads(ctx, heads)
+	if err != nil {
+		return err
+	}
+	reached := map[peers.DeviceID]bool{}
+	for _, c := range cs {
+		reached[c.Device] = bad[c.Name] == nil
+		if reached[c.Device] && slices.Contains(gaps, c.Device) {
+			_, err := n.pullLog(ctx, c)
+			reached[c.Device] = err == nil
+		}
+	}
+	wrong, gaps, err := n.desk.CheckHeads(ctx, heads)
+	if err != nil {
+		return err
+	}
+	for _, c := range cs {
+		// One that cannot be asked now has not kept anything back.
+		if why := wrong[c.Device]; why != nil && (reached[c.Device] || !slices.Contains(gaps, c.Device)) {
+			bad[c.Name] = why
+		}
+	}
+	return nil
+}
+
+// pullLog reads what is new in one log, and gives the heads of others that its
+// custodian was told.
+func (n *Node) pullLog(ctx context.Context, c catalog.Custodian) (heads [][]byte, err error) {
+	client, err := n.peer(c.Device)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		after, err := n.desk.Known(ctx, c.Device)
+		if err != nil {
+			return heads, err
+		}
+		ask, cancel := context.WithTimeout(ctx, askTime)
+		l, err := witness.Client{Caller: client}.Log(ask, n.desk.Root(), after)
+		cancel()
+		if err != nil {
+			return heads, err
+		}
+		heads = l.Heads
+		h, err := custody.Parse[ledger.Head](l.Head)
+		if err != nil {
+			return heads, fmt.Errorf("%s: %w", c.Name, err)
+		}
+		have := after + uint64(len(l.Records))
+		more := have < h.Body.Seq && len(l.Records) > 0
+		if err := n.desk.TakeLog(ctx, c, after, l.Records, l.Head, more); err != nil || !more {
+			return heads, err
+		}
+	}
+}

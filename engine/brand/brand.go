@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package brand is the other side of a grant: an organisation that was handed
+// a ticket and opens files with it for as long as the custodians agree. It
+// keeps its own keys and its tickets, and never the key of a file: that is put
+// together anew for each opening and forgotten after it.
+package brand
+
+import (
+	"crypto/ed25519"
+	"crypto/hpke"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/durable"
+)
+
+// Errors a caller decides on.
+var (
+	// ErrNoBrand: this home is no brand's.
+	ErrNoBrand = errors.New("this home is not a brand's")
+	// ErrExists: it is one already.
+	ErrExists = errors.New("this home is a brand's already")
+	// ErrNotOurs: the ticket is for somebody else.
+	ErrNotOurs = errors.New("is for another brand")
+	// ErrUnknown: no such ticket or file.
+	ErrUnknown = errors.New("is not among what was received")
+)
+
+const (
+	keyFile    = "brand.json"
+	received   = "received"
+	maxKeyFile = 64 << 10
+	// certLife is how long a device of the brand is certified, in seconds.
+	certLife = 30 * 86400
+)
+
+type keys struct {
+	Format int    `json:"format"`
+	Name   string `json:"name"`
+	Label  string `json:"label"` // of this device, for owners
+	Root   []byte `json:"root"`  // Ed25519 seed
+	KEM    []byte `json:"kem"`   // X-Wing seed
+}
+
+// Brand is an open brand: its organisation key and one device of it.
+type Brand struct {
+	dir    string
+	Name   string
+	Label  string
+	root   ed25519.PrivateKey
+	kem    hpke.PrivateKey
+	sign   ed25519.PrivateKey
+	device peers.DeviceID
+	now    func() time.Time
+}
+
+// Create makes a brand's keys in dir, which must not hold any.
+func Create(dir, name, label string) error {
+	k, err := custody.NewKEM()
+	if err != nil {
+		return err
+	}
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed)
+	kem, err := k.Bytes()
+	if err != nil {
+		return fmt.Errorf("make the brand's key: %w", err)
+	}
+	if _, err := custody.NewCard(ed25519.NewKeyFromSeed(seed), name, k.PublicKey(), 0); err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(keys{1, name, label, seed, kem}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, received), 0o700); err != nil {
+		return err
+	}
+	err = durable.WriteNew(filepath.Join(dir, keyFile), append(b, '\n'), 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return ErrExists
+	}
+	return err
+}
+
+// Open reads a brand's keys in dir; ErrNoBrand when there are none. Sign and
+// device are this machine's.
+func Open(dir string, sign ed25519.PrivateKey, device peers.DeviceID, now func() time.Time) (*Brand, error) {
+	f, err := os.Open(filepath.Join(dir, keyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoBrand
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	var k keys
+	if err := json.Unmarshal(raw, &k); err != nil || k.Format != 1 || len(k.Root) != ed25519.SeedSize {
+		return nil, fmt.Errorf("%s is damaged", filepath.Join(dir, keyFile))
+	}
+	b := &Brand{dir: dir, Name: k.Name, Label: k.Label, root: ed25519.NewKeyFromSeed(k.Root), sign: sign, device: device, now: now}
+	if b.kem, err = hpke.MLKEM768X25519().NewPrivateKey(k.KEM); err != nil {
+		return nil, fmt.Errorf("%s is damaged", filepath.Join(dir, keyFile))
+	}
+	return b, nil
+}
+
+// Card is the brand's card as one line of text, and its key.
+func (b *Brand) Card() (string, custody.Key, error) {
+	text, err := custody.NewCard(b.root, b.Name, b.kem.PublicKey(), b.now().Unix())
+	return text, custody.KeyOf(b.root), err
+}
+
+// member is this machine with a certificate that is valid now.
+func (b *Brand) member() (*custody.Member, error) {
+	from := b.now().Add(-time.Hour).Unix()
+	c, err := custody.Sign(b.root, custody.DeviceCert{
+		Root: custody.KeyOf(b.root), Device: custody.KeyOf(b.sign), Role: custody.OrgMember,
+		Label: b.Label, NotBefore: from, NotAfter: from + certLife,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &custody.Member{Device: b.sign, Cert: c.Raw}, nil
+}
+
+// Received is a grant that was handed to this brand.
+type Received struct {
+	Ticket *ticket.Ticket
+	Names  *ticket.Names
+}
+
+// Receive keeps a ticket. The same one again does no harm, a newer one of the
+// same grant replaces it; for an older one it gives the newer that is here.
+func (b *Brand) Receive(text string) (*Received, error) {
+	r, err := b.read(text)
+	if err != nil {
+		return nil, err
+	}
+	path := b.path(r.Ticket.Grant.Body.ID)
+	// One that cannot be read any more is replaced.
+	if kept, err := b.load(path); err == nil {
+		switch was, is := kept.Ticket, r.Ticket; {
+		case was.Grant.Hash != is.Grant.Hash:
+			return nil, fmt.Errorf("the ticket %s %w", ticket.ShortID(is.Grant.Body.ID), errSameID)
+		case was.Package.Body.Seq > is.Package.Body.Seq:
+			return kept, nil
+		}
+	} else if errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
+	line := strings.Join(strings.Fields(text), "") + "\n"
+	return r, durable.Replace(path, []byte(line))
+}
+
+// errSameID is no accident: IDs are 16 random bytes.
+var errSameID = errors.New("has the ID of another grant that was received before")
+
+func (b *Brand) load(path string) (*Received, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return b.read(string(raw))
+}
+
+func (b *Brand) path(id [16]byte) string {
+	return filepath.Join(b.dir, received, fmt.Sprintf("%x.ticket", id))
+}
+
+func (b *Brand) read(text string) (*Received, error) {
+	t, err := ticket.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if t.Grant.Body.Grantee != custody.KeyOf(b.root) {
+		return nil, fmt.Errorf("the ticket %s %w", ticket.ShortID(t.Grant.Body.ID), ErrNotOurs)
+	}
+	names, err := t.OpenNames(b.kem)
+	if err != nil {
+		return nil, err
+	}
+	return &Received{t, names}, nil
+}
+
+// All lists what was received, and what is wrong with the files that cannot be
+// read.
+func (b *Brand) All() (out []*Received, bad []error, err error) {
+	entries, err := os.ReadDir(filepath.Join(b.dir, received))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".ticket") {
+			continue
+		}
+		r, err := b.load(filepath.Join(b.dir, received, e.Name()))
+		if err != nil {
+			bad = append(bad, fmt.Errorf("%s: %w", e.Name(), err))
+			continue
+		}
+		out = append(out, r)
+	}
+	return out, bad, nil
+}
+
+// Find gives a received grant by the beginning of its ID.
+func (b *Brand) Find(id string) (*Received, error) {
+	all, _, err := b.All()
+	if err != nil {
+		return nil, err
+	}
+	want := strings.TrimPrefix(strings.ToLower(id), "g-")
+	var found []*Received
+	for _, r := range all {
+		if len(want) >= 4 && strings.HasPrefix(fmt.Sprintf("%x", r.Ticket.Grant.Body.ID), want) {
+			found = append(found, r)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("the grant %q %w", id, ErrUnknown)
+	case 1:
+		return found[0], nil
+	}
+	return nil, fmt.Errorf("several grants begin with %q: give more of it", id)
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package grants
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/identity"
+	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers"
+)
+
+// Errors a caller decides on.
+var (
+	// ErrNoCustodians: nobody has been asked to decide for this owner.
+	ErrNoCustodians = errors.New("nobody is your custodian yet")
+	// ErrNoGateway: no machine was named that the brand may see.
+	ErrNoGateway = errors.New("no gateway was named")
+	// ErrUnknown: no grant, brand or machine of that name.
+	ErrUnknown = errors.New("is not known here")
+	// ErrOver: the grant is revoked or has ended.
+	ErrOver = errors.New("is over")
+)
+
+// deviceCertLife is how long the certificate of an owner's device lasts.
+const deviceCertLife = 10 * 365 * 86400
+
+// Member is a device of the circle as a grant needs it.
+type Member struct {
+	Device    peers.DeviceID
+	Name      string
+	Addresses []string
+	KEM       []byte // its X-Wing public key; empty: not told yet
+}
+
+// Config is what a Desk needs.
+type Config struct {
+	Catalog *catalog.Catalog
+	Secrets identity.Secrets
+	Sign    ed25519.PrivateKey // of this device
+	Device  peers.DeviceID     // this device, as peers know it
+	Label   string             // of this device in its certificate
+	Members func() []Member
+	Now     func() time.Time
+}
+
+// Desk is where an owner makes, watches and withdraws grants. It is safe for
+// concurrent use and calls nobody: its caller carries what it makes.
+type Desk struct {
+	cfg   Config
+	cat   *catalog.Catalog
+	root  ed25519.PrivateKey
+	owner custody.Owner
+}
+
+// NewDesk certifies this device, deterministically but for the dates, and
+// opens the desk.
+func NewDesk(cfg Config) (*Desk, error) {
+	d := &Desk{cfg: cfg, cat: cfg.Catalog, root: cfg.Secrets.RootKey()}
+	// The certificate begins with the month, so that documents of one device
+	// do not tell by it when each program was started.
+	now := cfg.Now().UTC()
+	from := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).Unix()
+	cert, err := custody.Sign(d.root, custody.DeviceCert{
+		Root: custody.KeyOf(d.root), Device: custody.KeyOf(cfg.Sign), Role: custody.OwnerDevice,
+		Label: "owner", NotBefore: from, NotAfter: from + deviceCertLife,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("certify this device: %w", err)
+	}
+	d.owner = custody.Owner{Custody: cfg.Secrets.Custody, Device: cfg.Sign, Cert: cert.Raw}
+	return d, nil
+}
+
+// Root is the person's key.
+func (d *Desk) Root() custody.Key { return custody.KeyOf(d.root) }
+
+// Intro introduces this device's person to a device of the circle.
+func (d *Desk) Intro() ([]byte, error) {
+	s, err := custody.Sign(d.root, ticket.Intro{Root: d.Root(), Device: d.cfg.Device, At: d.cfg.Now().Unix()})
+	if err != nil {
+		return nil, err
+	}
+	return s.Raw, nil
+}
+
+// Appoint makes the appointment of a member, and the device set that goes
+// with it.
+func (d *Desk) Appoint(m Member) (appointment, devices []byte, err error) {
+	if len(m.KEM) == 0 {
+		return nil, nil, fmt.Errorf("%s has not told its keys yet: it must run a version that can be a custodian, and answer once", m.Name)
+	}
+	now := d.cfg.Now().Unix()
+	a, err := custody.Appoint(d.root, d.cfg.Secrets.Custody, custody.Seat(m.Device), m.KEM, 0, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The time numbers the set: a later one replaces it without any record.
+	set, err := custody.Sign(d.root, custody.DeviceSet{
+		Root: d.Root(), Epoch: uint64(now), Devices: []custody.Key{custody.KeyOf(d.cfg.Sign)}, At: now,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.Raw, set.Raw, nil
+}
+
+// Appointed notes that a custodian has accepted, with the key of its log. One
+// that is asked again may have lost what it knew: it is to be told all of it.
+func (d *Desk) Appointed(ctx context.Context, m Member, logKey custody.Key) error {
+	if err := d.cat.Untold(ctx, m.Device); err != nil {
+		return err
+	}
+	return d.cat.PutCustodian(ctx, catalog.Custodian{Device: m.Device, Name: m.Name, LogKey: logKey, Appointed: d.cfg.Now().Unix()})
+}
+
+// Custodians lists who decides.
+func (d *Desk) Custodians(ctx context.Context) ([]catalog.Custodian, error) {
+	return d.cat.Custodians(ctx)
+}
+
+// Brand gives a brand by its card's text, its name or the beginning of its
+// key. A card is remembered.
+func (d *Desk) Brand(ctx context.Context, who string) (catalog.Brand, *custody.Signed[custody.Card], error) {
+	if card, err := custody.ParseCard(who); err == nil {
+		b := catalog.Brand{Root: card.Body.Root, Name: card.Body.Name, Card: who}
+		return b, card, d.cat.PutBrand(ctx, b)
+	}
+	all, err := d.cat.Brands(ctx)
+	if err != nil {
+		return catalog.Brand{}, nil, err
+	}
+	var found []catalog.Brand
+	for _, b := range all {
+		key := custody.Key(b.Root).String()
+		if strings.EqualFold(b.Name, who) || len(who) >= 8 && strings.HasPrefix(key, who) {
+			found = append(found, b)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return catalog.Brand{}, nil, fmt.Errorf("the brand %q %w: give its card, as 'preezm brand card' prints it there", who, ErrUnknown)
+	case 1:
+		card, err := custody.ParseCard(found[0].Card)
+		return found[0], card, err
+	}
+	return catalog.Brand{}, nil, fmt.Errorf("%q are several brands: give the first digits of the key instead", who)
+}
+
+// member finds a device of the circle by its name or device ID.
+func (d *Desk) member(who string) (Member, error) {
+	var found []Member
+	for _, m := range d.cfg.Members() {
+		if strings.EqualFold(m.Name, who) || strings.EqualFold(m.Device.Short(), who) || m.Device.String() == who {
+			found = append(found, m)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Member{}, fmt.Errorf("%q %w: 'preezm circle' shows the machines of your circle", who, ErrUnknown)
+	case 1:
+		return found[0], nil
+	}
+	return Member{}, fmt.Errorf("%q are several machines: give the device instead ('preezm circle')", who)
+}
+
+// Member finds a device of the circle by its name or device ID; ErrUnknown.
+func (d *Desk) Member(who string) (Member, error) { return d.member(who) }

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package grants
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/ledger"
+	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers"
+)
+
+// Ledger is what the custodians' logs tell, together.
+type Ledger struct {
+	Entries []Line
+	heads   map[peers.DeviceID]time.Time
+}
+
+// Line is an entry of a custodian's log.
+type Line struct {
+	Custodian string    `json:"custodian"`
+	Seq       uint64    `json:"seq"`
+	At        time.Time `json:"at"`
+	Kind      string    `json:"kind"`
+	Grant     string    `json:"grant,omitempty"`
+	Request   string    `json:"request,omitempty"`
+	DeviceKey string    `json:"device_key,omitempty"`
+	Path      string    `json:"path,omitempty"`
+	Version   uint64    `json:"version,omitempty"`
+	Detail    string    `json:"detail,omitempty"`
+
+	entry ledger.Entry
+}
+
+// Ledger reads all logs as they were received, by time.
+func (d *Desk) Ledger(ctx context.Context) (*Ledger, error) {
+	cs, err := d.cat.Custodians(ctx)
+	if err != nil {
+		return nil, err
+	}
+	gs, err := d.cat.Grants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	paths := map[custody.FileID]string{}
+	ids := map[custody.Hash]string{}
+	for _, g := range gs {
+		ids[g.Hash] = ticket.ShortID(g.ID)
+		for _, f := range g.Files {
+			paths[f.File] = f.Path
+		}
+	}
+	l := &Ledger{Entries: []Line{}, heads: map[peers.DeviceID]time.Time{}}
+	for _, c := range cs {
+		entries, head, err := d.cat.Log(ctx, c.Device)
+		if err != nil {
+			return nil, err
+		}
+		if h, err := custody.Parse[ledger.Head](head); err == nil {
+			l.heads[c.Device] = time.Unix(h.Body.At, 0)
+		}
+		for _, raw := range entries {
+			s, err := custody.Parse[ledger.Entry](raw)
+			if err != nil {
+				return nil, fmt.Errorf("the log of %s is damaged: %w", c.Name, err)
+			}
+			e := s.Body
+			line := Line{Custodian: c.Name, Seq: e.Seq, At: time.Unix(e.At, 0), Kind: string(e.Kind), Detail: e.Detail, entry: e}
+			if e.Grant != (custody.Hash{}) {
+				if line.Grant = ids[e.Grant]; line.Grant == "" {
+					line.Grant = e.Grant.String()
+				}
+			}
+			if e.Request != (custody.Hash{}) {
+				line.Request, line.DeviceKey = e.Request.String(), e.Device.String()
+				line.Path, line.Version = paths[e.File], e.Version
+			}
+			l.Entries = append(l.Entries, line)
+		}
+	}
+	slices.SortStableFunc(l.Entries, func(a, b Line) int { return a.At.Compare(b.At) })
+	return l, nil
+}
+
+// about gathers the openings of one grant, by time, and counts refusals.
+func (l *Ledger) about(g *catalog.Grant, k int) ([]Opening, int) {
+	by := map[custody.Hash]*Opening{}
+	told := map[string]bool{}
+	refusals := 0
+	for i := range l.Entries {
+		e := &l.Entries[i].entry
+		if e.Grant != custody.Hash(g.Hash) {
+			continue
+		}
+		switch e.Kind {
+		case ledger.Refuse:
+			refusals++
+		case ledger.Release:
+			o := by[e.Request]
+			if o == nil {
+				o = &Opening{At: l.Entries[i].At, Device: e.Detail, DeviceKey: e.Device.String(), Path: l.Entries[i].Path, Version: e.Version}
+				by[e.Request] = o
+			}
+			if key := l.Entries[i].Custodian + e.Request.String(); !told[key] {
+				told[key] = true
+				o.Custodians++
+			}
+		}
+	}
+	out := []Opening{}
+	for _, o := range by {
+		o.Enough = o.Custodians >= k
+		out = append(out, *o)
+	}
+	slices.SortFunc(out, func(a, b Opening) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Path, b.Path)) })
+	return out, refusals
+}
+
+// Known is up to which entry a custodian's log was received.
+func (d *Desk) Known(ctx context.Context, c peers.DeviceID) (uint64, error) {
+	entries, _, err := d.cat.Log(ctx, c)
+	return uint64(len(entries)), err
+}
+
+// TakeLog adds what a custodian told of its log behind entry after, once all of
+// it was checked. The error wraps a *ledger.BadEntry when the log was changed.
+func (d *Desk) TakeLog(ctx context.Context, c catalog.Custodian, after uint64, records []ledger.Record, head []byte, more bool) error {
+	entries, _, err := d.cat.Log(ctx, c.Device)
+	if err != nil {
+		return err
+	}
+	if uint64(len(entries)) != after {
+		return errors.New("the log was read by somebody else meanwhile")
+	}
+	h, err := custody.Parse[ledger.Head](head)
+	if err != nil || h.Signer != custody.Key(c.LogKey) || h.Body.Owner != d.Root() {
+		return fmt.Errorf("%s: the head of its log is not its own", c.Name)
+	}
+	if h.Body.Seq < after {
+		return fmt.Errorf("the log of %s: %w", c.Name, &ledger.BadEntry{
+			First: h.Body.Seq + 1, Last: after, Why: "missing, though the custodian showed them before",
+		})
+	}
+	all, err := recordsOf(entries)
+	if err != nil {
+		return err
+	}
+	var fresh [][]byte
+	for _, r := range records {
+		fresh = append(fresh, r.Entry)
+	}
+	all = append(all, records...)
+	var seen []ledger.Witness
+	if !more {
+		seen = append(seen, ledger.Witness{Seq: h.Body.Seq, Head: h.Body.Head})
+	}
+	if _, err := ledger.Verify(d.Root(), custody.Key(c.LogKey), all, seen...); err != nil {
+		return fmt.Errorf("the log of %s: %w", c.Name, err)
+	}
+	return d.cat.AppendLog(ctx, c.Device, after, fresh, head)
+}
+
+func recordsOf(entries [][]byte) ([]ledger.Record, error) {
+	out := make([]ledger.Record, len(entries))
+	for i, raw := range entries {
+		s, err := custody.Parse[ledger.Entry](raw)
+		if err != nil {
+			return nil, &ledger.BadEntry{First: uint64(i) + 1, Last: uint64(i) + 1, Why: err.Error()}
+		}
+		out[i] = ledger.NewRecord(s)
+	}
+	return out, nil
+}
+
+// Checked is what VerifyLedger found of one custodian's log.
+type Checked struct {
+	Custodian string `json:"custodian"`
+	Entries   int    `json:"entries"`
+	Good      bool   `json:"good"`
+	Text      string `json:"text,omitempty"` // the first bad entry
+}
+
+// VerifyLedger checks every log as it was received, and against its head.
+func (d *Desk) VerifyLedger(ctx context.Context) ([]Checked, error) {
+	cs, err := d.cat.Custodians(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := []Checked{}
+	for _, c := range cs {
+		entries, head, err := d.cat.Log(ctx, c.Device)
+		if err != nil {
+			return nil, err
+		}
+		ch := Checked{Custodian: c.Name, Entries: len(entries), Good: true}
+		if err := d.checkLog(c, entries, head); err != nil {
+			ch.Good, ch.Text = false, err.Error()
+		}
+		out = append(out, ch)
+	}
+	return out, nil
+}
+
+func (d *Desk) checkLog(c catalog.Custodian, entries [][]byte, head []byte) error {
+	if head == nil && len(entries) == 0 {
+		return nil // nothing was received yet
+	}
+	records, err := recordsOf(entries)
+	if err != nil {
+		return err
+	}
+	h, err := custody.Parse[ledger.Head](head)
+	if err != nil {
+		return fmt.Errorf("its head: %w", err)
+	}
+	if h.Signer != custody.Key(c.LogKey) || h.Body.Owner != d.Root() {
+		return errors.New("its head is not its own")
+	}
+	_, err = ledger.Verify(d.Root(), custody.Key(c.LogKey), records, ledger.Witness{Seq: h.Body.Seq, Head: h.Body.Head})
+	return err
+}

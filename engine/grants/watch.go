@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package grants
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers"
+)
+
+// Opening is one request that custodians answered, as their logs tell it.
+type Opening struct {
+	At         time.Time `json:"at"`
+	Device     string    `json:"device"` // label of the brand's device
+	DeviceKey  string    `json:"device_key"`
+	Path       string    `json:"path"`
+	Version    uint64    `json:"version"`
+	Custodians int       `json:"custodians"` // whose logs tell of it
+	Enough     bool      `json:"enough"`     // the brand can have had the key
+}
+
+// Info is a grant as its owner sees it.
+type Info struct {
+	ID         string    `json:"id"`
+	Hash       string    `json:"hash"`
+	Brand      string    `json:"brand"`
+	BrandKey   string    `json:"brand_key"`
+	State      string    `json:"state"` // waiting, open, ended, revoked
+	Issued     time.Time `json:"issued"`
+	NotBefore  time.Time `json:"not_before"`
+	NotAfter   time.Time `json:"not_after"`
+	Purpose    string    `json:"purpose,omitempty"`
+	MaxOpens   uint32    `json:"max_opens,omitempty"`
+	Need       int       `json:"need"` // custodians that must agree
+	Custodians int       `json:"custodians"`
+	Files      []string  `json:"files"`
+	Openings   []Opening `json:"openings"`
+	Refusals   int       `json:"refusals"`
+	Told       int       `json:"told"`       // custodians that know of the withdrawal
+	Quorum     int       `json:"quorum"`     // that must, for it to be certain
+	Reported   int       `json:"reported"`   // custodians whose logs were received since the grant was made
+	Unopened   bool      `json:"unopened"`   // enough of them did, and none tells of an opening
+	LogsUpTo   time.Time `json:"logs_up_to"` // oldest of the newest log heads received
+	Ticket     string    `json:"ticket,omitempty"`
+}
+
+// The states of a grant.
+const (
+	Waiting = "waiting" // for its beginning
+	Open    = "open"
+	Ended   = "ended"
+	Revoked = "revoked"
+)
+
+// List lists the grants, newest first.
+func (d *Desk) List(ctx context.Context) ([]Info, error) {
+	all, err := d.cat.Grants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	book, err := d.Ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	brands, err := d.cat.Brands(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := []Info{}
+	for i := range all {
+		g := &all[i]
+		in, err := d.info(ctx, g, book)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range brands {
+			if b.Root == g.Brand {
+				in.Brand = b.Name
+			}
+		}
+		out = append(out, *in)
+	}
+	return out, nil
+}
+
+func (d *Desk) info(ctx context.Context, row *catalog.Grant, book *Ledger) (*Info, error) {
+	g, err := custody.CheckGrant(row.Doc)
+	if err != nil {
+		return nil, fmt.Errorf("a grant is damaged in the catalog: %w", err)
+	}
+	b := &g.Body
+	now := d.cfg.Now().Unix()
+	in := &Info{
+		ID: ticket.ShortID(b.ID), Hash: g.Hash.String(), BrandKey: b.Grantee.String(),
+		Issued: time.Unix(b.IssuedAt, 0), NotBefore: time.Unix(b.NotBefore, 0), NotAfter: time.Unix(b.NotAfter, 0),
+		Purpose: b.Purpose, MaxOpens: b.MaxOpens, Need: int(b.K), Custodians: len(b.Custodians),
+		Quorum: custody.RevocationQuorum(b), Openings: []Opening{}, Files: []string{}, Ticket: row.Ticket,
+	}
+	switch {
+	case len(row.Revocation) > 0:
+		in.State = Revoked
+	case now >= b.NotAfter:
+		in.State = Ended
+	case now < b.NotBefore:
+		in.State = Waiting
+	default:
+		in.State = Open
+	}
+	for _, f := range row.Files {
+		in.Files = append(in.Files, f.Path)
+	}
+	told, err := d.cat.ToldOf(ctx, row.Hash)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range told {
+		if slices.Contains(row.Seats, t) {
+			in.Told++
+		}
+	}
+	in.Openings, in.Refusals = book.about(row, int(b.K))
+	for _, s := range row.Seats {
+		at := book.heads[s]
+		if in.LogsUpTo.IsZero() || at.Before(in.LogsUpTo) {
+			in.LogsUpTo = at
+		}
+		if !at.IsZero() && at.Unix() >= b.IssuedAt {
+			in.Reported++
+		}
+	}
+	// Too few are left to have let anybody open it.
+	in.Unopened = len(in.Openings) == 0 && in.Reported > len(row.Seats)-int(b.K)
+	return in, nil
+}
+
+// find gives a grant by the beginning of its ID.
+func (d *Desk) find(ctx context.Context, id string) (*catalog.Grant, *custody.Signed[custody.Grant], error) {
+	all, err := d.cat.Grants(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	want := strings.TrimPrefix(strings.ToLower(id), "g-")
+	var found []*catalog.Grant
+	for i := range all {
+		if len(want) >= 4 && strings.HasPrefix(fmt.Sprintf("%x", all[i].ID), want) {
+			found = append(found, &all[i])
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, nil, fmt.Errorf("the grant %q %w: 'preezm grants' lists yours", id, ErrUnknown)
+	case 1:
+		g, err := custody.CheckGrant(found[0].Doc)
+		return found[0], g, err
+	}
+	return nil, nil, fmt.Errorf("several grants begin with %q: give more of it", id)
+}
+
+// Revoke writes a revocation down and gives it with the grant's custodians, to
+// be carried to them. A grant that is revoked already gives its revocation.
+func (d *Desk) Revoke(ctx context.Context, id, reason string) (*Errand, error) {
+	row, g, err := d.find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(row.Revocation) == 0 {
+		if d.cfg.Now().Unix() >= g.Body.NotAfter {
+			return nil, fmt.Errorf("the grant %s %w", ticket.ShortID(g.Body.ID), ErrOver)
+		}
+		r, err := d.owner.Revoke(g.Hash, d.cfg.Now().Unix(), reason)
+		if err != nil {
+			return nil, err
+		}
+		if err := d.cat.Revoke(ctx, g.Hash, r.Raw); err != nil {
+			return nil, err
+		}
+		row.Revocation = r.Raw
+	}
+	return d.errand(ctx, row)
+}
+
+// Errand is a revocation and who has not acknowledged it yet.
+type Errand struct {
+	Grant      custody.Hash
+	Revocation []byte
+	Untold     []peers.DeviceID
+}
+
+func (d *Desk) errand(ctx context.Context, row *catalog.Grant) (*Errand, error) {
+	told, err := d.cat.ToldOf(ctx, row.Hash)
+	if err != nil {
+		return nil, err
+	}
+	e := &Errand{Grant: row.Hash, Revocation: row.Revocation}
+	for _, s := range row.Seats {
+		if !slices.Contains(told, s) {
+			e.Untold = append(e.Untold, s)
+		}
+	}
+	return e, nil
+}
+
+// Errands are the revocations that some custodian has not acknowledged and
+// whose grants have not ended by themselves.
+func (d *Desk) Errands(ctx context.Context) ([]*Errand, error) {
+	all, err := d.cat.Grants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []*Errand
+	for i := range all {
+		if len(all[i].Revocation) == 0 {
+			continue
+		}
+		g, err := custody.CheckGrant(all[i].Doc)
+		if err != nil {
+			return nil, err
+		}
+		if d.cfg.Now().Unix() >= g.Body.NotAfter {
+			continue
+		}
+		e, err := d.errand(ctx, &all[i])
+		if err != nil {
+			return nil, err
+		}
+		if len(e.Untold) > 0 {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// Told notes that a custodian has a revocation on its disk.
+func (d *Desk) Told(ctx context.Context, grant custody.Hash, by peers.DeviceID) error {
+	return d.cat.Told(ctx, grant, by)
+}
+
+// Find gives one grant as List does.
+func (d *Desk) Find(ctx context.Context, id string) (*Info, error) {
+	row, _, err := d.find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	all, err := d.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if all[i].Hash == custody.Hash(row.Hash).String() {
+			return &all[i], nil
+		}
+	}
+	return nil, fmt.Errorf("the grant %q %w", id, ErrUnknown)
+}
+
+// Extend makes a new grant on the terms of an old one that ends later. The old
+// one ends as it was going to; the brand needs the new ticket.
+func (d *Desk) Extend(ctx context.Context, id string, until time.Time) (*Made, error) {
+	row, old, err := d.find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(row.Revocation) > 0 {
+		return nil, fmt.Errorf("the grant %s %w: it was withdrawn; make a new one", ticket.ShortID(old.Body.ID), ErrOver)
+	}
+	if until.Unix() <= old.Body.NotAfter {
+		return nil, fmt.Errorf("the grant %s ends at %s already: name a later time", ticket.ShortID(old.Body.ID), time.Unix(old.Body.NotAfter, 0).Format(time.RFC3339))
+	}
+	brand, card, err := d.Brand(ctx, custody.Key(row.Brand).String())
+	if err != nil {
+		return nil, err
+	}
+	seats, err := d.seats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, gw := range old.Body.Gateways {
+		names = append(names, peers.DeviceID(gw.Device).String())
+	}
+	via, err := d.gateways(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	g, err := d.owner.Extend(d.cfg.Now().Unix(), old, card.Body.KEM, seats, 0, until.Unix())
+	if err != nil {
+		return nil, err
+	}
+	return d.issue(ctx, g, brand, card.Body.KEM, seats, row.Files, via)
+}
+
+// Release lets go of the chunks of grants that are over.
+func (d *Desk) Release(ctx context.Context) error {
+	all, err := d.cat.Grants(ctx)
+	if err != nil {
+		return err
+	}
+	var over [][32]byte
+	for i := range all {
+		g, err := custody.CheckGrant(all[i].Doc)
+		if err != nil {
+			return err
+		}
+		if len(all[i].Revocation) > 0 || d.cfg.Now().Unix() >= g.Body.NotAfter {
+			over = append(over, all[i].Hash)
+		}
+	}
+	if len(over) == 0 {
+		return nil
+	}
+	return d.cat.ReleaseGrants(ctx, over)
+}
+
+// Covering names the grants that last and cover one of these files, or one in
+// these folders. What a grant covers is held for it, also when its owner keeps
+// it no longer.
+func (d *Desk) Covering(ctx context.Context, paths []string) ([]string, error) {
+	all, err := d.cat.Grants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	named := func(f catalog.Granted) bool {
+		return slices.ContainsFunc(paths, func(p string) bool {
+			return f.Path == p || strings.HasPrefix(f.Path, p+"/")
+		})
+	}
+	var out []string
+	for i := range all {
+		g, err := custody.CheckGrant(all[i].Doc)
+		if err != nil {
+			return nil, err
+		}
+		if len(all[i].Revocation) == 0 && d.cfg.Now().Unix() < g.Body.NotAfter && slices.ContainsFunc(all[i].Files, named) {
+			out = append(out, ticket.ShortID(g.Body.ID))
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/circle"
+)
+
+// Keys are a device's public keys, for documents.
+type Keys struct {
+	Sign []byte // Ed25519
+	KEM  []byte // X-Wing
+}
+
+// Witness is a custodian of time-limited keys, package witness; rpc carries
+// its messages and knows only their sizes.
+type Witness interface {
+	// Answer answers a message of a device of the circle. The error is one
+	// of package peers, or stays here.
+	Answer(ctx context.Context, verb string, from peers.DeviceID, raw []byte) ([]byte, error)
+	// Fellow reports whether a device that is not in the circle may gossip:
+	// one owner named both as custodians.
+	Fellow(device peers.DeviceID) bool
+}
+
+// maxWitness bounds the custodians' messages that are held at once: each may
+// be a megabyte, and a member may have many connections.
+const maxWitness = 32
+
+// maxLetter is the size of the largest message, in bytes, either way.
+const maxLetter = 1 << 20
+
+// witnessLimit is how large a request may be; 0: there is no such verb.
+func witnessLimit(verb string) int64 {
+	switch verb {
+	case "letter", "status", "gossip":
+		return maxLetter
+	case "appoint":
+		return 256 << 10
+	case "revoke":
+		return 8 << 10
+	case "log", "evidence":
+		return 1 << 10
+	}
+	return 0
+}
+
+func (v *server) witness(w http.ResponseWriter, r *http.Request, from peers.DeviceID) error {
+	return v.witnessVerb(w, r, r.PathValue("verb"), from)
+}
+
+// gossip is all that a fellow custodian can do who is not in the circle.
+func (v *server) gossip(w http.ResponseWriter, r *http.Request) {
+	c := connOf(r)
+	if c == nil || !v.fellow(c.Device()) {
+		v.fail(w, r, peers.ErrRefused)
+		return
+	}
+	if err := v.witnessVerb(w, r, "gossip", c.Device()); err != nil {
+		v.fail(w, r, err)
+	}
+}
+
+func (v *server) fellow(d peers.DeviceID) bool {
+	return v.s.cfg.Witness != nil && v.s.cfg.Witness.Fellow(d)
+}
+
+func (v *server) witnessVerb(w http.ResponseWriter, r *http.Request, verb string, from peers.DeviceID) error {
+	limit := witnessLimit(verb)
+	if v.s.cfg.Witness == nil || limit == 0 {
+		return peers.ErrNoCustodian
+	}
+	if r.ContentLength < 0 || r.ContentLength > limit {
+		return fmt.Errorf("%w: %d bytes", errMessage, r.ContentLength)
+	}
+	select {
+	case v.letters <- struct{}{}:
+		defer func() { <-v.letters }()
+	default:
+		return errBusy
+	}
+	raw := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(v.body(w, r), raw); err != nil {
+		return fmt.Errorf("%w: body: %w", errMessage, err)
+	}
+	answer, err := v.s.cfg.Witness.Answer(r.Context(), verb, from, raw)
+	if err != nil {
+		return err
+	}
+	v.write(w, http.StatusOK, answer)
+	return nil
+}
+
+// Peer is a device of the circle, to ask things of; circle.ErrUnknownPeer.
+func (s *Service) Peer(id peers.DeviceID) (*Client, error) {
+	if !s.cfg.Book.Has(id) {
+		return nil, fmt.Errorf("%s %w", id.Short(), circle.ErrUnknownPeer)
+	}
+	return s.client(id), nil
+}
+
+// Fellow is another custodian at these addresses, to gossip with; one of the
+// circle is asked as such. The same Client each time while they stay the same.
+func (s *Service) Fellow(id peers.DeviceID, addresses []string) *Client {
+	if s.cfg.Book.Has(id) {
+		return s.client(id)
+	}
+	addresses = given(addresses)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.fellows[id]
+	if f.c == nil || !slices.Equal(f.addresses, addresses) {
+		if f.c != nil {
+			f.c.close()
+		}
+		f = fellow{&Client{s: s, device: id, link: newLink(s, id, func() []string { return addresses })}, addresses}
+		s.fellows[id] = f
+	}
+	return f.c
+}
+
+// fellow is a custodian outside the circle.
+type fellow struct {
+	c         *Client
+	addresses []string
+}
+
+// Witness asks the device as a custodian. The bytes are those of package
+// witness, both ways.
+func (c *Client) Witness(ctx context.Context, verb string, raw []byte) ([]byte, error) {
+	if limit := witnessLimit(verb); limit == 0 || int64(len(raw)) > limit {
+		return nil, c.wrap(fmt.Errorf("%w (a %s of %d bytes)", peers.ErrRefused, verb, len(raw)))
+	}
+	req := newBody(raw).request(http.MethodPost, c.link.host, pathWitness+verb)
+	req.Header["Content-Type"] = []string{typeCBOR}
+	resp, err := c.link.do(ctx, req)
+	if err != nil {
+		return nil, c.wrap(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		if err = c.finish(resp, nil); err == nil {
+			err = fmt.Errorf("%w (status %d)", peers.ErrProtocol, resp.StatusCode)
+		}
+		return nil, c.wrap(err)
+	}
+	defer resp.close()
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(io.LimitReader(resp.Body, maxLetter+1)); err != nil {
+		return nil, c.wrap(resp.cause(err))
+	}
+	if b.Len() > maxLetter {
+		return nil, c.wrap(fmt.Errorf("%w (a longer answer than allowed)", peers.ErrProtocol))
+	}
+	return b.Bytes(), c.wrap(nil)
+}

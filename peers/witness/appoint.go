@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package witness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/ledger"
+	"github.com/preezm/preezm/peers"
+)
+
+// Appoint makes this device a custodian of the owner whose device asks, or
+// takes a further generation of it. The first appointment pins the owner's root
+// to that device: one seat a person, one person a device. Another device of the
+// owner (a home that was restored) takes its place with a newer appointment.
+// The same appointment again is answered the same; a chain that is here is never
+// replaced, since an old appointment would bring back what is erased.
+func (s *Service) Appoint(ctx context.Context, from peers.DeviceID, raw []byte) ([]byte, error) {
+	var in Appointing
+	if err := custody.Unmarshal(raw, &in); err != nil {
+		return nil, refused(err)
+	}
+	a, chain, err := custody.AcceptAppointment(in.Appointment, custody.Seat(s.o.Device), s.o.KEM)
+	if err != nil {
+		return nil, refused(err)
+	}
+	s.appointing.Lock()
+	defer s.appointing.Unlock()
+	o, err := s.seatOf(from, &a.Body)
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := s.fresh(ctx, o); err != nil {
+		return nil, err
+	}
+	known := o.appointed > 0
+	if known && o.device != from && a.Body.At <= o.appointed {
+		return nil, refused(errors.New("an old appointment from another device"))
+	}
+	if err := s.takeChain(o, &a.Body, chain); err != nil {
+		return nil, err
+	}
+	if err := s.seatOwner(ctx, o, from, a.Body.At); err != nil {
+		return nil, err
+	}
+	if err := s.learn(ctx, o, &News{DeviceSet: in.DeviceSet, Panel: in.Panel}); err != nil {
+		return nil, err
+	}
+	if !known {
+		s.log.Info("appointed custodian", "by", from.Short())
+	}
+	head, err := o.log.Sign(s.o.Sign, max(s.judge(o).Now, 0))
+	if err != nil {
+		return nil, err
+	}
+	return custody.Marshal(Appointed{LogKey: o.log.Custodian, Head: head.Raw})
+}
+
+// seatOf finds the owner of an appointment, or a new one that is not in
+// s.owners yet.
+func (s *Service) seatOf(from peers.DeviceID, a *custody.Appointment) (*owner, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for root, o := range s.owners {
+		// device changes only under s.appointing, which is held.
+		if o.device == from && root != a.Owner {
+			return nil, refused(errors.New("this device speaks for another owner"))
+		}
+	}
+	if o := s.owners[a.Owner]; o != nil {
+		return o, nil
+	}
+	if len(s.owners) >= maxOwners {
+		return nil, refused(fmt.Errorf("a custodian for %d owners already", maxOwners))
+	}
+	return &owner{
+		root: a.Owner, device: from, log: ledger.New(a.Owner, custody.KeyOf(s.o.Sign)),
+		revoked: map[custody.Hash]bool{}, newest: map[custody.Hash]pack{},
+		opened: map[use]uint32{}, answered: map[custody.Hash]int64{}, proven: map[custody.Hash]int64{},
+	}, nil
+}
+
+// takeChain puts a chain into the ratchet, unless it or a newer generation is
+// there. This comes first: an owner without a chain would be told that it has
+// a custodian when it has none.
+func (s *Service) takeChain(o *owner, a *custody.Appointment, chain custody.Chain) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	newer, count := false, 0
+	for k := range s.kept.chains {
+		if k.owner == o.root {
+			count++
+			newer = newer || k.generation > a.Generation
+		}
+	}
+	key := seat{o.root, a.Generation}
+	switch _, here := s.kept.chains[key]; {
+	case here:
+		return nil
+	case newer:
+		return refused(errors.New("an old generation"))
+	case count >= maxGenerations:
+		return refused(errors.New("too many generations"))
+	}
+	chains := maps.Clone(s.kept.chains)
+	chains[key] = chain
+	return s.kept.save(chains)
+}
+
+// seatOwner makes an owner, or its new device, durable and known.
+func (s *Service) seatOwner(ctx context.Context, o *owner, from peers.DeviceID, at int64) error {
+	at = max(at, o.appointed)
+	if o.appointed == at && o.device == from {
+		return nil
+	}
+	fresh := o.appointed == 0
+	st := statement{"UPDATE owner SET device = ?, appointed = ? WHERE root = ?", []any{from[:], at, o.root[:]}}
+	if fresh {
+		o.clock.High = at
+		st = statement{"INSERT INTO owner (root, device, appointed, high, devices, panel, status) " +
+			"VALUES (?, ?, ?, ?, x'', x'', x'')", []any{o.root[:], from[:], at, at}}
+	}
+	if err := s.write(ctx, o, []statement{st}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.device, o.appointed = from, at
+	s.owners[o.root] = o
+	return nil
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package witness
+
+import (
+	"context"
+	"errors"
+
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/ledger"
+	"github.com/preezm/preezm/peers"
+)
+
+// Kinds of buckets of the limiter.
+const (
+	byGateway = iota
+	byDevice
+	byFellow
+)
+
+// maxProven bounds, in bytes, what is kept of a grant's requests for its proof,
+// which cannot be larger either: a brand that may open as often as it likes
+// must not fill the disk. The log goes on.
+const maxProven = ledger.MaxProof
+
+// Letter answers an open-request that a gateway brings. The answer is a Reply,
+// also when it is no; an error means that there is none now, and the letter can
+// be brought again.
+func (s *Service) Letter(ctx context.Context, from peers.DeviceID, raw []byte) ([]byte, error) {
+	r, err := s.letter(ctx, from, raw)
+	if err != nil {
+		return nil, err
+	}
+	return custody.Marshal(r)
+}
+
+func (s *Service) letter(ctx context.Context, from peers.DeviceID, raw []byte) (*Reply, error) {
+	if !s.limit.allow(byGateway, from, perGateway, s.o.Now()) {
+		return &Reply{Reason: custody.Busy}, nil
+	}
+	l, err := custody.ReadLetter(raw)
+	if err != nil {
+		return &Reply{Reason: custody.Malformed}, nil
+	}
+	o, err := s.owner(l.Owner)
+	if err != nil {
+		return &Reply{Reason: custody.NotNamed}, nil
+	}
+	c, ok := s.chain(l.Owner, l.Generation)
+	if !ok {
+		return &Reply{Reason: custody.NotNamed}, nil
+	}
+	request, err := l.Open(c)
+	if errors.Is(err, custody.ErrErased) {
+		// Nothing inside can be read any more, so the log cannot say more.
+		return s.refuse(ctx, o, &custody.Refusal{Reason: custody.Erased})
+	}
+	if err != nil {
+		// For another custodian, or for nobody: a gateway may try them all.
+		return &Reply{Reason: custody.NotNamed}, nil
+	}
+	// The signature is checked first: nobody can use up another's minute.
+	if q, err := custody.Parse[custody.OpenRequest](request); err == nil &&
+		!s.limit.allow(byDevice, q.Signer, perDevice, s.o.Now()) {
+		return s.refuse(ctx, o, &custody.Refusal{
+			Reason: custody.Busy, Subject: custody.Subject{Request: q.Hash, Device: q.Signer},
+		})
+	}
+	s.settled(ctx)
+	return s.decide(ctx, o, from, request)
+}
+
+// decide goes through the checks and, after the log, gives the answer.
+func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, request []byte) (*Reply, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := s.fresh(ctx, o); err != nil {
+		return nil, err
+	}
+	d, err := custody.Decide(request, from, state{s, o, s.judge(o)})
+	var no *custody.Refusal
+	switch {
+	case errors.As(err, &no) && no.Reason == custody.Replay:
+		// The answer got lost, on the way or in a crash: the same one again
+		// tells nobody anything new.
+		if again, err := s.again(ctx, o, no.Subject.Request); err != nil || again != nil {
+			return again, err
+		}
+		return s.no(ctx, o, no)
+	case no != nil:
+		return s.no(ctx, o, no)
+	case err != nil:
+		return nil, err
+	}
+	next, entry, err := o.log.Append(s.o.Sign, ledger.Released(d))
+	if err != nil {
+		return nil, err
+	}
+	// Sealed here so that it can be on the disk with its log entry, and given
+	// out below: until then nobody has it.
+	release, err := d.Release(next.Seq, next.Head)
+	if err != nil {
+		return nil, err
+	}
+	b, g := d.Subject, d.Subject.Grant
+	u := use{g, b.File, b.Version}
+	s.at("checked")
+	list := []statement{
+		entryStatement(next, entry),
+		{"INSERT INTO answered (owner, request, at, release) VALUES (?, ?, ?, ?)",
+			[]any{o.root[:], b.Request[:], d.At, release.Raw}},
+		{"INSERT INTO opened (owner, grant_hash, file, version, n) VALUES (?, ?, ?, ?, 1) " +
+			"ON CONFLICT DO UPDATE SET n = n + 1", []any{o.root[:], g[:], b.File[:], int64(b.Version)}},
+		newestStatement(o.root, g, pack{d.Package.Body.Seq, d.Package.Hash}),
+	}
+	size := int64(len(request) + len(release.Raw))
+	if o.proven[g]+size <= maxProven {
+		list = append(list, statement{"INSERT INTO evidence (owner, seq, grant_hash, request, release) VALUES (?, ?, ?, ?, ?)",
+			[]any{o.root[:], int64(next.Seq), g[:], request, release.Raw}})
+	} else {
+		size = 0
+	}
+	if err := s.write(ctx, o, list); err != nil {
+		return nil, err
+	}
+	o.proven[g] += size
+	o.log = next
+	o.answered[b.Request] = d.At
+	o.opened[u]++
+	o.newest[g] = pack{d.Package.Body.Seq, d.Package.Hash}
+	s.at("logged")
+	return &Reply{Release: release.Raw}, nil
+}
+
+func newestStatement(root custody.Key, g custody.Hash, p pack) statement {
+	return statement{"INSERT OR REPLACE INTO newest (owner, grant_hash, seq, hash) VALUES (?, ?, ?, ?)",
+		[]any{root[:], g[:], int64(p.seq), p.hash[:]}}
+}
+
+// again finds the release that a request got before; nil when it is gone.
+func (s *Service) again(ctx context.Context, o *owner, request custody.Hash) (*Reply, error) {
+	list, err := s.store.raws(ctx, "SELECT release FROM answered WHERE owner = ? AND request = ?", o.root[:], request[:])
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &Reply{Release: list[0]}, nil
+}
+
+// refuse is no, for a refusal that Decide did not come to.
+func (s *Service) refuse(ctx context.Context, o *owner, no *custody.Refusal) (*Reply, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := s.fresh(ctx, o); err != nil {
+		return nil, err
+	}
+	no.At = s.judge(o).Now
+	return s.no(ctx, o, no)
+}
+
+// no logs a refusal, many of a kind as one, and says it.
+func (s *Service) no(ctx context.Context, o *owner, no *custody.Refusal) (*Reply, error) {
+	if err := s.note(ctx, o, o.refusals.Add(no)...); err != nil {
+		// A refusal that is missing in the log harms nobody; an answer does
+		// not wait for it.
+		s.log.Error("log a refusal", "error", err)
+	}
+	s.log.Debug("refused", "reason", no.Reason, "detail", no.Detail)
+	denial, err := no.Deny()
+	if err != nil {
+		return nil, err
+	}
+	if denial == nil {
+		return &Reply{Reason: no.Reason}, nil
+	}
+	return &Reply{Denial: denial.Raw}, nil
+}
