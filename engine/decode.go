@@ -106,22 +106,13 @@ func columns(buf []byte, seg *catalog.Segment, u segment.Unit) [][]byte {
 
 // open opens a chunk from the segment's data into plain.
 func (j *segmentJob) open(plain *[]byte, row *catalog.Chunk, data []byte) error {
-	sealed := data[row.Off : row.Off+row.Sealed]
-	ad := chunkAD(nil, chunk.ID(row.Name), row.Zstd, row.Plain)
-	if !row.Zstd {
-		out, err := seal.Open((*plain)[:0], row.Key, ad, sealed)
-		if err == nil && len(out) != row.Plain {
-			err = fmt.Errorf("chunk %d has another length than the catalog says", row.ID)
-		}
-		return err
+	var scratch []byte
+	if row.Zstd {
+		packed := j.bytes.get(row.Sealed)
+		defer j.bytes.put(packed)
+		scratch = *packed
 	}
-	packed := j.bytes.get(len(sealed))
-	defer j.bytes.put(packed)
-	body, err := seal.Open((*packed)[:0], row.Key, ad, sealed)
-	if err != nil {
-		return err
-	}
-	_, err = chunk.Decompress((*plain)[:0], body, row.Plain)
+	_, err := OpenChunk((*plain)[:0], scratch, row.Name, row.Key, row.Zstd, row.Plain, data[row.Off:row.Off+row.Sealed])
 	return err
 }
 

@@ -82,6 +82,15 @@ type wanted struct {
 	fresh  bool            // nothing of it is in the target folder yet
 }
 
+// relative is a path below w as it stands in the target folder, on a system
+// that can hold every name.
+func (w *wanted) relative(path string) string {
+	if w.parent == "" {
+		return path
+	}
+	return path[len(w.parent)+1:]
+}
+
 func (g *get) run() error {
 	tops, err := g.resolve()
 	if err != nil {
@@ -192,13 +201,9 @@ func (g *get) each(w *wanted, f func(w *wanted, v *catalog.Version) error) error
 
 // local is where a version goes, relative to the target folder.
 func (g *get) local(w *wanted, path string) string {
-	rel := path
-	if w.parent != "" {
-		rel = path[len(w.parent)+1:]
-	}
 	var out strings.Builder
 	folder := ""
-	for part := range strings.SplitSeq(rel, "/") {
+	for part := range strings.SplitSeq(w.relative(path), "/") {
 		if out.Len() > 0 {
 			out.WriteByte('/')
 		}

@@ -179,13 +179,7 @@ func (h *health) of(ctx context.Context, v *catalog.Version) (mayLose, keepers i
 	mayLose, keepers = noLimit, noLimit
 	segment := func(chunk int64) int64 { return h.of1[chunk] }
 	if h.of1 == nil {
-		ids := make([]int64, 0, len(v.Parts))
-		for _, p := range v.Parts {
-			if p.Chunk != 0 {
-				ids = append(ids, p.Chunk)
-			}
-		}
-		rows, err := h.e.cat.Chunks(ctx, ids)
+		rows, err := h.e.cat.Chunks(ctx, catalog.ChunkRows(v.Parts))
 		if errors.Is(err, catalog.ErrGone) {
 			return noLimit, noLimit, nil
 		} else if err != nil {

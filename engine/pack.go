@@ -65,19 +65,21 @@ func chunkAD(dst []byte, name chunk.ID, zstd bool, plain int) []byte {
 
 // OpenChunk appends to dst the plain bytes of a chunk that was kept sealed:
 // seal.ErrAuthentic when it is not that chunk, chunk.ErrCorrupt when it is but
-// cannot be.
-func OpenChunk(dst []byte, name [32]byte, key seal.Key, zstd bool, plain int, sealed []byte) ([]byte, error) {
-	body, err := seal.Open(nil, key, chunkAD(nil, chunk.ID(name), zstd, plain), sealed)
-	if err != nil {
-		return dst, err
-	}
+// cannot be. Its compressed form stands in scratch meanwhile, which may be nil.
+func OpenChunk(dst, scratch []byte, name [32]byte, key seal.Key, zstd bool, plain int, sealed []byte) ([]byte, error) {
+	ad := chunkAD(nil, chunk.ID(name), zstd, plain)
 	if zstd {
+		body, err := seal.Open(scratch[:0], key, ad, sealed)
+		if err != nil {
+			return dst, err
+		}
 		return chunk.Decompress(dst, body, plain)
 	}
-	if len(body) != plain {
+	out, err := seal.Open(dst, key, ad, sealed)
+	if err == nil && len(out)-len(dst) != plain {
 		return dst, chunk.ErrCorrupt
 	}
-	return append(dst, body...), nil
+	return out, err
 }
 
 // pack names, deduplicates, compresses and seals chunks until jobs is closed.

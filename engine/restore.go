@@ -37,7 +37,7 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 		return err
 	}
 	local := b.local(w, v.Path)
-	if want := localPlain(w, v.Path); local != want {
+	if local != w.relative(v.Path) {
 		b.report.Renamed = append(b.report.Renamed, Renamed{Path: Path(v.Path), As: local})
 	}
 	switch v.Kind {
@@ -84,12 +84,7 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 	f := b.newOutFile(&keep, local)
 	f.sparse = len(v.Parts) > 1
 	f.left.Store(1)
-	var ids []int64
-	for _, p := range v.Parts {
-		if p.Chunk != 0 {
-			ids = append(ids, p.Chunk)
-		}
-	}
+	ids := catalog.ChunkRows(v.Parts)
 	rows, err := b.e.cat.Chunks(b.ctx, ids)
 	if errors.Is(err, catalog.ErrGone) {
 		b.problem(v.Path, true, "%v", err)
@@ -125,14 +120,6 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 	}
 	b.settle(&b.at, f) // all of it is planned
 	return nil
-}
-
-// localPlain is the name that a system without limits would give.
-func localPlain(w *wanted, p string) string {
-	if w.parent == "" {
-		return p
-	}
-	return p[len(w.parent)+1:]
 }
 
 func (b *batch) thereAsKept(local string, v *catalog.Version) bool {

@@ -32,10 +32,8 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions, progress func(Prog
 	}
 	var segs []int64
 	for _, f := range files {
-		for _, p := range f.Parts {
-			if p.Chunk != 0 {
-				segs = append(segs, chunkSeg[p.Chunk])
-			}
+		for _, row := range catalog.ChunkRows(f.Parts) {
+			segs = append(segs, chunkSeg[row])
 		}
 	}
 	slices.Sort(segs)

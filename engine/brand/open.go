@@ -442,7 +442,7 @@ func (v *visit) chunk(ctx context.Context, dst []byte, p *ticket.Piece, e *custo
 		if err != nil {
 			return dst, err
 		}
-		out, err := engine.OpenChunk(dst, p.Name, p.Key, p.Zstd, p.Plain, sealed)
+		out, err := engine.OpenChunk(dst, nil, p.Name, p.Key, p.Zstd, p.Plain, sealed)
 		if err == nil || !errors.Is(err, seal.ErrAuthentic) {
 			return out, err
 		}

@@ -14,6 +14,17 @@ type Part struct {
 	Hole  int64 // bytes
 }
 
+// ChunkRows gives the rows of the chunks among parts, in order.
+func ChunkRows(parts []Part) []int64 {
+	rows := make([]int64, 0, len(parts))
+	for _, p := range parts {
+		if p.Chunk != 0 {
+			rows = append(rows, p.Chunk)
+		}
+	}
+	return rows
+}
+
 // partsVersion is the first byte of an encoded list that is not empty.
 const partsVersion = 1
 
