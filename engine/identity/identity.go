@@ -37,6 +37,9 @@ type Secrets struct {
 	// Identity is the seed of the root key, which is the person; see RootKey.
 	Identity [32]byte
 	Custody  [32]byte // leads to every custodian's chain
+	Catalog  [32]byte // seals what is backed up of the catalog
+	Locator  [32]byte // leads to the name under which keepers hold that backup
+	Recovery [32]byte // seed of the X-Wing key of the person, not of one device
 }
 
 // RootKey is the person's own signing key: it certifies devices, appoints
@@ -96,7 +99,8 @@ func derive(master []byte) (Secrets, error) {
 	for _, k := range []struct {
 		label string
 		into  *[32]byte
-	}{{"dedup", &s.Dedup}, {"chunker", &s.Chunker}, {"identity", &s.Identity}, {"custody", &s.Custody}} {
+	}{{"dedup", &s.Dedup}, {"chunker", &s.Chunker}, {"identity", &s.Identity}, {"custody", &s.Custody},
+		{"catalog/1", &s.Catalog}, {"locator", &s.Locator}, {"recovery-kem", &s.Recovery}} {
 		b, err := hkdf.Expand(sha256.New, prk, k.label, 32)
 		if err != nil {
 			return Secrets{}, fmt.Errorf("derive keys: %w", err)
