@@ -87,6 +87,10 @@ const (
 	StageVerify Stage = "verify"
 	StageRepair Stage = "repair"
 	StageWait   Stage = "wait" // for another put, or for a keeper
+
+	// StageAsk: custodians are asked for the key of Now; Files of the
+	// TotalFiles that are needed have agreed.
+	StageAsk Stage = "ask"
 )
 
 // Progress is a snapshot of a running operation. Totals grow while the scan

@@ -222,7 +222,7 @@ answer for.`,
 				o.Grant = args[0] // its name
 			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
-				r, err := api.OpenGrant(ctx, o)
+				r, err := api.OpenGrant(ctx, o, nil)
 				return a.printOpened(r, err)
 			})
 		},

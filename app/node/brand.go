@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/brand"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/ticket"
@@ -92,9 +93,20 @@ func (n *Node) received(r *brand.Received) Received {
 	return out
 }
 
+// asking tells a progress function how many custodians have agreed.
+func asking(progress func(engine.Progress)) brand.Told {
+	if progress == nil {
+		return nil
+	}
+	started := time.Now()
+	return func(name string, have, need int) {
+		progress(engine.Progress{Stage: engine.StageAsk, Now: name, Files: int64(have), TotalFiles: int64(need), Started: started})
+	}
+}
+
 // OpenGrant opens files of a received grant. Whether it may is decided by the
 // custodians each time, not here: this machine's clock proves nothing.
-func (n *Node) OpenGrant(ctx context.Context, o OpenOrder) (*OpenReport, error) {
+func (n *Node) OpenGrant(ctx context.Context, o OpenOrder, progress func(engine.Progress)) (*OpenReport, error) {
 	b, err := n.openBrand()
 	if err != nil {
 		return nil, err
@@ -111,7 +123,7 @@ func (n *Node) OpenGrant(ctx context.Context, o OpenOrder) (*OpenReport, error) 
 	if err != nil {
 		return nil, err
 	}
-	done, err := b.Open(ctx, r, o.Files, o.To, o.Wait, n.dialGateway)
+	done, err := b.Open(ctx, r, o.Files, o.To, o.Wait, n.dialGateway, asking(progress))
 	report := &OpenReport{Grant: ticket.ShortID(r.Ticket.Grant.Body.ID), NotAfter: time.Unix(r.Ticket.Grant.Body.NotAfter, 0), Files: []OpenedFile{}}
 	for _, f := range done {
 		report.Files = append(report.Files, OpenedFile(f))

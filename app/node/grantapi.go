@@ -43,8 +43,8 @@ type GrantAPI interface {
 	Receive(ctx context.Context, ticket string) (Received, error)
 	// Received lists the tickets.
 	Received(ctx context.Context) ([]Received, error)
-	// OpenGrant opens files of a received grant.
-	OpenGrant(ctx context.Context, o OpenOrder) (*OpenReport, error)
+	// OpenGrant opens files of a received grant; its progress is engine.StageAsk.
+	OpenGrant(ctx context.Context, o OpenOrder, progress func(engine.Progress)) (*OpenReport, error)
 	// View shows a received grant to a browser on this machine until its end.
 	View(ctx context.Context, grant string) (View, error)
 	// EndView ends a view by its token.

@@ -58,7 +58,7 @@ func (s *localServer) grantCalls(mux *http.ServeMux) {
 	handle(mux, s, pathBrand, call0(s.api.Brand))
 	handle(mux, s, pathReceive, call1(s.api.Receive))
 	handle(mux, s, pathReceived, call0(s.api.Received))
-	handle(mux, s, pathOpenGrant, call1(s.api.OpenGrant))
+	handle(mux, s, pathOpenGrant, s.api.OpenGrant)
 }
 
 func (c *client) Custodians(ctx context.Context) ([]Custodian, error) {
@@ -109,8 +109,8 @@ func (c *client) Received(ctx context.Context) ([]Received, error) {
 	return invoke[[]Received](ctx, c, pathReceived, empty{}, nil)
 }
 
-func (c *client) OpenGrant(ctx context.Context, r OpenOrder) (*OpenReport, error) {
-	return invoke[*OpenReport](ctx, c, pathOpenGrant, r, nil)
+func (c *client) OpenGrant(ctx context.Context, r OpenOrder, progress func(engine.Progress)) (*OpenReport, error) {
+	return invoke[*OpenReport](ctx, c, pathOpenGrant, r, progress)
 }
 
 func (c *client) Proof(ctx context.Context, id string) ([]byte, error) {

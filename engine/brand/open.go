@@ -91,15 +91,20 @@ type visit struct {
 	m    *custody.Member
 	gws  []Gateway
 	wait time.Duration
+	told Told
 
 	liars []string // among the custodians asked for one file
 }
 
+// Told hears how many custodians have agreed to the file that is asked for
+// now, and how many must. It is called from the goroutine of the opening.
+type Told func(name string, have, need int)
+
 // Open opens files of a received grant into a folder, all of them when none is
 // named (by name or by number). It asks the custodians for each, for as long
 // as wait when too few answer. What it opened stays in the folder: that is the
-// brand's to answer for. A list comes with an error too.
-func (b *Brand) Open(ctx context.Context, r *Received, files []string, to string, wait time.Duration, dial Dial) ([]Opened, error) {
+// brand's to answer for. A list comes with an error too. Told may be nil.
+func (b *Brand) Open(ctx context.Context, r *Received, files []string, to string, wait time.Duration, dial Dial, told Told) ([]Opened, error) {
 	which, err := r.pick(files)
 	if err != nil {
 		return nil, err
@@ -109,6 +114,7 @@ func (b *Brand) Open(ctx context.Context, r *Received, files []string, to string
 		return nil, err
 	}
 	defer v.close()
+	v.told = told
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return nil, err
 	}
@@ -196,7 +202,7 @@ func (v *visit) manifest(ctx context.Context, i int) (m *ticket.Manifest, agreed
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := v.collect(ctx, o); err != nil {
+	if err := v.collect(ctx, o, v.r.Names.Names[i]); err != nil {
 		return nil, 0, err
 	}
 	key, err := o.Key(v.b.kem)
@@ -224,7 +230,13 @@ func (v *visit) file(ctx context.Context, i int, path string) (*Opened, error) {
 }
 
 // collect asks the custodians until enough agree or cannot any more.
-func (v *visit) collect(ctx context.Context, o *custody.Opening) error {
+func (v *visit) collect(ctx context.Context, o *custody.Opening, name string) error {
+	tell := func() {
+		if v.told != nil {
+			v.told(name, min(o.Have(), o.Need()), o.Need())
+		}
+	}
+	tell()
 	n := len(v.r.Ticket.Grant.Body.Custodians)
 	letters := make([][]byte, n)
 	for i := range letters {
@@ -244,7 +256,7 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening) error {
 		if time.Now().Before(until) {
 			verb = gateway.VerbWait
 		}
-		lost := v.round(ctx, verb, o, letters, said)
+		lost := v.round(ctx, verb, o, letters, said, tell)
 		busy := false
 		for i, a := range said {
 			if a.why == custody.Busy && time.Now().Before(patient) {
@@ -290,8 +302,9 @@ type answer struct {
 }
 
 // round brings every letter that is not answered, all at once, and takes the
-// first answers that are enough. It gives the last trouble with a gateway.
-func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, letters [][]byte, said map[int]no) (lost error) {
+// first answers that are enough. It tells of each that agrees, and gives the
+// last trouble with a gateway.
+func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, letters [][]byte, said map[int]no, tell func()) (lost error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := make(chan answer, len(letters))
@@ -328,6 +341,7 @@ func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, lett
 			said[a.i] = refusal
 		} else {
 			letters[a.i] = nil
+			tell()
 		}
 		if o.Have() >= o.Need() {
 			cancel()

@@ -421,7 +421,7 @@ func TestBrandLearnsNothingOfTheCircle(t *testing.T) {
 	_, err = b.Open(w.ctx, got, nil, filepath.Join(t.TempDir(), "x"), 0,
 		func(d peers.DeviceID, name string, addresses []string, pass []byte) brand.Gateway {
 			return recorder{service.Visit(d, name, addresses, pass), &mu, &all}
-		})
+		}, nil)
 	w.must(err)
 	if all.Len() < len(w.photo) {
 		t.Fatalf("only %d bytes were recorded", all.Len())
