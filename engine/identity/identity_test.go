@@ -77,10 +77,7 @@ func TestDeriveVector(t *testing.T) {
 	for i := range master {
 		master[i] = byte(i)
 	}
-	s, err := derive(master)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := FromMaster([32]byte(master))
 	const dedup, chunker = "c389262902d23da735ee21eadc42f5030e2da844742645c4f7149bbc537a9e5f", "918cee6cee3d5493c3c61b8e647aeaa5b00c0b2b51f7002912ca0e537ccb0300"
 	if got := hexOf(s.Dedup); got != dedup {
 		t.Errorf("dedup key %s, want %s", got, dedup)
