@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,10 +132,23 @@ the ticket's text, a file that holds it, or '-' for standard input.`,
 						return err
 					}
 				}
+				for _, text := range notices(list) {
+					a.notice("Every grant says:", text)
+				}
 				return nil
 			})
 		},
 	}
+}
+
+// notices are the different ones among what was received.
+func notices(list []node.Received) (out []string) {
+	for _, r := range list {
+		if r.Notice != "" && !slices.Contains(out, r.Notice) {
+			out = append(out, r.Notice)
+		}
+	}
+	return out
 }
 
 func (a *app) printReceived(r *node.Received) error {

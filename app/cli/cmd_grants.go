@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/ticket"
 )
@@ -134,6 +135,7 @@ may have kept a copy: nothing prevents that, but you will see each opening.`,
 			}
 			o.Until = begin.Add(span)
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				a.notice("This grant will say:", custody.Notice)
 				g, err := api.Grant(ctx, o)
 				if err != nil {
 					return err
@@ -180,13 +182,19 @@ func (a *app) printGranted(g *node.Granted, out string) error {
 	a.note("%s: %s may open %s from %s until %s.", g.ID, brand, count(int64(len(g.Files)), "file", "files"), second(g.NotBefore), second(g.NotAfter))
 	a.note("Its key is %s: compare it with what %s publishes.", g.BrandKey, brand)
 	a.note("%d of %d custodians must agree each time. %s sees only this machine of your circle: %s.", g.Need, g.Custodians, brand, printable(strings.Join(g.Via, ", ")))
-	a.note("%s", afterEnd(brand))
+	a.note("'preezm grants' shows each opening.")
 	return nil
 }
 
-// afterEnd is what every grant says of itself.
-func afterEnd(brand string) string {
-	return fmt.Sprintf("After the end %s can no longer open them here; if it opened one before, it may have kept a copy. 'preezm grants' shows each opening.", brand)
+// notice shows what a grant says of itself, in all its languages.
+func (a *app) notice(head, text string) {
+	if a.json {
+		return // it is in the document
+	}
+	a.note("%s", head)
+	for line := range strings.Lines(text) {
+		a.note("  %s", oneLine(strings.TrimSpace(line)))
+	}
 }
 
 // second writes a time to the second.

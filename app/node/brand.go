@@ -79,7 +79,7 @@ func (n *Node) received(r *brand.Received) Received {
 	g := &r.Ticket.Grant.Body
 	out := Received{
 		ID: ticket.ShortID(g.ID), Owner: g.Owner.String(), NotBefore: time.Unix(g.NotBefore, 0),
-		NotAfter: time.Unix(g.NotAfter, 0), Purpose: g.Purpose, Opens: g.MaxOpens, State: grants.Open,
+		NotAfter: time.Unix(g.NotAfter, 0), Purpose: g.Purpose, Opens: g.MaxOpens, Notice: g.Notice, State: grants.Open,
 	}
 	switch now := n.now().Unix(); {
 	case now >= g.NotAfter:

@@ -82,6 +82,7 @@ type Granted struct {
 	Custodians int       `json:"custodians"`
 	Via        []string  `json:"via"`
 	Ticket     string    `json:"ticket"`
+	Notice     string    `json:"notice"` // what the grant says it cannot prevent
 }
 
 // GrantList is the grants, and what stood in the way of knowing more.
@@ -132,6 +133,7 @@ type Received struct {
 	NotAfter  time.Time      `json:"not_after"`
 	Purpose   string         `json:"purpose,omitempty"`
 	Opens     uint32         `json:"max_opens,omitempty"`
+	Notice    string         `json:"notice,omitempty"` // what the grant says it cannot prevent
 	// Problem is why a ticket that was kept cannot be read: nothing else is
 	// known of it then.
 	Problem string `json:"problem,omitempty"`

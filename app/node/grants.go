@@ -262,6 +262,7 @@ func granted(m *grants.Made) *Granted {
 		ID: ticket.ShortID(b.ID), Brand: m.Brand, BrandKey: b.Grantee.String(), Files: m.Files,
 		NotBefore: time.Unix(b.NotBefore, 0), NotAfter: time.Unix(b.NotAfter, 0),
 		Need: int(b.K), Custodians: len(b.Custodians), Via: m.Via, Ticket: m.Ticket,
+		Notice: b.Notice,
 	}
 }
 

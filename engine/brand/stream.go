@@ -73,7 +73,11 @@ func Explain(r custody.Reason) string {
 	case custody.UsedUp:
 		return "it was opened as often as the owner allowed"
 	case custody.WrongBrand:
-		return "this machine is not certified by the company the grant is for, or not any more"
+		return "this machine is not certified by the company the grant is for"
+	case custody.MemberExpired:
+		return "this machine's certificate has run out; its company's office renews it when it can be reached"
+	case custody.MemberRevoked:
+		return "this machine's company has shut it out"
 	case custody.ClockDoubt:
 		return "they do not trust their clocks at present; try again later"
 	case custody.Stale:

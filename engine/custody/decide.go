@@ -36,6 +36,9 @@ type State interface {
 	NewestPackage(grant Hash) (seq uint64, hash Hash)
 	// Answered reports whether this very request was released for already.
 	Answered(request Hash) bool
+	// Members is the newest list of revoked members seen of an organisation,
+	// nil when none was.
+	Members(org Key) *MemberRevocations
 	// Opens is how many releases were given for a version under a grant.
 	Opens(grant Hash, file FileID, version uint64) uint32
 }
@@ -45,25 +48,27 @@ type Reason string
 
 // The reasons, in the order of the checks.
 const (
-	Malformed   Reason = "malformed"    // not a strictly encoded, correctly signed request
-	NotGateway  Reason = "not_gateway"  // it came through a device that is no gateway of the grant
-	BadGrant    Reason = "bad_grant"    // the grant is not, or not unchanged, by this owner
-	BadDevice   Reason = "bad_device"   // the owner's device that signed is not in use any more
-	NotNamed    Reason = "not_named"    // this custodian has no part in the grant
-	ClockDoubt  Reason = "clock_doubt"  // the custodian does not trust its clock at present
-	WrongBrand  Reason = "wrong_brand"  // the device is not certified by the grantee, or not now
-	TooEarly    Reason = "too_early"    // before the grant begins
-	Expired     Reason = "expired"      // at or after the grant's end
-	Stale       Reason = "stale"        // the request is too old, or from the future
-	Revoked     Reason = "revoked"      // the owner withdrew the grant
-	Purpose     Reason = "purpose"      // for another purpose than granted
-	OwnerSilent Reason = "owner_silent" // no heartbeat of the owner that is young enough
-	BadPackage  Reason = "bad_package"  // the package is not of this grant, or lacks the version
-	Superseded  Reason = "superseded"   // the owner has issued a newer package
-	Replay      Reason = "replay"       // this request was answered before
-	UsedUp      Reason = "used_up"      // opened as often as granted
-	Erased      Reason = "erased"       // the key of that day does not exist any more
-	Busy        Reason = "busy"         // too many requests of this device; never by Decide
+	Malformed     Reason = "malformed"      // not a strictly encoded, correctly signed request
+	NotGateway    Reason = "not_gateway"    // it came through a device that is no gateway of the grant
+	BadGrant      Reason = "bad_grant"      // the grant is not, or not unchanged, by this owner
+	BadDevice     Reason = "bad_device"     // the owner's device that signed is not in use any more
+	NotNamed      Reason = "not_named"      // this custodian has no part in the grant
+	ClockDoubt    Reason = "clock_doubt"    // the custodian does not trust its clock at present
+	WrongBrand    Reason = "wrong_brand"    // the device is not certified by the grantee
+	MemberExpired Reason = "member_expired" // it was, but its certificate is not valid now
+	MemberRevoked Reason = "member_revoked" // it was, but the grantee has shut it out
+	TooEarly      Reason = "too_early"      // before the grant begins
+	Expired       Reason = "expired"        // at or after the grant's end
+	Stale         Reason = "stale"          // the request is too old, or from the future
+	Revoked       Reason = "revoked"        // the owner withdrew the grant
+	Purpose       Reason = "purpose"        // for another purpose than granted
+	OwnerSilent   Reason = "owner_silent"   // no heartbeat of the owner that is young enough
+	BadPackage    Reason = "bad_package"    // the package is not of this grant, or lacks the version
+	Superseded    Reason = "superseded"     // the owner has issued a newer package
+	Replay        Reason = "replay"         // this request was answered before
+	UsedUp        Reason = "used_up"        // opened as often as granted
+	Erased        Reason = "erased"         // the key of that day does not exist any more
+	Busy          Reason = "busy"           // too many requests of this device; never by Decide
 )
 
 // Subject is what a request was about, as far as the checks got to know it.
@@ -82,6 +87,7 @@ type Refusal struct {
 	Detail  string
 	Subject Subject
 	At      int64
+	Members *Signed[MemberRevocations] // as in Decision
 
 	index int
 	name  ed25519.PrivateKey // nil when the grant does not name this custodian
@@ -104,6 +110,9 @@ type Decision struct {
 	Label   string // of the brand's device, from its certificate
 	Index   int    // of this custodian in the grant, from 0
 	At      int64
+	// Members is the grantee's list of revoked members, when the request shows
+	// a newer one than State knows. The caller keeps it.
+	Members *Signed[MemberRevocations]
 
 	name      ed25519.PrivateKey
 	pad       [32]byte
@@ -124,7 +133,7 @@ func Decide(raw []byte, via [32]byte, s State) (*Decision, error) {
 	no := func(r Reason, format string, args ...any) (*Decision, error) {
 		return nil, &Refusal{
 			Reason: r, Detail: fmt.Sprintf(format, args...), Subject: d.Subject,
-			At: d.At, index: d.Index, name: d.name,
+			At: d.At, Members: d.Members, index: d.Index, name: d.name,
 		}
 	}
 
@@ -178,9 +187,10 @@ func Decide(raw []byte, via [32]byte, s State) (*Decision, error) {
 	if v.Doubt != "" {
 		return no(ClockDoubt, "%s", v.Doubt)
 	}
-	cert, err := Certified(req.Body.Cert, g.Body.Grantee, req.Signer, OrgMember, v.Now)
+	cert, list, why, err := Membership(req.Body.Cert, req.Body.Members, g.Body.Grantee, req.Signer, v.Now, s.Members(g.Body.Grantee))
+	d.Members = list
 	if err != nil {
-		return no(WrongBrand, "%v", err)
+		return no(why, "%v", err)
 	}
 	d.Label = cert.Label
 

@@ -101,7 +101,18 @@ type Grant struct {
 	Cert         []byte    `cbor:"17,keyasint"` // of the signing device
 	Gateways     []Gateway `cbor:"18,keyasint"`
 	Mailboxes    []Key     `cbor:"19,keyasint"` // X25519, one for each custodian
+	Notice       string    `cbor:"20,keyasint"` // what the grant does not prevent; see Notice
 }
+
+// Notice is what every grant says of itself, in English and in French: a part
+// of what its owner signs and its brand receives.
+const Notice = NoticeEN + "\n" + NoticeFR
+
+// The notice by language.
+const (
+	NoticeEN = "After this date the company can no longer open it here. If the company opened it before, it may have kept a copy: whoever opened a document may have copied it. Each opening is shown to the owner."
+	NoticeFR = "Après cette date, l'organisme ne pourra plus l'ouvrir ici. Si l'organisme l'a déjà ouvert, il a pu en garder une copie : qui a ouvert un document a pu le copier. Chaque ouverture est montrée au propriétaire."
+)
 
 // Entry holds what one version needs beside the pads.
 type Entry struct {
@@ -154,6 +165,7 @@ type OpenRequest struct {
 	At        int64    `cbor:"7,keyasint"`
 	Purpose   string   `cbor:"8,keyasint"`
 	Cert      []byte   `cbor:"9,keyasint"`
+	Members   []byte   `cbor:"10,keyasint"` // the grantee's list of revoked members; empty: it has none
 }
 
 // Release is a custodian's yes, and the receipt of it. Signed with the
@@ -172,11 +184,11 @@ type Release struct {
 func (DeviceCert) Type() string  { return "preezm/v1/device-cert" }
 func (DeviceSet) Type() string   { return "preezm/v1/device-set" }
 func (Appointment) Type() string { return "preezm/v1/appointment" }
-func (Grant) Type() string       { return "preezm/v1/grant" }
+func (Grant) Type() string       { return "preezm/v2/grant" }
 func (KeyPackage) Type() string  { return "preezm/v1/key-package" }
 func (Revocation) Type() string  { return "preezm/v1/revocation" }
 func (OwnerStatus) Type() string { return "preezm/v1/owner-status" }
-func (OpenRequest) Type() string { return "preezm/v1/open-request" }
+func (OpenRequest) Type() string { return "preezm/v2/open-request" }
 func (Release) Type() string     { return "preezm/v1/release" }
 
 var (
@@ -261,8 +273,10 @@ func (g Grant) Check() error {
 		return fmt.Errorf("%d of %d custodians cannot decide", g.K, n)
 	case len(g.Mailboxes) != n || len(g.Files) == 0 || len(g.Files) > MaxFiles || len(g.Gateways) > MaxGateways:
 		return errCount
-	case len(g.Cert) > maxCert || !goodText(g.Purpose):
+	case len(g.Cert) > maxCert || !goodText(g.Purpose, g.Notice):
 		return errLong
+	case g.Notice == "":
+		return errors.New("it does not say what it cannot prevent")
 	case !ascending(g.Custodians, func(k Key) []byte { return k[:] }),
 		!ascending(g.Files, func(f FileID) []byte { return f[:] }):
 		return errOrder
@@ -351,7 +365,7 @@ func (r OpenRequest) Check() error {
 		return errTime
 	case len(r.Ephemeral) != kemSize:
 		return errors.New("the ephemeral key has another length")
-	case len(r.Cert) > maxCert || !goodText(r.Purpose):
+	case len(r.Cert) > maxCert || len(r.Members) > maxMemberList || !goodText(r.Purpose):
 		return errLong
 	}
 	return nil

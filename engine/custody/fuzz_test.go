@@ -81,6 +81,7 @@ func FuzzPayload(f *testing.F) {
 		payload[Release](t, b)
 		payload[Denial](t, b)
 		payload[Card](t, b)
+		payload[MemberRevocations](t, b)
 	})
 }
 
@@ -164,7 +165,7 @@ func FuzzRelease(f *testing.F) {
 	f.Add([]byte(o.Liar))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		op := &Opening{
-			Request: req, ticket: ticket, ephemeral: eph, pads: map[int][32]byte{},
+			Request: req, ticket: ticket, ephemeral: eph, pads: map[int][32]byte{}, releases: map[int][]byte{},
 			entry: ticket.Package.Body.entry(req.Body.File, req.Body.Version),
 		}
 		if op.Add(raw) == nil && op.Have() != 1 {

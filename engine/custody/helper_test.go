@@ -4,13 +4,8 @@ package custody
 
 import (
 	"crypto/ed25519"
-	"crypto/hpke"
 	"testing"
 )
-
-func openKEM(seed []byte) (hpke.PrivateKey, error) {
-	return hpke.MLKEM768X25519().NewPrivateKey(seed)
-}
 
 // rawSignedOr signs any payload as a type, or gives nil when it is too long.
 func rawSignedOr(key ed25519.PrivateKey, kind string, payload []byte) []byte {

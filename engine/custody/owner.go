@@ -89,7 +89,7 @@ func (o *Owner) Grant(now int64, t Terms) (*Signed[Grant], error) {
 		IssuedAt: now, NotBefore: t.NotBefore, NotAfter: t.NotAfter, K: uint8(t.K),
 		Generation: t.Generation, MaxOpens: t.MaxOpens, StatusMaxAge: t.StatusMaxAge,
 		Follow: t.Follow, Purpose: t.Purpose, Consent: t.Consent,
-		Files: slices.Clone(t.Files), Cert: o.Cert, Gateways: t.Gateways,
+		Files: slices.Clone(t.Files), Cert: o.Cert, Gateways: t.Gateways, Notice: Notice,
 	}
 	if _, err := hpke.MLKEM768X25519().NewPublicKey(t.GranteeKEM); err != nil {
 		return nil, malformed("the brand's key: %w", err)
@@ -172,12 +172,17 @@ func lock(g *Signed[Grant], hs []holder, hp exporter, it Item) (Entry, error) {
 		e.Corr = append(e.Corr, xor(shares[i], pad))
 		e.Commit = append(e.Commit, commitment(i, e.Version, g.Hash, e.File, pad))
 	}
-	key, err := kek(secret, hp, g.Hash, &e)
+	second, err := export(hp, e.File, e.Version)
+	if err != nil {
+		return e, err
+	}
+	key, err := kek(secret, second, g.Hash, &e)
 	if err != nil {
 		return e, err
 	}
 	e.Wrapped, err = wrap(key, it.Key, g.Hash)
 	clear(secret)
+	clear(second)
 	clear(shares)
 	return e, err
 }

@@ -225,7 +225,7 @@ func TestWrongBrandRefuses(t *testing.T) {
 		w.Now += ct.Day
 		w.Tick()
 	}
-	refused(t, w, ticket, 1, custody.WrongBrand)
+	refused(t, w, ticket, 1, custody.MemberExpired)
 	w.Brand.Member.Cert = w.Certify(w.Brand.Root, custody.KeyOf(w.Brand.Member.Device), custody.OrgMember, "desk", 30*ct.Day)
 	opens(t, w, ticket, 1, 1)
 

@@ -32,6 +32,15 @@ func NewKEM() (hpke.PrivateKey, error) {
 	return k, nil
 }
 
+// openKEM reads an X-Wing private key.
+func openKEM(seed []byte) (hpke.PrivateKey, error) {
+	k, err := hpke.MLKEM768X25519().NewPrivateKey(seed)
+	if err != nil {
+		return nil, malformed("an X-Wing private key: %w", err)
+	}
+	return k, nil
+}
+
 // sealTo seals 32 bytes under info to an X-Wing public key.
 func sealTo(pub []byte, info []byte, plain [32]byte) ([]byte, error) {
 	pk, err := hpke.MLKEM768X25519().NewPublicKey(pub)
@@ -64,13 +73,18 @@ type exporter interface {
 	Export(context string, length int) ([]byte, error)
 }
 
+// export is one version's part of an HPKE context: the second lock.
+func export(hp exporter, f FileID, version uint64) ([]byte, error) {
+	second, err := hp.Export("file/"+string(f[:])+"/"+string(be64(version)), 32)
+	if err != nil {
+		return nil, fmt.Errorf("export from the package: %w", err)
+	}
+	return second, nil
+}
+
 // kek derives the key that wraps one version's key from both locks: the secret
 // of the custodians and the one shared with the brand.
-func kek(secret []byte, hp exporter, grant Hash, e *Entry) (out [32]byte, err error) {
-	second, err := hp.Export("file/"+string(e.File[:])+"/"+string(be64(e.Version)), 32)
-	if err != nil {
-		return out, fmt.Errorf("export from the package: %w", err)
-	}
+func kek(secret, second []byte, grant Hash, e *Entry) (out [32]byte, err error) {
 	ikm := append(append(make([]byte, 0, 64), secret...), second...)
 	prk, err := hkdf.Extract(sha256.New, ikm, []byte("preezm/v1/kek"))
 	clear(ikm)

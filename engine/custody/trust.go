@@ -22,7 +22,7 @@ func Certified(raw []byte, root, signer Key, role Role, at int64) (*DeviceCert, 
 	case c.Body.Role != role:
 		return nil, errors.New("the certificate is for another role")
 	case at < c.Body.NotBefore || at >= c.Body.NotAfter:
-		return nil, errors.New("the certificate is not valid at that time")
+		return nil, ErrCertTime
 	}
 	return &c.Body, nil
 }

@@ -105,9 +105,8 @@ func makeVectors(t *testing.T) *vectors {
 	// The liar is the last custodian; the others open without it.
 	ov.Releases = []hexed{releases[0].Raw, releases[1].Raw}
 	ov.Secret = need[[]byte](t)(join(2, shares))
-	rcpt := need[*hpke.Recipient](t)(hpke.NewRecipient(p.Body.Enc, kem, hpke.HKDFSHA256(), hpke.ExportOnly(),
-		append([]byte("preezm/v1/package"), g.Hash[:]...)))
-	k := need[[32]byte](t)(kek(ov.Secret, rcpt, g.Hash, o.entry))
+	ov.Second = need[[]byte](t)(SecondLock(kem, g, p.Body.Enc, o.entry.File, o.entry.Version))
+	k := need[[32]byte](t)(kek(ov.Secret, ov.Second, g.Hash, o.entry))
 	ov.KEK = k[:]
 	v.Open = append(v.Open, ov)
 	v.Decide = append(v.Decide, makeRefusals(t, v.Decide[0], g, root)...)
@@ -135,6 +134,9 @@ func makeVectors(t *testing.T) *vectors {
 	add(OpenRequest{}.Type(), o.Request.Raw)
 	add(Release{}.Type(), releases[0].Raw)
 	add(Denial{}.Type(), need[*Signed[Denial]](t)(Sign(fixedKey("pseudonym"), Denial{o.Request.Hash, 1, Expired, vectorTime + 86400})).Raw)
+	add(MemberRevocations{}.Type(), need[*Signed[MemberRevocations]](t)(Sign(brandRoot, MemberRevocations{
+		Root: KeyOf(brandRoot), Number: 3, Devices: []Key{KeyOf(fixedKey("former desk"))}, At: vectorTime,
+	})).Raw)
 	add(Card{}.Type(), need[*Signed[Card]](t)(Sign(brandRoot, Card{KeyOf(brandRoot), "ACME Insurance", kem.PublicKey().Bytes(), vectorTime})).Raw)
 
 	v.Refuse = makeRefused(t, device, owner.Cert, g.Body)
@@ -198,7 +200,38 @@ func makeRefusals(t *testing.T, good decideVector, g *Signed[Grant], root ed2551
 	add("another generation", NotNamed, func(d *decideVector) { d.Generation = 1 })
 	add("another chain", NotNamed, func(d *decideVector) { d.Chain = fixedPub(root) })
 	add("a clock in doubt", ClockDoubt, func(d *decideVector) { d.Doubt = "x" })
-	add("a certificate that ended", WrongBrand, func(d *decideVector) { d.Now = vectorTime + 30*86400 })
+	brand, member := fixedKey("brand root"), fixedKey("brand device")
+	list := func(root ed25519.PrivateKey, number uint64, devices ...Key) []byte {
+		return need[*Signed[MemberRevocations]](t)(Sign(root, MemberRevocations{Root: KeyOf(root), Number: number, Devices: devices, At: vectorTime})).Raw
+	}
+	device := KeyOf(member)
+	// again signs the request anew with what it says of its device changed.
+	again := func(change func(*OpenRequest)) []byte {
+		r := need[*Signed[OpenRequest]](t)(Parse[OpenRequest](good.Request)).Body
+		change(&r)
+		return need[*Signed[OpenRequest]](t)(Sign(member, r)).Raw
+	}
+	certified := func(root ed25519.PrivateKey, to Key, role Role) []byte {
+		c := need[*Signed[DeviceCert]](t)(Sign(root, DeviceCert{
+			Root: KeyOf(root), Device: to, Role: role, Label: "desk", NotBefore: vectorTime, NotAfter: vectorTime + 86400,
+		}))
+		return again(func(r *OpenRequest) { r.Cert = c.Raw })
+	}
+	add("a member of another organisation", WrongBrand, func(d *decideVector) { d.Request = certified(fixedKey("stranger"), device, OrgMember) })
+	add("another member's certificate", WrongBrand, func(d *decideVector) { d.Request = certified(brand, KeyOf(root), OrgMember) })
+	add("a certificate for another role", WrongBrand, func(d *decideVector) { d.Request = certified(brand, device, OwnerDevice) })
+	add("another organisation's list of revoked members", WrongBrand, func(d *decideVector) {
+		d.Request = again(func(r *OpenRequest) { r.Members = list(root, 1) })
+	})
+	add("a member on the list that is known", MemberRevoked, func(d *decideVector) { d.Members = list(brand, 1, device) })
+	add("a member on the list that it shows", MemberRevoked, func(d *decideVector) {
+		d.Request = again(func(r *OpenRequest) { r.Members = list(brand, 1, device) })
+	})
+	add("a member that shows an older list", MemberRevoked, func(d *decideVector) {
+		d.Members = list(brand, 2, device)
+		d.Request = again(func(r *OpenRequest) { r.Members = list(brand, 1) })
+	})
+	add("a certificate that ended", MemberExpired, func(d *decideVector) { d.Now = vectorTime + 30*86400 })
 	add("a second before", TooEarly, func(d *decideVector) { d.Now = g.Body.NotBefore - 1 })
 	add("at the very second", Expired, func(d *decideVector) { d.Now = g.Body.NotAfter })
 	add("withdrawn", Revoked, func(d *decideVector) { d.Revoked = []hexed{g.Hash[:]} })
@@ -251,9 +284,11 @@ func makeRefused(t *testing.T, key ed25519.PrivateKey, cert []byte, g Grant) []r
 	add("a payload with a number longer than needed", rawSigned(t, key, kind, splice(payload, 1, 1, 0x18, 0x01)))
 	add("another type, rightly signed", rawSigned(t, key, "preezm/v1/device-set", payload))
 	add("a type with a suffix", rawSigned(t, key, kind+"x", payload))
+	v1 := need[[]byte](t)(Marshal(g))
+	out = append(out, refuseVector{"a grant of the version before", Grant{}.Type(), rawSigned(t, key, "preezm/v1/grant", v1)})
 	// The right type outside, another one inside the signature.
 	other := envelope{Type: kind, Payload: payload, Signer: KeyOf(key)}
-	copy(other.Sig[:], ed25519.Sign(key, signedBytes("preezm/v1/grant", payload)))
+	copy(other.Sig[:], ed25519.Sign(key, signedBytes(Grant{}.Type(), payload)))
 	add("signed as another type", need[[]byte](t)(Marshal(other)))
 
 	kind = Grant{}.Type()
@@ -270,6 +305,8 @@ func makeRefused(t *testing.T, key ed25519.PrivateKey, cert []byte, g Grant) []r
 		"no file":                    func(g *Grant) { g.Files = nil },
 		"a file twice":               func(g *Grant) { g.Files = []FileID{g.Files[0], g.Files[0]} },
 		"a purpose of 513 bytes":     func(g *Grant) { g.Purpose = string(bytes.Repeat([]byte("x"), 513)) },
+		"no notice":                  func(g *Grant) { g.Notice = "" },
+		"a notice of 513 bytes":      func(g *Grant) { g.Notice = string(bytes.Repeat([]byte("x"), 513)) },
 		"text that is no UTF-8":      func(g *Grant) { g.Purpose = "\xff" },
 	} {
 		b := g

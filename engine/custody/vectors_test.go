@@ -84,6 +84,7 @@ type openVector struct {
 	Liar      hexed   `json:"liar"` // a release with a wrong pad
 	Pads      []hexed `json:"pads"` // by custodian
 	Secret    hexed   `json:"secret"`
+	Second    hexed   `json:"second_lock"`
 	KEK       hexed   `json:"kek"`
 	Key       hexed   `json:"key"`
 }
@@ -103,6 +104,7 @@ type decideVector struct {
 	StatusAt   int64   `json:"status_at,omitempty"`
 	NewestSeq  uint64  `json:"newest_seq,omitempty"`
 	NewestHash hexed   `json:"newest_hash,omitempty"`
+	Members    hexed   `json:"members,omitempty"` // a list of revoked members that is known
 	Answered   bool    `json:"answered,omitempty"`
 	Opens      uint32  `json:"opens,omitempty"`
 	Reason     Reason  `json:"reason,omitempty"` // none: it releases
@@ -140,6 +142,12 @@ func (d decideState) NewestPackage(Hash) (uint64, Hash) {
 		return 0, Hash{}
 	}
 	return d.NewestSeq, Hash(d.NewestHash)
+}
+func (d decideState) Members(org Key) *MemberRevocations {
+	if s, err := CheckMemberRevocations(d.decideVector.Members, org); err == nil {
+		return &s.Body
+	}
+	return nil
 }
 func (d decideState) Answered(Hash) bool                { return d.decideVector.Answered }
 func (d decideState) Opens(Hash, FileID, uint64) uint32 { return d.decideVector.Opens }
@@ -186,6 +194,7 @@ func init() {
 	add(parser[Release]())
 	add(parser[Denial]())
 	add(parser[Card]())
+	add(parser[MemberRevocations]())
 }
 
 func TestVectors(t *testing.T) {
@@ -322,7 +331,7 @@ func (o *openVector) check(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := ticket.Package.Body.entry(req.Body.File, req.Body.Version)
-	op := &Opening{Request: req, ticket: ticket, entry: e, ephemeral: eph, pads: map[int][32]byte{}}
+	op := &Opening{Request: req, ticket: ticket, entry: e, ephemeral: eph, pads: map[int][32]byte{}, releases: map[int][]byte{}}
 	var liar *LiarError
 	if err := op.Add(o.Liar); !errors.As(err, &liar) {
 		t.Fatal("a wrong pad: ", err)
@@ -346,6 +355,10 @@ func (o *openVector) check(t *testing.T) {
 	key, err := op.Key(kem)
 	if err != nil || key != [32]byte(o.Key) {
 		t.Fatal("another key: ", err)
+	}
+	second, err := SecondLock(kem, ticket.Grant, ticket.Package.Body.Enc, e.File, e.Version)
+	if err != nil || string(second) != string(o.Second) {
+		t.Errorf("the second lock is %x (%v)", second, err)
 	}
 	wrapped, err := wrap([32]byte(o.KEK), key, ticket.Grant.Hash)
 	if err != nil || wrapped != e.Wrapped {

@@ -34,6 +34,7 @@ func makeBadValues(t *testing.T, key ed25519.PrivateKey, docs []documentVector) 
 	rel := need[*Signed[Release]](t)(Parse[Release](find(Release{}.Type()))).Body
 	den := need[*Signed[Denial]](t)(Parse[Denial](find(Denial{}.Type()))).Body
 	card := need[*Signed[Card]](t)(Parse[Card](find(Card{}.Type()))).Body
+	list := need[*Signed[MemberRevocations]](t)(Parse[MemberRevocations](find(MemberRevocations{}.Type()))).Body
 	entries := func(change func([]Entry) []Entry) func(*KeyPackage) {
 		return func(p *KeyPackage) { p.Entries = change(slices.Clone(p.Entries)) }
 	}
@@ -74,7 +75,21 @@ func makeBadValues(t *testing.T, key ed25519.PrivateKey, docs []documentVector) 
 		bend(t, key, "a time before 1970", rel, func(r *Release) { r.At = -1 }),
 		bend(t, key, "no reason", den, func(d *Denial) { d.Reason = "" }),
 		bend(t, key, "a time before 1970", den, func(d *Denial) { d.At = -1 }),
+		bend(t, key, "number 0", list, func(m *MemberRevocations) { m.Number = 0 }),
+		bend(t, key, "257 devices", list, func(m *MemberRevocations) { m.Devices = many(MaxRevokedMembers + 1) }),
+		bend(t, key, "a device twice", list, func(m *MemberRevocations) { m.Devices = []Key{m.Devices[0], m.Devices[0]} }),
+		bend(t, key, "a time before 1970", list, func(m *MemberRevocations) { m.At = -1 }),
+		bend(t, key, "a list of revoked members of 16,385 bytes", req, func(r *OpenRequest) { r.Members = make([]byte, maxMemberList+1) }),
 		bend(t, key, "no name", card, func(c *Card) { c.Name = "" }),
 		bend(t, key, "a short X-Wing key", card, func(c *Card) { c.KEM = c.KEM[1:] }),
 	}
+}
+
+// many are n keys in ascending order.
+func many(n int) []Key {
+	out := make([]Key, n)
+	for i := range out {
+		out[i][0], out[i][1] = byte(i>>8), byte(i)
+	}
+	return out
 }

@@ -49,6 +49,7 @@ type Info struct {
 	Unopened   bool      `json:"unopened"`   // enough of them did, and none tells of an opening
 	LogsUpTo   time.Time `json:"logs_up_to"` // oldest of the newest log heads received
 	Ticket     string    `json:"ticket,omitempty"`
+	Notice     string    `json:"notice"` // what the grant says it cannot prevent
 }
 
 // The states of a grant.
@@ -102,6 +103,7 @@ func (d *Desk) info(ctx context.Context, row *catalog.Grant, book *Ledger) (*Inf
 		Issued: time.Unix(b.IssuedAt, 0), NotBefore: time.Unix(b.NotBefore, 0), NotAfter: time.Unix(b.NotAfter, 0),
 		Purpose: b.Purpose, MaxOpens: b.MaxOpens, Need: int(b.K), Custodians: len(b.Custodians),
 		Quorum: custody.RevocationQuorum(b), Openings: []Opening{}, Files: []string{}, Ticket: row.Ticket,
+		Notice: b.Notice,
 	}
 	switch {
 	case len(row.Revocation) > 0:

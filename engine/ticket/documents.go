@@ -164,10 +164,11 @@ type Pass struct {
 	Guest   peers.DeviceID `cbor:"4,keyasint"`
 	At      int64          `cbor:"5,keyasint"`
 	Cert    []byte         `cbor:"6,keyasint"`
+	Members []byte         `cbor:"7,keyasint"` // the brand's list of revoked members; empty: it has none
 }
 
 // Type implements custody.Document.
-func (Pass) Type() string { return "preezm/v1/guest-pass" }
+func (Pass) Type() string { return "preezm/v2/guest-pass" }
 
 // Check implements custody.Document.
 func (p Pass) Check() error {

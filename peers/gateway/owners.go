@@ -20,7 +20,8 @@ import (
 // file is how the gateway remembers.
 type file struct {
 	Owners  map[string][]peers.DeviceID `json:"owners"`
-	Revoked map[string]map[string]int64 `json:"withdrawn"` // by root and grant
+	Revoked map[string]map[string]int64 `json:"withdrawn"`         // by root and grant
+	Members [][]byte                    `json:"members,omitempty"` // brands' lists of revoked members, signed
 }
 
 // parse reads 32 bytes in hexadecimal.
@@ -57,6 +58,9 @@ func (g *Gateway) save() error {
 			out.Revoked[k] = map[string]int64{}
 		}
 		out.Revoked[k][w.grant.String()] = until
+	}
+	for _, l := range g.members {
+		out.Members = append(out.Members, l.Raw)
 	}
 	b, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {

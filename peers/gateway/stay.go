@@ -64,7 +64,9 @@ type stay struct {
 	g     *Gateway
 	grant *custody.Signed[custody.Grant]
 	plan  *ticket.Plan
-	used  uint64 // the last use; guarded by the gateway's lock
+	// signer is the brand's device by the key of its certificate.
+	signer custody.Key
+	used   uint64 // the last use; guarded by the gateway's lock
 
 	mu     sync.Mutex
 	visits map[peers.DeviceID]*rpc.Visit

@@ -82,7 +82,7 @@ func (s *Service) seatOf(from peers.DeviceID, a *custody.Appointment) (*owner, e
 	return &owner{
 		root: a.Owner, device: from, log: ledger.New(a.Owner, custody.KeyOf(s.o.Sign)),
 		revoked: map[custody.Hash]bool{}, newest: map[custody.Hash]pack{},
-		opened: map[use]uint32{}, answered: map[custody.Hash]int64{}, proven: map[custody.Hash]int64{},
+		opened: map[use]uint32{}, answered: map[custody.Hash]int64{}, members: map[custody.Key]*custody.MemberRevocations{}, proven: map[custody.Hash]int64{},
 	}, nil
 }
 

@@ -95,7 +95,7 @@ func TestWrongBrands(t *testing.T) {
 	w.Brand.Member.Cert = w.Certify(custodytest.Key(t), custody.KeyOf(good.Device), custody.OrgMember, "another", 3600)
 	want(t, h.reason(w.request(ticket), ticket), custody.WrongBrand)
 	w.Brand.Member.Cert = w.Certify(w.Brand.Root, custody.KeyOf(good.Device), custody.OrgMember, "dismissed", -1)
-	want(t, h.reason(w.request(ticket), ticket), custody.WrongBrand)
+	want(t, h.reason(w.request(ticket), ticket), custody.MemberExpired)
 	w.Brand.Member.Cert = w.Certify(w.Brand.Root, custody.KeyOf(good.Device), custody.OwnerDevice, "other role", 3600)
 	want(t, h.reason(w.request(ticket), ticket), custody.WrongBrand)
 	w.Brand.Member = good

@@ -79,6 +79,9 @@ func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, req
 	}
 	d, err := custody.Decide(request, from, state{s, o, s.judge(o)})
 	var no *custody.Refusal
+	if lerr := s.shown(ctx, o, d, err); lerr != nil {
+		return nil, lerr
+	}
 	switch {
 	case errors.As(err, &no) && no.Reason == custody.Replay:
 		// The answer got lost, on the way or in a crash: the same one again
@@ -130,6 +133,28 @@ func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, req
 	o.newest[g] = pack{d.Package.Body.Seq, d.Package.Hash}
 	s.at("logged")
 	return &Reply{Release: release.Raw}, nil
+}
+
+// shown keeps a list of revoked members that a request shows, whatever became
+// of the request: it comes once for each change of the list.
+func (s *Service) shown(ctx context.Context, o *owner, d *custody.Decision, err error) error {
+	var l *custody.Signed[custody.MemberRevocations]
+	var no *custody.Refusal
+	switch {
+	case errors.As(err, &no):
+		l = no.Members
+	case d != nil:
+		l = d.Members
+	}
+	if l == nil {
+		return nil
+	}
+	err = s.write(ctx, o, []statement{{"INSERT OR REPLACE INTO members (owner, org, raw) VALUES (?, ?, ?)",
+		[]any{o.root[:], l.Body.Root[:], l.Raw}}})
+	if err == nil {
+		o.members[l.Body.Root] = &l.Body
+	}
+	return err
 }
 
 func newestStatement(root custody.Key, g custody.Hash, p pack) statement {

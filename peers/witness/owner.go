@@ -33,6 +33,7 @@ type owner struct {
 	opened    map[use]uint32
 	answered  map[custody.Hash]int64 // request to the second of its release
 	proven    map[custody.Hash]int64 // bytes of evidence of a grant
+	members   map[custody.Key]*custody.MemberRevocations
 	refusals  ledger.Refusals
 }
 
@@ -116,6 +117,7 @@ func (s *Service) read(ctx context.Context, o *owner) error {
 	o.revoked, o.newest = map[custody.Hash]bool{}, map[custody.Hash]pack{}
 	o.opened, o.answered = map[use]uint32{}, map[custody.Hash]int64{}
 	o.proven = map[custody.Hash]int64{}
+	o.members = map[custody.Key]*custody.MemberRevocations{}
 	if err := s.readLog(ctx, o); err != nil {
 		return err
 	}
@@ -153,6 +155,13 @@ func (s *Service) read(ctx context.Context, o *owner) error {
 			var g custody.Hash
 			defer func() { o.proven[g] = n }()
 			return fixed(g[:], a)
+		}},
+		{"SELECT raw FROM members WHERE owner = ?", []any{&a}, func() error {
+			l, err := custody.Parse[custody.MemberRevocations](a)
+			if err == nil {
+				o.members[l.Body.Root] = &l.Body
+			}
+			return err
 		}},
 		{"SELECT request, at FROM answered WHERE owner = ?", []any{&a, &n}, func() error {
 			var r custody.Hash
@@ -284,6 +293,7 @@ func (st state) NewestPackage(g custody.Hash) (uint64, custody.Hash) {
 	p := st.o.newest[g]
 	return p.seq, p.hash
 }
+func (st state) Members(org custody.Key) *custody.MemberRevocations { return st.o.members[org] }
 func (st state) Answered(r custody.Hash) bool {
 	_, ok := st.o.answered[r]
 	return ok

@@ -89,7 +89,7 @@ func TestEachReason(t *testing.T) {
 		"employee of another": {custody.WrongBrand, certified(func(w *world) []byte {
 			return w.Certify(custodytest.Key(t), custody.KeyOf(w.Brand.Member.Device), custody.OrgMember, "x", 3600)
 		})},
-		"employee dismissed": {custody.WrongBrand, certified(func(w *world) []byte {
+		"employee dismissed": {custody.MemberExpired, certified(func(w *world) []byte {
 			return w.Certify(w.Brand.Root, custody.KeyOf(w.Brand.Member.Device), custody.OrgMember, "x", 0)
 		})},
 		"another employee's certificate": {custody.WrongBrand, certified(func(w *world) []byte {

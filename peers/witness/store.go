@@ -83,6 +83,12 @@ var migrations = []string{
 	) STRICT;`,
 	// 1: by a device that was not in the owner's set.
 	"ALTER TABLE revoked ADD COLUMN stray INTEGER NOT NULL DEFAULT 0",
+	`CREATE TABLE members (
+		owner BLOB NOT NULL,
+		org   BLOB NOT NULL, -- root of a grantee
+		raw   BLOB NOT NULL, -- its newest list of revoked members, signed
+		PRIMARY KEY (owner, org)
+	) STRICT, WITHOUT ROWID;`,
 }
 
 // store is witness.db. Every commit is on the disk when it returns

@@ -61,6 +61,7 @@ type Custodian struct {
 	newest   map[custody.Hash]newest
 	answered map[custody.Hash]bool
 	opens    map[use]uint32
+	members  map[custody.Key]*custody.MemberRevocations
 	refusals ledger.Refusals
 }
 
@@ -117,7 +118,7 @@ func New(tb testing.TB, n int) *World {
 		c := &Custodian{
 			KEM: NewKEM(tb), LogKey: Key(tb), world: w,
 			root: custody.KeyOf(w.Root), revoked: map[custody.Hash]bool{}, newest: map[custody.Hash]newest{},
-			answered: map[custody.Hash]bool{}, opens: map[use]uint32{}, Mark: custody.Clock{High: w.Now},
+			answered: map[custody.Hash]bool{}, opens: map[use]uint32{}, members: map[custody.Key]*custody.MemberRevocations{}, Mark: custody.Clock{High: w.Now},
 		}
 		rand.Read(c.Seat[:])
 		c.Log = ledger.New(c.root, custody.KeyOf(c.LogKey))
@@ -283,12 +284,14 @@ func (c *Custodian) Answer(raw []byte, via [32]byte) ([]byte, error) {
 	d, err := custody.Decide(raw, via, c)
 	if err != nil {
 		if r, ok := err.(*custody.Refusal); ok {
+			c.learn(r.Members)
 			for _, e := range c.refusals.Add(r) {
 				c.Write(e)
 			}
 		}
 		return nil, err
 	}
+	c.learn(d.Members)
 	c.Write(ledger.Released(d))
 	c.newest[d.Subject.Grant] = newest{d.Package.Body.Seq, d.Package.Hash}
 	c.answered[d.Subject.Request] = true
@@ -301,6 +304,13 @@ func (c *Custodian) Answer(raw []byte, via [32]byte) ([]byte, error) {
 		return c.lie(r, d)
 	}
 	return r.Raw, nil
+}
+
+// learn keeps an organisation's list of revoked members.
+func (c *Custodian) learn(l *custody.Signed[custody.MemberRevocations]) {
+	if l != nil {
+		c.members[l.Body.Root] = &l.Body
+	}
 }
 
 // lie is a release, rightly signed, of a pad that is not the custodian's.
@@ -404,6 +414,9 @@ func (c *Custodian) NewestPackage(g custody.Hash) (uint64, custody.Hash) {
 
 // Answered implements custody.State.
 func (c *Custodian) Answered(r custody.Hash) bool { return c.answered[r] }
+
+// Members implements custody.State.
+func (c *Custodian) Members(org custody.Key) *custody.MemberRevocations { return c.members[org] }
 
 // Opens implements custody.State.
 func (c *Custodian) Opens(g custody.Hash, f custody.FileID, v uint64) uint32 {
