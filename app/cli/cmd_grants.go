@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,75 +22,6 @@ import (
 
 // maxCard bounds what is read as a brand's card, in bytes.
 const maxCard = 64 << 10
-
-func (a *app) custodiansCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "custodians",
-		Short: "Show who decides when others open files you granted",
-		Long: `Custodians are machines of your circle that give a company its part of a key
-when your grant says so, and stop giving it when the grant ends. More than half
-of them must agree each time. They keep no file and can read none.`,
-		Example: `  preezm custodians
-  preezm custodians add "study desktop"`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(cmd, func(ctx context.Context, api node.API) error {
-				cs, err := api.Custodians(ctx)
-				if err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(cs)
-				}
-				if len(cs) == 0 {
-					return a.say("Nobody is your custodian yet. 'preezm custodians add NAME' asks a machine of your circle.")
-				}
-				t := &table{head: []string{"NAME", "DEVICE", "SINCE"}}
-				for _, c := range cs {
-					t.add(printable(c.Name), c.Device.Short(), clock(c.Appointed))
-				}
-				if err := t.print(a.out); err != nil {
-					return err
-				}
-				a.note("%d of these %d must agree before anything is opened.", len(cs)/2+1, len(cs))
-				return nil
-			})
-		},
-	}
-	add := &cobra.Command{
-		Use:   "add NAME...",
-		Short: "Ask machines of your circle to decide for you",
-		Long: `Ask machines of your circle, by name or device, to be your custodians. Each must
-be running now. Choose persons you trust not to act together against you: more
-than half of them, together with a company you granted files to, could open
-these files after the end.`,
-		Example: `  preezm custodians add "study desktop" attic-nas`,
-		Args:    atLeastOne("machines"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(cmd, func(ctx context.Context, api node.API) error {
-				out := []node.Custodian{}
-				for _, who := range args {
-					c, err := api.AddCustodian(ctx, who)
-					if err != nil {
-						return err
-					}
-					out = append(out, c)
-					if !a.json {
-						if err := a.say("%s (%s) is your custodian now.", printable(c.Name), c.Device.Short()); err != nil {
-							return err
-						}
-					}
-				}
-				if a.json {
-					return a.printJSON(out)
-				}
-				return nil
-			})
-		},
-	}
-	cmd.AddCommand(add)
-	return cmd
-}
 
 func (a *app) grantCommand() *cobra.Command {
 	var o node.GrantOrder
@@ -158,16 +90,8 @@ may have kept a copy: nothing prevents that, but you will see each opening.`,
 
 func (a *app) printGranted(g *node.Granted, out string) error {
 	if out != "" {
-		f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return fmt.Errorf("the grant %s is made, but its ticket could not be written; 'preezm grants --json' shows it: %w", g.ID, err)
-		}
-		_, err = io.WriteString(f, g.Ticket+"\n")
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return err
+		if err := writeTicket(out, g.Ticket); err != nil {
+			return fmt.Errorf("the grant %s is made, but its ticket could not be written; 'preezm grants ticket %s' gives it: %w", g.ID, g.ID, err)
 		}
 	}
 	if a.json {
@@ -274,8 +198,66 @@ what this home, as a company, was granted.`,
 			})
 		},
 	}
-	cmd.AddCommand(a.receivedCommand())
+	cmd.AddCommand(a.receivedCommand(), a.ticketCommand())
 	return cmd
+}
+
+func (a *app) ticketCommand() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:     "ticket GRANT",
+		Short:   "Give a grant's newest ticket again",
+		Long:    `Print the newest ticket of a grant, or write it to a file, to send it again.`,
+		Example: `  preezm grants ticket g-1a2b3c4d -o acme.ticket`,
+		Args:    oneGrant,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				l, err := api.Grants(ctx)
+				if err != nil {
+					return err
+				}
+				for i := range l.Grants {
+					if g := &l.Grants[i]; strings.HasPrefix(g.ID, "g-"+strings.TrimPrefix(strings.ToLower(args[0]), "g-")) {
+						return a.giveTicket(g, out)
+					}
+				}
+				return fmt.Errorf("the grant %q %w: 'preezm grants' lists yours", args[0], grants.ErrUnknown)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&out, "output", "o", "", "write it to this `file`, which must not exist")
+	return cmd
+}
+
+func (a *app) giveTicket(g *grants.Info, out string) error {
+	switch {
+	case out != "":
+		if err := writeTicket(out, g.Ticket); err != nil {
+			return err
+		}
+		a.note("The ticket of %s for %s is in %s.", g.ID, printable(g.Brand), printable(out))
+	case !a.json:
+		if err := a.say("%s", g.Ticket); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.printJSON(struct {
+			ID     string `json:"id"`
+			Ticket string `json:"ticket"`
+		}{g.ID, g.Ticket})
+	}
+	return nil
+}
+
+// writeTicket writes a ticket to a file that must not exist.
+func writeTicket(path, ticket string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, ticket+"\n")
+	return errors.Join(err, f.Close())
 }
 
 func (a *app) printGrant(g *grants.Info) error {
@@ -312,6 +294,9 @@ func (a *app) printGrant(g *grants.Info) error {
 func grantState(g *grants.Info) string {
 	switch g.State {
 	case grants.Revoked:
+		if g.Successor != "" {
+			return "replaced by " + g.Successor + ": " + withdrawal(g)
+		}
 		return "withdrawn: " + withdrawal(g)
 	case grants.Ended:
 		return "ended " + second(g.NotAfter)

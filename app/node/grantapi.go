@@ -8,7 +8,6 @@ import (
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/grants"
-	"github.com/preezm/preezm/peers"
 )
 
 // GrantAPI is the part of API about time-limited keys: an owner's side and a
@@ -18,6 +17,8 @@ type GrantAPI interface {
 	Custodians(ctx context.Context) ([]Custodian, error)
 	// AddCustodian asks a machine of the circle to be one. It must answer.
 	AddCustodian(ctx context.Context, who string) (Custodian, error)
+	// RemoveCustodian takes one off, and makes the grants anew that name it.
+	RemoveCustodian(ctx context.Context, who string, progress func(engine.Progress)) (*CustodianRemoved, error)
 	// Grant makes a grant and its ticket. Nobody is asked.
 	Grant(ctx context.Context, o GrantOrder) (*Granted, error)
 	// Grants lists the grants, after asking the custodians what happened.
@@ -49,13 +50,6 @@ type GrantAPI interface {
 	View(ctx context.Context, grant string) (View, error)
 	// EndView ends a view by its token.
 	EndView(ctx context.Context, token string) (View, error)
-}
-
-// Custodian is a machine that decides for this owner.
-type Custodian struct {
-	Device    peers.DeviceID `json:"device"`
-	Name      string         `json:"name"`
-	Appointed time.Time      `json:"appointed"`
 }
 
 // GrantOrder is what an owner decides.

@@ -3,7 +3,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,12 +28,6 @@ const (
 	// errandEvery is how often what waits for custodians is tried again.
 	errandEvery = 10 * time.Second
 )
-
-// introduced remembers whom this person was introduced to, in this process.
-type introduced struct {
-	mu   sync.Mutex
-	done map[peers.DeviceID]bool
-}
 
 // openGateway lets a node that is going to serve be a gateway. Like a damaged
 // custodian, a damaged gateway does not keep the home shut.
@@ -67,177 +60,6 @@ func (n *Node) members() []grants.Member {
 		out = append(out, grants.Member{Device: p.Device, Name: p.Name, Addresses: p.Addresses, KEM: p.KEM})
 	}
 	return out
-}
-
-// errands carries what waits until ctx ends: letters of brands, introductions
-// and withdrawals.
-func (n *Node) errands(ctx context.Context) {
-	tick := time.NewTicker(errandEvery)
-	defer tick.Stop()
-	for {
-		if n.gateway != nil {
-			n.gateway.Tick(ctx)
-		}
-		if err := n.ownErrands(ctx); err != nil && ctx.Err() == nil {
-			n.log.Warn("what waits for custodians goes on later", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (n *Node) ownErrands(ctx context.Context) error {
-	cs, err := n.desk.Custodians(ctx)
-	if err != nil || len(cs) == 0 {
-		return err // nobody decides for this owner: nothing is granted
-	}
-	n.introduce(ctx)
-	if err := n.sharePanel(ctx); err != nil {
-		return err
-	}
-	if err := n.shareUpdates(ctx); err != nil {
-		return err
-	}
-	if err := n.desk.Release(ctx); err != nil {
-		return err
-	}
-	todo, err := n.desk.Errands(ctx)
-	if err != nil {
-		return err
-	}
-	for _, e := range todo {
-		n.carry(ctx, e)
-	}
-	return nil
-}
-
-// introduce tells every machine of the circle which person this is, once. That
-// is what lets it know permits and passes later.
-func (n *Node) introduce(ctx context.Context) {
-	intro, err := n.desk.Intro()
-	if err != nil {
-		n.log.Warn("introduce this device", "err", err)
-		return
-	}
-	n.everybody(ctx, n.untold(), func(ctx context.Context, c *rpc.Client) {
-		if err := c.TellOwner(ctx, intro); err != nil {
-			return // again later
-		}
-		n.told.mu.Lock()
-		defer n.told.mu.Unlock()
-		if n.told.done == nil {
-			n.told.done = map[peers.DeviceID]bool{}
-		}
-		n.told.done[c.Device()] = true
-	})
-}
-
-func (n *Node) untold() (out []peers.DeviceID) {
-	n.told.mu.Lock()
-	defer n.told.mu.Unlock()
-	for _, p := range n.book.Peers() {
-		if !n.told.done[p.Device] {
-			out = append(out, p.Device)
-		}
-	}
-	return out
-}
-
-// everybody calls f for all devices at once, each for a few seconds, and waits.
-func (n *Node) everybody(ctx context.Context, devices []peers.DeviceID, f func(context.Context, *rpc.Client)) {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, d := range devices {
-		if c, err := n.peer(d); err == nil {
-			wg.Go(func() { f(ctx, c) })
-		}
-	}
-	wg.Wait()
-}
-
-// carry brings a withdrawal to the custodians that have not acknowledged it,
-// and to all others of the circle, which then serve nothing any more.
-func (n *Node) carry(ctx context.Context, e *grants.Errand) {
-	untold := map[peers.DeviceID]bool{}
-	for _, d := range e.Untold {
-		untold[d] = true
-	}
-	var all []peers.DeviceID
-	for _, p := range n.book.Peers() {
-		all = append(all, p.Device)
-	}
-	n.everybody(ctx, all, func(ctx context.Context, c *rpc.Client) {
-		if untold[c.Device()] {
-			if _, err := (witness.Client{Caller: c}).Revoke(ctx, e.Revocation); err == nil {
-				if err := n.desk.Told(context.WithoutCancel(ctx), e.Grant, c.Device()); err != nil {
-					n.log.Warn("note a withdrawal", "err", err)
-				}
-			}
-		}
-		if err := c.TellOwner(ctx, e.Revocation); err != nil {
-			n.log.Debug("tell a keeper of a withdrawal", "err", err)
-		}
-	})
-}
-
-// Custodians lists who decides for this owner.
-func (n *Node) Custodians(ctx context.Context) ([]Custodian, error) {
-	all, err := n.desk.Custodians(ctx)
-	out := []Custodian{}
-	for _, c := range all {
-		out = append(out, custodian(c))
-	}
-	return out, err
-}
-
-func custodian(c catalog.Custodian) Custodian {
-	return Custodian{Device: c.Device, Name: c.Name, Appointed: time.Unix(c.Appointed, 0)}
-}
-
-// AddCustodian appoints a machine of the circle.
-func (n *Node) AddCustodian(ctx context.Context, who string) (Custodian, error) {
-	m, err := n.desk.Member(who)
-	if err != nil {
-		return Custodian{}, err
-	}
-	if len(m.KEM) == 0 {
-		// It joined before it had keys to tell: hear it now.
-		n.net.Probe(ctx)
-		if m, err = n.desk.Member(who); err != nil {
-			return Custodian{}, err
-		}
-	}
-	c, err := n.peer(m.Device)
-	if err != nil {
-		return Custodian{}, err
-	}
-	appointment, set, err := n.desk.Appoint(m)
-	if err != nil {
-		return Custodian{}, err
-	}
-	a, err := witness.Client{Caller: c}.Appoint(ctx, witness.Appointing{Appointment: appointment, DeviceSet: set, Panel: []byte{}})
-	if err != nil {
-		return Custodian{}, err
-	}
-	if p, _ := n.book.Peer(m.Device); len(p.Sign) > 0 && !bytes.Equal(p.Sign, a.LogKey[:]) {
-		return Custodian{}, fmt.Errorf("%s: %w (another key for its log than it told before)", m.Name, peers.ErrProtocol)
-	}
-	if err := n.desk.Appointed(ctx, m, a.LogKey); err != nil {
-		return Custodian{}, err
-	}
-	n.forgetTold(m.Device)
-	n.introduce(ctx)
-	if err := n.sharePanel(ctx); err != nil {
-		n.log.Warn("tell the custodians of each other", "err", err)
-	}
-	if err := n.catchUp(ctx, c); err != nil {
-		return Custodian{}, fmt.Errorf("%s was not told of all that was withdrawn, ask it once more: %w", m.Name, err)
-	}
-	return Custodian{Device: m.Device, Name: m.Name, Appointed: n.now()}, nil
 }
 
 // Grant makes a grant.

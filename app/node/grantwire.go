@@ -12,23 +12,24 @@ import (
 
 // The calls of GrantAPI on the local socket.
 const (
-	pathCustodians   = "/v1/custodians"
-	pathAddCustodian = "/v1/custodians/add"
-	pathGrant        = "/v1/grant"
-	pathGrants       = "/v1/grants"
-	pathRevoke       = "/v1/grant/revoke"
-	pathExtend       = "/v1/grant/extend"
-	pathLedger       = "/v1/ledger"
-	pathVerifyLedger = "/v1/ledger/verify"
-	pathProof        = "/v1/proof"
-	pathRefresh      = "/v1/grant/refresh"
-	pathView         = "/v1/brand/view"
-	pathEndView      = "/v1/brand/view/end"
-	pathBrandInit    = "/v1/brand/init"
-	pathBrand        = "/v1/brand"
-	pathReceive      = "/v1/brand/receive"
-	pathReceived     = "/v1/brand/received"
-	pathOpenGrant    = "/v1/brand/open"
+	pathCustodians      = "/v1/custodians"
+	pathAddCustodian    = "/v1/custodians/add"
+	pathRemoveCustodian = "/v1/custodians/remove"
+	pathGrant           = "/v1/grant"
+	pathGrants          = "/v1/grants"
+	pathRevoke          = "/v1/grant/revoke"
+	pathExtend          = "/v1/grant/extend"
+	pathLedger          = "/v1/ledger"
+	pathVerifyLedger    = "/v1/ledger/verify"
+	pathProof           = "/v1/proof"
+	pathRefresh         = "/v1/grant/refresh"
+	pathView            = "/v1/brand/view"
+	pathEndView         = "/v1/brand/view/end"
+	pathBrandInit       = "/v1/brand/init"
+	pathBrand           = "/v1/brand"
+	pathReceive         = "/v1/brand/receive"
+	pathReceived        = "/v1/brand/received"
+	pathOpenGrant       = "/v1/brand/open"
 )
 
 // call0 and call1 fit calls without progress, and without arguments, to
@@ -44,6 +45,7 @@ func call1[Req, Res any](f func(context.Context, Req) (Res, error)) func(context
 func (s *localServer) grantCalls(mux *http.ServeMux) {
 	handle(mux, s, pathCustodians, call0(s.api.Custodians))
 	handle(mux, s, pathAddCustodian, call1(s.api.AddCustodian))
+	handle(mux, s, pathRemoveCustodian, s.api.RemoveCustodian)
 	handle(mux, s, pathGrant, call1(s.api.Grant))
 	handle(mux, s, pathGrants, call0(s.api.Grants))
 	handle(mux, s, pathRevoke, call1(s.api.Revoke))
@@ -67,6 +69,10 @@ func (c *client) Custodians(ctx context.Context) ([]Custodian, error) {
 
 func (c *client) AddCustodian(ctx context.Context, r string) (Custodian, error) {
 	return invoke[Custodian](ctx, c, pathAddCustodian, r, nil)
+}
+
+func (c *client) RemoveCustodian(ctx context.Context, r string, progress func(engine.Progress)) (*CustodianRemoved, error) {
+	return invoke[*CustodianRemoved](ctx, c, pathRemoveCustodian, r, progress)
 }
 
 func (c *client) Grant(ctx context.Context, r GrantOrder) (*Granted, error) {

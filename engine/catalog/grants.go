@@ -29,6 +29,7 @@ type Custodian struct {
 	LogKey     [32]byte
 	Generation uint32
 	Appointed  int64 // Unix seconds; 0: it does not know yet
+	Retired    int64 // since when it decides no more; 0: it does
 }
 
 // Granted is a version that a grant covers.
@@ -102,48 +103,51 @@ func (c *Catalog) Brands(ctx context.Context) ([]Brand, error) {
 // PutCustodian adds a custodian or replaces what is known of it.
 func (c *Catalog) PutCustodian(ctx context.Context, k Custodian) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO custodians(device, name, log_key, generation, appointed) VALUES(?,?,?,?,?)",
-			k.Device[:], k.Name, k.LogKey[:], k.Generation, k.Appointed)
+		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO custodians(device, name, log_key, generation, appointed, retired) VALUES(?,?,?,?,?,?)",
+			k.Device[:], k.Name, k.LogKey[:], k.Generation, k.Appointed, k.Retired)
 		return err
 	})
 }
 
-// Custodians lists the custodians in the order of their devices.
+// Custodians lists the custodians in the order of their devices, retired ones
+// too: their logs go on telling of the grants that named them.
 func (c *Catalog) Custodians(ctx context.Context) ([]Custodian, error) {
 	return collect(ctx, c.r, func(rows *sql.Rows) (k Custodian, err error) {
 		var dev, key []byte
-		err = rows.Scan(&dev, &k.Name, &key, &k.Generation, &k.Appointed)
+		err = rows.Scan(&dev, &k.Name, &key, &k.Generation, &k.Appointed, &k.Retired)
 		copy(k.Device[:], dev)
 		copy(k.LogKey[:], key)
 		return k, err
-	}, "SELECT device, name, log_key, generation, appointed FROM custodians ORDER BY device")
+	}, "SELECT device, name, log_key, generation, appointed, retired FROM custodians ORDER BY device")
 }
 
 // AddGrant writes a grant down with its first package, and holds its chunks
 // until ReleaseGrant. ErrGone when one of them is not there any more.
 func (c *Catalog) AddGrant(ctx context.Context, g *Grant, pkg []byte) error {
+	return c.write(ctx, func(tx *sql.Tx) error { return addGrant(ctx, tx, g, pkg) })
+}
+
+func addGrant(ctx context.Context, tx *sql.Tx, g *Grant, pkg []byte) error {
 	seats := make([]byte, 0, 32*len(g.Seats))
 	for _, s := range g.Seats {
 		seats = append(seats, s[:]...)
 	}
-	return c.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO grants(hash, id, doc, seats, brand, ticket, revocation, made, released)
-			VALUES(?,?,?,?,?,?,?,?,0)`, g.Hash[:], g.ID[:], g.Doc, seats, g.Brand[:], g.Ticket, []byte{}, g.Made)
-		if err != nil {
+	_, err := tx.ExecContext(ctx, `INSERT INTO grants(hash, id, doc, seats, brand, ticket, revocation, made, released)
+		VALUES(?,?,?,?,?,?,?,?,0)`, g.Hash[:], g.ID[:], g.Doc, seats, g.Brand[:], g.Ticket, []byte{}, g.Made)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO packages(grant_hash, seq, doc) VALUES(?,1,?)", g.Hash[:], pkg); err != nil {
+		return err
+	}
+	refs := newRefCounter(ctx, tx)
+	defer refs.close()
+	for i := range g.Files {
+		if err := insertGranted(ctx, tx, refs, g.Hash, &g.Files[i]); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "INSERT INTO packages(grant_hash, seq, doc) VALUES(?,1,?)", g.Hash[:], pkg); err != nil {
-			return err
-		}
-		refs := newRefCounter(ctx, tx)
-		defer refs.close()
-		for i := range g.Files {
-			if err := insertGranted(ctx, tx, refs, g.Hash, &g.Files[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // RenewGrant adds a newer package to a grant: it covers these versions from
@@ -288,6 +292,9 @@ func (c *Catalog) Told(ctx context.Context, grant [32]byte, d peers.DeviceID) er
 // Untold forgets what a device has acknowledged.
 func (c *Catalog) Untold(ctx context.Context, d peers.DeviceID) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM heard WHERE device = ?", d[:]); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, "DELETE FROM told WHERE device = ?", d[:])
 		return err
 	})

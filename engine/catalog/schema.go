@@ -167,6 +167,38 @@ CREATE TABLE heads(
   device  BLOB PRIMARY KEY,
   head    BLOB NOT NULL        -- the newest, signed
 ) WITHOUT ROWID;
+`, `
+-- What the owner tells its custodians and numbers: the newest of each kind.
+CREATE TABLE said(
+  what    TEXT PRIMARY KEY,
+  number  INTEGER NOT NULL,
+  doc     BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- The highest number of it that a device acknowledged.
+CREATE TABLE heard(
+  device  BLOB NOT NULL,
+  what    TEXT NOT NULL,
+  number  INTEGER NOT NULL,
+  PRIMARY KEY(device, what)
+) WITHOUT ROWID;
+
+ALTER TABLE custodians ADD COLUMN retired INTEGER NOT NULL DEFAULT 0; -- Unix seconds; 0: it decides
+
+-- A grant that was made anew for other custodians, and the new one.
+CREATE TABLE successors(
+  grant_hash BLOB PRIMARY KEY REFERENCES grants(hash),
+  by_hash BLOB NOT NULL REFERENCES grants(hash)
+) WITHOUT ROWID;
+
+-- Logs of custodians that lost them and began anew, as far as they were received.
+CREATE TABLE lost_logs(
+  device  BLOB NOT NULL,
+  number  INTEGER NOT NULL,    -- of the log, from 1
+  seq     INTEGER NOT NULL,    -- of the entry; 0: the newest head
+  doc     BLOB NOT NULL,
+  PRIMARY KEY(device, number, seq)
+) WITHOUT ROWID;
 `}
 
 func (c *Catalog) migrate(ctx context.Context) error {

@@ -159,7 +159,7 @@ func Decide(raw []byte, via [32]byte, s State) (*Decision, error) {
 		return no(NotGateway, "")
 	}
 	set := s.Devices()
-	if !set.standing(g.Signer, g.Hash) {
+	if !set.Standing(g.Signer, g.Hash) {
 		return no(BadDevice, "it signed the grant and was removed")
 	}
 
@@ -220,7 +220,7 @@ func Decide(raw []byte, via [32]byte, s State) (*Decision, error) {
 	if err != nil {
 		return no(BadPackage, "%v", err)
 	}
-	if !set.standing(p.Signer, p.Hash) {
+	if !set.Standing(p.Signer, p.Hash) {
 		return no(BadDevice, "it signed the package and was removed")
 	}
 	seq, hash := s.NewestPackage(g.Hash)

@@ -19,8 +19,8 @@ const (
 	// MaxPackage leaves room for the grant and the certificates in a request.
 	MaxPackage = MaxDocument - 128<<10
 
-	maxText = 512 // bytes of a label, purpose, reason or address
-	maxKept = 4096
+	maxText = 512  // bytes of a label, purpose, reason or address
+	MaxKept = 4096 // documents that a device set keeps
 	maxCert = 2048
 
 	encSize = 1120 // an X-Wing encapsulation
@@ -236,7 +236,7 @@ func (c DeviceCert) Check() error {
 // Check implements Document.
 func (s DeviceSet) Check() error {
 	switch {
-	case len(s.Devices) > 256 || len(s.Kept) > maxKept:
+	case len(s.Devices) > 256 || len(s.Kept) > MaxKept:
 		return errCount
 	case !goodTime(s.At):
 		return errTime

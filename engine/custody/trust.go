@@ -27,9 +27,9 @@ func Certified(raw []byte, root, signer Key, role Role, at int64) (*DeviceCert, 
 	return &c.Body, nil
 }
 
-// standing reports whether a document signed by device counts: the device is
+// Standing reports whether a document signed by device counts: the device is
 // in the set, or the set keeps this document.
-func (s *DeviceSet) standing(device Key, doc Hash) bool {
+func (s *DeviceSet) Standing(device Key, doc Hash) bool {
 	return s != nil && (slices.Contains(s.Devices, device) || slices.Contains(s.Kept, doc))
 }
 
@@ -73,7 +73,7 @@ func CheckStatus(raw []byte, root Key, set *DeviceSet, seq uint64, now int64) (*
 		return nil, malformed("owner status: %w", err)
 	}
 	switch {
-	case s.Body.Owner != root || !set.standing(s.Signer, s.Hash):
+	case s.Body.Owner != root || !set.Standing(s.Signer, s.Hash):
 		return nil, malformed("an owner status by a device that is not the owner's")
 	case s.Body.Seq <= seq:
 		return nil, malformed("an old owner status")
@@ -169,7 +169,7 @@ func CheckUpdate(grant, pkg []byte, s State) (*Ticket, error) {
 		return nil, err
 	}
 	set := s.Devices()
-	if t.Grant.Body.Owner != s.Root() || !set.standing(t.Grant.Signer, t.Grant.Hash) || !set.standing(t.Package.Signer, t.Package.Hash) {
+	if t.Grant.Body.Owner != s.Root() || !set.Standing(t.Grant.Signer, t.Grant.Hash) || !set.Standing(t.Package.Signer, t.Package.Hash) {
 		return nil, malformed("a package that is not by a device of the owner")
 	}
 	return t, nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
@@ -58,6 +59,8 @@ type Desk struct {
 	cat   *catalog.Catalog
 	root  ed25519.PrivateKey
 	owner custody.Owner
+
+	setMu sync.Mutex // one device set is made at a time
 }
 
 // NewDesk certifies this device, deterministically but for the dates, and
@@ -89,41 +92,6 @@ func (d *Desk) Intro() ([]byte, error) {
 		return nil, err
 	}
 	return s.Raw, nil
-}
-
-// Appoint makes the appointment of a member, and the device set that goes
-// with it.
-func (d *Desk) Appoint(m Member) (appointment, devices []byte, err error) {
-	if len(m.KEM) == 0 {
-		return nil, nil, fmt.Errorf("%s has not told its keys yet: it must run a version that can be a custodian, and answer once", m.Name)
-	}
-	now := d.cfg.Now().Unix()
-	a, err := custody.Appoint(d.root, d.cfg.Secrets.Custody, custody.Seat(m.Device), m.KEM, 0, now)
-	if err != nil {
-		return nil, nil, err
-	}
-	// The time numbers the set: a later one replaces it without any record.
-	set, err := custody.Sign(d.root, custody.DeviceSet{
-		Root: d.Root(), Epoch: uint64(now), Devices: []custody.Key{custody.KeyOf(d.cfg.Sign)}, At: now,
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	return a.Raw, set.Raw, nil
-}
-
-// Appointed notes that a custodian has accepted, with the key of its log. One
-// that is asked again may have lost what it knew: it is to be told all of it.
-func (d *Desk) Appointed(ctx context.Context, m Member, logKey custody.Key) error {
-	if err := d.cat.Untold(ctx, m.Device); err != nil {
-		return err
-	}
-	return d.cat.PutCustodian(ctx, catalog.Custodian{Device: m.Device, Name: m.Name, LogKey: logKey, Appointed: d.cfg.Now().Unix()})
-}
-
-// Custodians lists who decides.
-func (d *Desk) Custodians(ctx context.Context) ([]catalog.Custodian, error) {
-	return d.cat.Custodians(ctx)
 }
 
 // Brand gives a brand by its card's text, its name or the beginning of its

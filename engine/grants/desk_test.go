@@ -82,13 +82,13 @@ func (o *office) must(err error) {
 func (o *office) appoint() {
 	o.Helper()
 	for i, m := range o.members {
-		a, set, err := o.Appoint(m)
+		a, err := o.Appoint(o.Context(), m)
 		o.must(err)
-		_, _, err = custody.AcceptAppointment(a, custody.Seat(m.Device), o.kems[i])
+		_, _, err = custody.AcceptAppointment(a.Doc, custody.Seat(m.Device), o.kems[i])
 		o.must(err)
-		_, err = custody.CheckDeviceSet(set, o.Root(), 0)
+		_, err = custody.CheckDeviceSet(a.Devices, o.Root(), 0)
 		o.must(err)
-		o.must(o.Appointed(o.Context(), m, custody.KeyOf(o.logs[i])))
+		o.must(o.Appointed(o.Context(), m, a, custody.KeyOf(o.logs[i]), true))
 	}
 }
 
@@ -194,11 +194,14 @@ func TestWithdrawalIsToldUntilAllKnow(t *testing.T) {
 			t.Fatalf("after %d: %+v", i, todo)
 		}
 		o.must(o.Told(ctx, e.Grant, d))
+		o.must(o.Closed(ctx, e.Grant, d))
 	}
 	if todo, err := o.Errands(ctx); err != nil || len(todo) != 0 {
 		t.Errorf("still to be told: %v, %v", todo, err)
 	}
-	o.must(o.Appointed(ctx, o.members[1], custody.KeyOf(o.logs[1]))) // it may have forgotten
+	a, err := o.Appoint(ctx, o.members[1])
+	o.must(err)
+	o.must(o.Appointed(ctx, o.members[1], a, custody.KeyOf(o.logs[1]), true)) // it may have forgotten
 	todo, err := o.Errands(ctx)
 	o.must(err)
 	if len(todo) != 1 || len(todo[0].Untold) != 1 || todo[0].Untold[0] != o.members[1].Device {

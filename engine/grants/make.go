@@ -64,6 +64,9 @@ func (d *Desk) Make(ctx context.Context, o Order) (*Made, error) {
 		NotBefore: o.NotBefore.Unix(), NotAfter: o.NotAfter.Unix(), Custodians: seats,
 		MaxOpens: o.Opens, Follow: o.Follow, Purpose: o.Purpose, Gateways: visible(via),
 	}
+	if terms.Generation, err = d.generation(ctx); err != nil {
+		return nil, err
+	}
 	for _, f := range files {
 		terms.Files = append(terms.Files, custody.FileID(f.File))
 	}
@@ -77,15 +80,24 @@ func (d *Desk) Make(ctx context.Context, o Order) (*Made, error) {
 // issue locks the files for a new grant, writes everything down and gives the
 // ticket.
 func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], brand catalog.Brand, kem []byte, seats []custody.Seat, files []catalog.Granted, via []Member) (*Made, error) {
-	made, err := d.lock(ctx, g, 1, brand, kem, seats, files, via)
+	made, row, err := d.prepare(ctx, g, brand, kem, seats, files, via)
 	if err != nil {
 		return nil, err
+	}
+	return made, d.cat.AddGrant(ctx, row, made.Package)
+}
+
+// prepare locks the files for a new grant and gives it as it is written down.
+func (d *Desk) prepare(ctx context.Context, g *custody.Signed[custody.Grant], brand catalog.Brand, kem []byte, seats []custody.Seat, files []catalog.Granted, via []Member) (*Made, *catalog.Grant, error) {
+	made, err := d.lock(ctx, g, 1, brand, kem, seats, files, via)
+	if err != nil {
+		return nil, nil, err
 	}
 	row := &catalog.Grant{Hash: g.Hash, ID: g.Body.ID, Doc: g.Raw, Brand: brand.Root, Ticket: made.Ticket, Made: g.Body.IssuedAt, Files: files}
 	for _, s := range seats {
 		row.Seats = append(row.Seats, peers.DeviceID(s))
 	}
-	return made, d.cat.AddGrant(ctx, row, made.Package)
+	return made, row, nil
 }
 
 // lock makes the package with a number, and the ticket with it.
@@ -183,6 +195,21 @@ func (d *Desk) gateways(ctx context.Context, names []string) ([]Member, error) {
 	return out, nil
 }
 
+// gatewaysOf finds a grant's gateways, as far as they are still in the circle.
+func (d *Desk) gatewaysOf(ctx context.Context, g *custody.Grant) ([]Member, error) {
+	var names []string
+	for _, gw := range g.Gateways {
+		name := peers.DeviceID(gw.Device).String()
+		if _, err := d.member(name); err == nil {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("the machine that %s could see has left your circle: make a new grant with --via: %w", ticket.ShortID(g.ID), ErrNoGateway)
+	}
+	return d.gateways(ctx, names)
+}
+
 func visible(via []Member) []custody.Gateway {
 	var out []custody.Gateway
 	for _, m := range via {
@@ -190,23 +217,6 @@ func visible(via []Member) []custody.Gateway {
 		out = append(out, custody.Gateway{Device: m.Device, Addresses: a[:min(len(a), 16)]})
 	}
 	return out
-}
-
-func (d *Desk) seats(ctx context.Context) ([]custody.Seat, error) {
-	all, err := d.cat.Custodians(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []custody.Seat
-	for _, c := range all {
-		if c.Appointed > 0 {
-			out = append(out, custody.Seat(c.Device))
-		}
-	}
-	if len(out) == 0 {
-		return nil, ErrNoCustodians
-	}
-	return out, nil
 }
 
 // files finds what the paths name at this moment: a folder is its files now.

@@ -11,9 +11,10 @@ import (
 
 // Panel names the custodians to each other, so that they gossip about
 // withdrawals and their logs and compare their clocks, also while this person
-// is away. It tells each where the others are; a single one is told nothing.
+// is away. It tells each where the others are. One that was removed is not in
+// it: its word and its clock count no more.
 func (d *Desk) Panel(ctx context.Context) (members []witness.Member, err error) {
-	cs, err := d.cat.Custodians(ctx)
+	cs, err := d.deciding(ctx)
 	if err != nil {
 		return nil, err
 	}

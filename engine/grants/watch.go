@@ -49,7 +49,8 @@ type Info struct {
 	Unopened   bool      `json:"unopened"`   // enough of them did, and none tells of an opening
 	LogsUpTo   time.Time `json:"logs_up_to"` // oldest of the newest log heads received
 	Ticket     string    `json:"ticket,omitempty"`
-	Notice     string    `json:"notice"` // what the grant says it cannot prevent
+	Notice     string    `json:"notice"`              // what the grant says it cannot prevent
+	Successor  string    `json:"successor,omitempty"` // the grant that took its place
 }
 
 // The states of a grant.
@@ -74,12 +75,23 @@ func (d *Desk) List(ctx context.Context) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
+	next, err := d.cat.Successors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[[32]byte][16]byte{}
+	for i := range all {
+		ids[all[i].Hash] = all[i].ID
+	}
 	out := []Info{}
 	for i := range all {
 		g := &all[i]
 		in, err := d.info(ctx, g, book)
 		if err != nil {
 			return nil, err
+		}
+		if by, ok := next[g.Hash]; ok {
+			in.Successor = ticket.ShortID(ids[by])
 		}
 		for _, b := range brands {
 			if b.Root == g.Brand {
@@ -192,11 +204,20 @@ func (d *Desk) Revoke(ctx context.Context, id, reason string) (*Errand, error) {
 type Errand struct {
 	Grant      custody.Hash
 	Revocation []byte
-	Untold     []peers.DeviceID
+	Untold     []peers.DeviceID // custodians, whose no counts
+	Serving    []peers.DeviceID // machines of the circle that may still serve its pieces
 }
+
+// closed is under what the catalog notes that a device serves nothing of a
+// grant any more.
+func closed(grant custody.Hash) string { return "closed/" + grant.String() }
 
 func (d *Desk) errand(ctx context.Context, row *catalog.Grant) (*Errand, error) {
 	told, err := d.cat.ToldOf(ctx, row.Hash)
+	if err != nil {
+		return nil, err
+	}
+	heard, err := d.cat.Heard(ctx, closed(row.Hash))
 	if err != nil {
 		return nil, err
 	}
@@ -206,11 +227,16 @@ func (d *Desk) errand(ctx context.Context, row *catalog.Grant) (*Errand, error) 
 			e.Untold = append(e.Untold, s)
 		}
 	}
+	for _, m := range d.cfg.Members() {
+		if heard[m.Device] == 0 {
+			e.Serving = append(e.Serving, m.Device)
+		}
+	}
 	return e, nil
 }
 
-// Errands are the revocations that some custodian has not acknowledged and
-// whose grants have not ended by themselves.
+// Errands are the revocations that some custodian or keeper has not
+// acknowledged and whose grants have not ended by themselves.
 func (d *Desk) Errands(ctx context.Context) ([]*Errand, error) {
 	all, err := d.cat.Grants(ctx)
 	if err != nil {
@@ -232,7 +258,7 @@ func (d *Desk) Errands(ctx context.Context) ([]*Errand, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(e.Untold) > 0 {
+		if len(e.Untold)+len(e.Serving) > 0 {
 			out = append(out, e)
 		}
 	}
@@ -242,6 +268,11 @@ func (d *Desk) Errands(ctx context.Context) ([]*Errand, error) {
 // Told notes that a custodian has a revocation on its disk.
 func (d *Desk) Told(ctx context.Context, grant custody.Hash, by peers.DeviceID) error {
 	return d.cat.Told(ctx, grant, by)
+}
+
+// Closed notes that a machine serves nothing of a revoked grant any more.
+func (d *Desk) Closed(ctx context.Context, grant custody.Hash, by peers.DeviceID) error {
+	return d.cat.Hear(ctx, by, closed(grant), 1)
 }
 
 // Find gives one grant as List does.
@@ -283,15 +314,15 @@ func (d *Desk) Extend(ctx context.Context, id string, until time.Time) (*Made, e
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, gw := range old.Body.Gateways {
-		names = append(names, peers.DeviceID(gw.Device).String())
-	}
-	via, err := d.gateways(ctx, names)
+	via, err := d.gatewaysOf(ctx, &old.Body)
 	if err != nil {
 		return nil, err
 	}
-	g, err := d.owner.Extend(d.cfg.Now().Unix(), old, card.Body.KEM, seats, 0, until.Unix())
+	generation, err := d.generation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g, err := d.owner.Extend(d.cfg.Now().Unix(), old, card.Body.KEM, seats, generation, until.Unix())
 	if err != nil {
 		return nil, err
 	}

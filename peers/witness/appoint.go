@@ -93,9 +93,12 @@ func (s *Service) takeChain(o *owner, a *custody.Appointment, chain custody.Chai
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	newer, count := false, 0
+	var oldest uint32
 	for k := range s.kept.chains {
 		if k.owner == o.root {
-			count++
+			if count++; count == 1 || k.generation < oldest {
+				oldest = k.generation
+			}
 			newer = newer || k.generation > a.Generation
 		}
 	}
@@ -105,10 +108,12 @@ func (s *Service) takeChain(o *owner, a *custody.Appointment, chain custody.Chai
 		return nil
 	case newer:
 		return refused(errors.New("an old generation"))
-	case count >= maxGenerations:
-		return refused(errors.New("too many generations"))
 	}
 	chains := maps.Clone(s.kept.chains)
+	if count >= maxGenerations {
+		// The owner made the grants of such an old one anew since.
+		delete(chains, seat{o.root, oldest})
+	}
 	chains[key] = chain
 	return s.kept.save(chains)
 }

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/preezm/preezm/peers"
+)
+
+// Said gives the newest number and document of something that the owner tells
+// its custodians: 0 and nil when it was never said.
+func (c *Catalog) Said(ctx context.Context, what string) (number uint64, doc []byte, err error) {
+	type row struct {
+		number int64
+		doc    []byte
+	}
+	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (r row, err error) {
+		err = rows.Scan(&r.number, &r.doc)
+		return r, err
+	}, "SELECT number, doc FROM said WHERE what = ?", what)
+	if err != nil || len(rows) == 0 {
+		return 0, nil, err
+	}
+	return uint64(rows[0].number), rows[0].doc, nil
+}
+
+// Say writes down what the owner says under a number, which must be higher than
+// the last one: a number is never used for two things.
+func (c *Catalog) Say(ctx context.Context, what string, number uint64, doc []byte) error {
+	if doc == nil {
+		doc = []byte{}
+	}
+	return c.write(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `INSERT INTO said(what, number, doc) VALUES(?,?,?)
+			ON CONFLICT(what) DO UPDATE SET number = excluded.number, doc = excluded.doc WHERE excluded.number > number`, what, int64(number), doc)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(errors.New("a later one was said meanwhile"), err)
+		}
+		return nil
+	})
+}
+
+// Heard gives the highest number that each device has acknowledged.
+func (c *Catalog) Heard(ctx context.Context, what string) (map[peers.DeviceID]uint64, error) {
+	out := map[peers.DeviceID]uint64{}
+	_, err := collect(ctx, c.r, func(rows *sql.Rows) (struct{}, error) {
+		var b []byte
+		var d peers.DeviceID
+		var n int64
+		err := rows.Scan(&b, &n)
+		copy(d[:], b)
+		out[d] = uint64(n)
+		return struct{}{}, err
+	}, "SELECT device, number FROM heard WHERE what = ?", what)
+	return out, err
+}
+
+// Hear notes that a device has acknowledged what was said up to a number.
+func (c *Catalog) Hear(ctx context.Context, d peers.DeviceID, what string, number uint64) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO heard(device, what, number) VALUES(?,?,?)
+			ON CONFLICT(device, what) DO UPDATE SET number = max(number, excluded.number)`, d[:], what, int64(number))
+		return err
+	})
+}
+
+// Retire notes since when a custodian decides no more, and the number of the
+// chains that the others have from then on.
+func (c *Catalog) Retire(ctx context.Context, d peers.DeviceID, at int64, what string, number uint64) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, "UPDATE custodians SET retired = ? WHERE device = ? AND retired = 0", at, d[:])
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(errors.New("it is no custodian any more"), err)
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO said(what, number, doc) VALUES(?,?,x'')
+			ON CONFLICT(what) DO UPDATE SET number = max(number, excluded.number)`, what, int64(number))
+		return err
+	})
+}
+
+// ReplaceGrant writes a grant down that takes an older one's place, which is
+// revoked with it.
+func (c *Catalog) ReplaceGrant(ctx context.Context, g *Grant, pkg []byte, old [32]byte, revocation []byte) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		if err := addGrant(ctx, tx, g, pkg); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE grants SET revocation = ? WHERE hash = ? AND length(revocation) = 0", revocation, old[:]); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO successors(grant_hash, by_hash) VALUES(?,?)", old[:], g.Hash[:])
+		return err
+	})
+}
+
+// Successors gives the grants that took the place of others, by those.
+func (c *Catalog) Successors(ctx context.Context) (map[[32]byte][32]byte, error) {
+	out := map[[32]byte][32]byte{}
+	_, err := collect(ctx, c.r, func(rows *sql.Rows) (struct{}, error) {
+		var old, by []byte
+		if err := rows.Scan(&old, &by); err != nil || len(old) != 32 || len(by) != 32 {
+			return struct{}{}, err
+		}
+		out[[32]byte(old)] = [32]byte(by)
+		return struct{}{}, nil
+	}, "SELECT grant_hash, by_hash FROM successors")
+	return out, err
+}
