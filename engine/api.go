@@ -74,6 +74,8 @@ type Entry struct {
 	MayLose int       `json:"may_lose"`         // machines that can still be lost; -1: cannot be brought back now
 	Keepers int       `json:"keepers"`          // machines that hold a piece
 	Torn    bool      `json:"changed_while_read,omitempty"`
+	Version int64     `json:"version"`          // counts the versions of this path
+	Former  bool      `json:"former,omitempty"` // of a listing as of a time: not the present version
 }
 
 // Stage says what a long operation is doing.
@@ -146,6 +148,14 @@ type GetOptions struct {
 	To        string // absolute local folder, made if missing
 	Overwrite bool   // replace files that are there
 	Resume    bool   // leave files alone that are there with the same size and time
+	When
+}
+
+// When chooses what was kept at a time, or one version of a file, in place of
+// what is kept now. At most one field is set.
+type When struct {
+	At     time.Time
+	Number int64 // as VersionInfo counts
 }
 
 // GetReport is the outcome of Get.
@@ -182,16 +192,19 @@ type Blame struct {
 type ListOptions struct {
 	Folder    Path // "" is the top; a file's path lists just it
 	Recursive bool
-	Health    bool // fill MayLose and Keepers (asks no keeper; uses what is known)
+	Health    bool      // fill MayLose and Keepers (asks no keeper; uses what is known)
+	At        time.Time // zero: now
 }
 
-// RemoveReport is the outcome of Remove.
+// RemoveReport is the outcome of Remove and Forget.
 type RemoveReport struct {
-	Files   int64 `json:"files"`
-	Folders int64 `json:"folders"`
-	Bytes   int64 `json:"bytes"`
-	Freed   int64 `json:"freed"`   // shard bytes keepers may forget
-	Pending int64 `json:"pending"` // deletions that wait for a keeper
+	Trashed bool      `json:"trashed"`        // they can be restored
+	Until   time.Time `json:"until,omitzero"` // that long
+	Files   int64     `json:"files"`
+	Folders int64     `json:"folders"`
+	Bytes   int64     `json:"bytes"`
+	Freed   int64     `json:"freed"`   // shard bytes keepers may forget
+	Pending int64     `json:"pending"` // deletions that wait for a keeper
 	// Grants that last and still cover what was removed; their brands can
 	// open it all the same. The node fills it in.
 	Grants []string `json:"grants,omitempty"`

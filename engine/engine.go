@@ -48,6 +48,7 @@ const orphanAge = 7 * 24 * time.Hour
 type Config struct {
 	Dir     string // the catalog lies here
 	Secrets identity.Secrets
+	Device  peers.DeviceID        // this machine, noted in what is put from it
 	Keepers func() []peers.Keeper // the circle at this moment
 	Logger  *slog.Logger
 }
@@ -59,6 +60,7 @@ type Engine struct {
 	cat     *catalog.Catalog
 	namer   *chunk.Namer
 	secrets identity.Secrets
+	device  peers.DeviceID
 	keepers func() []peers.Keeper
 	log     *slog.Logger
 	scores  *scores
@@ -88,7 +90,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Engine{
-		dir: cfg.Dir, cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets,
+		dir: cfg.Dir, cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets, device: cfg.Device,
 		keepers: cfg.Keepers, log: log, scores: newScores(), putting: make(chan struct{}, 1),
 	}, nil
 }

@@ -30,6 +30,7 @@ type get struct {
 	bytes  bytePool
 	blames blames
 	fetch  *fetcher
+	view   catalog.View
 	root   *os.Root
 	names  *localNames
 	mark   [4]byte // of this run's temporary files
@@ -92,6 +93,7 @@ func (w *wanted) relative(path string) string {
 }
 
 func (g *get) run() error {
+	g.view = g.e.viewAt(g.o.At)
 	tops, err := g.resolve()
 	if err != nil {
 		return err
@@ -161,7 +163,7 @@ func (g *get) resolve() ([]wanted, error) {
 		if err := checkPath(name); err != nil {
 			return nil, err
 		}
-		v, err := g.e.cat.Version(g.ctx, string(name))
+		v, err := g.named(string(name))
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", string(name), err)
 		}
@@ -181,6 +183,18 @@ func (g *get) resolve() ([]wanted, error) {
 	return tops, nil
 }
 
+// named looks one name up.
+func (g *get) named(name string) (catalog.Version, error) {
+	if g.o.Number == 0 {
+		return g.view.Version(g.ctx, name)
+	}
+	v, err := g.e.cat.Numbered(g.ctx, name, g.o.Number)
+	if err == nil && v.Kind == catalog.Folder {
+		err = errFolderNumber
+	}
+	return v, err
+}
+
 // each calls f for everything that w names.
 func (g *get) each(w *wanted, f func(w *wanted, v *catalog.Version) error) error {
 	if w.top.Kind != 0 {
@@ -191,7 +205,7 @@ func (g *get) each(w *wanted, f func(w *wanted, v *catalog.Version) error) error
 			return nil
 		}
 	}
-	return g.e.cat.Below(g.ctx, w.top.Path, func(v *catalog.Version) error {
+	return g.view.Below(g.ctx, w.top.Path, func(v *catalog.Version) error {
 		if !under(v.Path, w.top.Path) || !validPath(v.Path) {
 			return fmt.Errorf("the catalog names %q, which could climb out of the folder: it is damaged", v.Path)
 		}

@@ -15,7 +15,8 @@ import (
 // List gives what lies in a folder, folders first within each name's order as
 // the catalog has it. A file's own path lists just it.
 func (e *Engine) List(ctx context.Context, o ListOptions) ([]Entry, error) {
-	versions, err := e.versions(ctx, o)
+	view := e.viewAt(o.At)
+	versions, err := e.listed(ctx, view, o)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +32,7 @@ func (e *Engine) List(ctx context.Context, o ListOptions) ([]Entry, error) {
 		en := entryOf(v)
 		switch {
 		case v.Kind == catalog.Folder:
-			if err := e.sum(ctx, &en, h); err != nil {
+			if err := e.sum(ctx, view, &en, h); err != nil {
 				return nil, err
 			}
 		case h != nil:
@@ -47,13 +48,13 @@ func (e *Engine) List(ctx context.Context, o ListOptions) ([]Entry, error) {
 	return out, nil
 }
 
-func (e *Engine) versions(ctx context.Context, o ListOptions) ([]catalog.Version, error) {
+func (e *Engine) listed(ctx context.Context, view catalog.View, o ListOptions) ([]catalog.Version, error) {
 	folder := string(o.Folder)
 	if folder != "" {
 		if err := checkPath(o.Folder); err != nil {
 			return nil, err
 		}
-		v, err := e.cat.Version(ctx, folder)
+		v, err := view.Version(ctx, folder)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", folder, err)
 		}
@@ -62,10 +63,10 @@ func (e *Engine) versions(ctx context.Context, o ListOptions) ([]catalog.Version
 		}
 	}
 	if !o.Recursive {
-		return e.cat.Children(ctx, folder)
+		return view.Children(ctx, folder)
 	}
 	var out []catalog.Version
-	err := e.cat.Below(ctx, folder, func(v *catalog.Version) error {
+	err := view.Below(ctx, folder, func(v *catalog.Version) error {
 		out = append(out, *v)
 		return ctx.Err()
 	})
@@ -77,13 +78,14 @@ func entryOf(v *catalog.Version) Entry {
 	return Entry{
 		Path: p, RawPath: p.Bytes(), Kind: Kind(v.Kind), Size: v.Size, Mode: v.Mode,
 		ModTime: time.Unix(0, v.ModTime), Target: v.Target, Kept: time.Unix(0, v.Kept), Torn: v.Torn,
+		Version: v.Number, Former: v.Until != 0,
 	}
 }
 
 // sum fills a folder's entry from what lies below it: the sizes added up, the
 // health of its worst file.
-func (e *Engine) sum(ctx context.Context, en *Entry, h *health) error {
-	s, err := e.cat.SumBelow(ctx, string(en.Path))
+func (e *Engine) sum(ctx context.Context, view catalog.View, en *Entry, h *health) error {
+	s, err := view.SumBelow(ctx, string(en.Path))
 	if err != nil {
 		return err
 	}
@@ -92,7 +94,7 @@ func (e *Engine) sum(ctx context.Context, en *Entry, h *health) error {
 		return nil
 	}
 	en.MayLose, en.Keepers = noLimit, noLimit
-	err = e.cat.Below(ctx, string(en.Path), func(v *catalog.Version) error {
+	err = view.Below(ctx, string(en.Path), func(v *catalog.Version) error {
 		lose, keepers, err := h.of(ctx, v)
 		en.MayLose, en.Keepers = min(en.MayLose, lose), min(en.Keepers, keepers)
 		return err
@@ -201,47 +203,4 @@ func (h *health) of(ctx context.Context, v *catalog.Version) (mayLose, keepers i
 		mayLose, keepers = min(mayLose, int(s.mayLose)), min(keepers, int(s.keepers))
 	}
 	return mayLose, keepers, nil
-}
-
-// Remove forgets files and folders with all below them. Keepers are told what
-// they may forget, at once when they answer, else later.
-func (e *Engine) Remove(ctx context.Context, names []Path) (*RemoveReport, error) {
-	if len(names) == 0 {
-		return nil, errors.New("nothing to remove: name a file or folder")
-	}
-	paths := make([]string, len(names))
-	for i, n := range names {
-		if err := checkPath(n); err != nil {
-			return nil, err
-		}
-		for _, other := range names[:i] {
-			if under(string(n), string(other)) || under(string(other), string(n)) {
-				return nil, fmt.Errorf("%q and %q overlap: name only one of them", string(other), string(n))
-			}
-		}
-		paths[i] = string(n)
-	}
-	gone, err := e.cat.Remove(ctx, paths)
-	if err != nil {
-		return nil, err
-	}
-	r := &RemoveReport{Files: gone.Files, Folders: gone.Folders, Bytes: gone.Bytes}
-	// It is removed: what follows must not make that look like a failure.
-	quiet := context.WithoutCancel(ctx)
-	select {
-	case e.putting <- struct{}{}:
-		r.Freed, err = e.collect(quiet)
-		e.unlockPut()
-		if err != nil {
-			e.log.Warn("collect", "err", err)
-		}
-		e.tellDeletions(ctx, deletionPatience)
-	default: // the put that is running collects at its end
-	}
-	t, err := e.cat.Totals(quiet)
-	if err != nil {
-		return r, err
-	}
-	r.Pending = t.Pending
-	return r, nil
 }

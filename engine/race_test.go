@@ -38,7 +38,7 @@ func TestRepairOfARemovedSegment(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- c.Maintain(t.Context()) }()
 	<-in
-	if _, err := c.Remove(t.Context(), []Path{"old"}); err != nil {
+	if _, err := c.Forget(t.Context(), []Path{"old"}); err != nil {
 		t.Fatal(err)
 	}
 	c.put(filepath.Join(d, "new"))
@@ -75,7 +75,7 @@ func TestGetOfARemovedFile(t *testing.T) {
 	var once sync.Once
 	swap := func(context.Context) {
 		once.Do(func() {
-			if _, err := c.Remove(t.Context(), []Path{"b"}); err != nil {
+			if _, err := c.Forget(t.Context(), []Path{"b"}); err != nil {
 				t.Error(err)
 			}
 			if _, err := c.Put(t.Context(), PutOptions{Sources: []string{filepath.Join(d, "c")}}, nil); err != nil {
@@ -108,7 +108,7 @@ func TestRemoveDuringVerifyAndGet(t *testing.T) {
 	var armed atomic.Bool
 	remove := func(context.Context) {
 		if armed.CompareAndSwap(true, false) {
-			if _, err := c.Remove(t.Context(), []Path{"c"}); err != nil {
+			if _, err := c.Forget(t.Context(), []Path{"c"}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -239,7 +239,7 @@ func TestRemoveDuringPut(t *testing.T) {
 		once.Do(func() {
 			for {
 				// The folder's row is there as soon as the committer got to it.
-				_, err := c.Remove(t.Context(), []Path{"big"})
+				_, err := c.Forget(t.Context(), []Path{"big"})
 				if !errors.Is(err, ErrNotFound) {
 					if err != nil {
 						t.Error(err)

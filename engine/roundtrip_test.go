@@ -158,7 +158,7 @@ func TestReplaceAndRemove(t *testing.T) {
 	if got := strings.Join(names, " "); got != "d d/a d/sub-b" {
 		t.Fatalf("left: %s", got)
 	}
-	if _, err := c.Remove(t.Context(), []Path{"d"}); err != nil {
+	if _, err := c.Forget(t.Context(), []Path{"d"}); err != nil {
 		t.Fatal(err)
 	}
 	s, err := c.Status(t.Context(), StatusOptions{Probe: true})

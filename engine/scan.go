@@ -140,7 +140,7 @@ func (s *scanner) makeFolders(folder string) error {
 }
 
 func (s *scanner) commitEntry(v *catalog.Version) {
-	v.Kept = time.Now().UnixNano()
+	v.Kept, v.Origin = time.Now().UnixNano(), s.e.device
 	s.commits.add(commitItem{version: v})
 }
 

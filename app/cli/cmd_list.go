@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,13 +18,16 @@ import (
 func (a *app) lsCommand() *cobra.Command {
 	var o engine.ListOptions
 	var long bool
+	var at string
 	cmd := &cobra.Command{
 		Use:   "ls [FOLDER]",
 		Short: "List what is kept",
 		Long: `List what is kept, or one folder of it. With -l also how many machines may be
-lost before a file is gone, its size and its time.`,
+lost before a file is gone, its size and its time. With --at what was kept at a moment
+that has passed: 2026-05-31, "2026-05-31 18:00", yesterday, 3h.`,
 		Example: `  preezm ls
-  preezm ls -l -R Photos/2026`,
+  preezm ls -l -R Photos/2026
+  preezm ls papers --at yesterday`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usagef("name one folder at a time")
@@ -39,6 +43,12 @@ lost before a file is gone, its size and its time.`,
 				}
 			}
 			o.Health = long || a.json
+			if at != "" {
+				var err error
+				if o.At, err = parseWhen(at, time.Now()); err != nil {
+					return err
+				}
+			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
 				entries, err := api.List(ctx, o)
 				if err != nil {
@@ -49,6 +59,7 @@ lost before a file is gone, its size and its time.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&long, "long", "l", false, "also show safety, size and time")
+	cmd.Flags().StringVar(&at, "at", "", "as of this `moment`")
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "R", false, "also list what is in the folders")
 	return cmd
 }
@@ -105,13 +116,17 @@ func mayLose(e engine.Entry) string {
 }
 
 func (a *app) rmCommand() *cobra.Command {
-	return &cobra.Command{
+	var now bool
+	cmd := &cobra.Command{
 		Use:   "rm NAME...",
 		Short: "Stop keeping files and folders",
-		Long: `Stop keeping files and folders: they leave the catalog, and the machines of
-your circle forget their pieces. Files on this machine's disk are not touched.`,
-		Example: `  preezm rm Photos/2019 old.zip`,
-		Args:    atLeastOne("names"),
+		Long: `Stop keeping files and folders: they move to the trash, from where 'preezm trash
+restore' brings them back for 30 days (see 'preezm prune'). With --now they and
+all their versions go at once and for good, also out of the trash. Files on
+this machine's disk are not touched.`,
+		Example: `  preezm rm Photos/2019 old.zip
+  preezm rm --now secrets.txt`,
+		Args: atLeastOne("names"),
 
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -124,19 +139,29 @@ your circle forget their pieces. Files on this machine's disk are not touched.`,
 					return usagef("%q is everything that is kept; name the files and folders to remove", args[i])
 				}
 			}
-			return a.with(cmd, func(ctx context.Context, api node.API) error { return a.remove(ctx, api, names) })
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				if now {
+					return a.remove(api.Forget(ctx, names))
+				}
+				return a.remove(api.Remove(ctx, names))
+			})
 		},
 	}
+	cmd.Flags().BoolVar(&now, "now", false, "for good, with all versions, past the trash")
+	return cmd
 }
 
-func (a *app) remove(ctx context.Context, api node.API, names []engine.Path) error {
-	r, err := api.Remove(ctx, names)
+func (a *app) remove(r *engine.RemoveReport, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return &saidError{"stopped; 'preezm ls' shows whether the names are still kept"}
 	}
 	if err != nil {
 		return err
 	}
+	return a.printGone(r)
+}
+
+func (a *app) printGone(r *engine.RemoveReport) error {
 	if a.json {
 		return a.printJSON(r)
 	}
@@ -145,7 +170,11 @@ func (a *app) remove(ctx context.Context, api node.API, names []engine.Path) err
 	if r.Folders > 0 {
 		fmt.Fprintf(&b, " and %s", count(r.Folders, "folder", "folders"))
 	}
-	fmt.Fprintf(&b, "; your circle may forget %s.", size(r.Freed))
+	if r.Trashed {
+		fmt.Fprintf(&b, "; until %s 'preezm trash restore' brings them back.", r.Until.Local().Format(time.DateOnly))
+	} else {
+		fmt.Fprintf(&b, " for good; your circle may forget %s.", size(r.Freed))
+	}
 	if r.Pending > 0 {
 		fmt.Fprintf(&b, "\n%s for machines that did not answer; 'preezm serve' goes on when they are back.", waits(r.Pending))
 	}

@@ -31,11 +31,11 @@ func (r *removing) Remove(context.Context, []engine.Path) (*engine.RemoveReport,
 func TestRemoveNamesTheGrantsThatLast(t *testing.T) {
 	a, _, errs := spoken()
 	api := &removing{}
-	if err := a.remove(t.Context(), api, []engine.Path{"x"}); err != nil || errs.Len() > 0 {
+	if err := a.remove(api.Remove(t.Context(), []engine.Path{"x"})); err != nil || errs.Len() > 0 {
 		t.Errorf("%q, %v", errs, err)
 	}
 	api.report.Grants = []string{"g-1a2b3c4d", "g-5e6f7081"}
-	if err := a.remove(t.Context(), api, []engine.Path{"x"}); err != nil {
+	if err := a.remove(api.Remove(t.Context(), []engine.Path{"x"})); err != nil {
 		t.Fatal(err)
 	}
 	if text := errs.String(); !strings.Contains(text, "g-1a2b3c4d, g-5e6f7081") || !strings.Contains(text, "preezm revoke") {

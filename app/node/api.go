@@ -26,6 +26,7 @@ type API interface {
 	Status(ctx context.Context, o engine.StatusOptions) (*engine.Status, error)
 	Verify(ctx context.Context, o engine.VerifyOptions, progress func(engine.Progress)) (*engine.VerifyReport, error)
 	GrantAPI
+	HistoryAPI
 	Close() error
 }
 

@@ -140,9 +140,15 @@ func (n *Node) List(ctx context.Context, o engine.ListOptions) ([]engine.Entry, 
 	return n.engine.List(ctx, o)
 }
 
-// Remove forgets files and folders, and says which grants still cover them.
+// Remove moves files and folders to the trash, and says which grants still
+// cover them.
 func (n *Node) Remove(ctx context.Context, names []engine.Path) (*engine.RemoveReport, error) {
 	r, err := n.engine.Remove(ctx, names)
+	return n.withGrants(ctx, names, r, err)
+}
+
+// withGrants completes the report of a removal.
+func (n *Node) withGrants(ctx context.Context, names []engine.Path, r *engine.RemoveReport, err error) (*engine.RemoveReport, error) {
 	if err != nil || n.desk == nil {
 		return r, err
 	}

@@ -57,6 +57,7 @@ type (
 		Verify(context.Context, engine.VerifyOptions, func(engine.Progress)) (*engine.VerifyReport, error)
 		Maintain(context.Context) error
 		Seen(peers.DeviceID)
+		historyEngine
 		Close() error
 	}
 	network interface {
@@ -188,7 +189,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.checkCatalog(); err != nil {
 		return err
 	}
-	files, err := engine.Open(ctx, engine.Config{Dir: n.home, Secrets: secrets, Keepers: service.Keepers, Logger: n.log})
+	files, err := engine.Open(ctx, engine.Config{Dir: n.home, Secrets: secrets, Device: n.device, Keepers: service.Keepers, Logger: n.log})
 	if err != nil {
 		return fmt.Errorf("catalog: %w", err)
 	}

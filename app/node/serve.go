@@ -53,6 +53,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	g.Go(func() error { n.watch(ctx); return nil })
 	g.Go(func() error { n.maintain(ctx); return nil })
 	g.Go(func() error { n.errands(ctx); return nil })
+	g.Go(func() error { n.tidy(ctx); return nil })
 	if n.witness != nil {
 		g.Go(func() error { n.witness.Run(ctx, n.fellow); return nil })
 	}

@@ -105,6 +105,7 @@ func (s *localServer) handler() http.Handler {
 	})
 	handle(mux, s, pathVerify, s.api.Verify)
 	s.grantCalls(mux)
+	s.historyCalls(mux)
 	return mux
 }
 

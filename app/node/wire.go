@@ -124,6 +124,7 @@ func sentinels() map[string]error {
 		"too-few-keepers": engine.ErrTooFewKeepers,
 		"no-keepers":      engine.ErrNoKeepers,
 		"invalid-path":    engine.ErrInvalidPath,
+		"occupied":        engine.ErrOccupied,
 		"not-kept":        engine.ErrNotKept,
 		"not-back":        engine.ErrNotBack,
 		"unreachable":     peers.ErrUnreachable,

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/preezm/preezm/peers"
 )
@@ -87,6 +88,10 @@ func TestVersionsComeBackAsTheyWere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if got.Number != 1 || got.GID == [16]byte{} {
+			t.Errorf("version %d, %x", got.Number, got.GID)
+		}
+		want.Number, want.GID = got.Number, got.GID
 		if !reflect.DeepEqual(&got, want) {
 			t.Errorf("got %+v\nwant %+v", got, *want)
 		}
@@ -154,13 +159,17 @@ func TestCollectTakesOnlyWhatNobodyNeeds(t *testing.T) {
 		}
 	}
 	collect(0, 3)
-	if _, err := c.Remove(ctx, []string{"d/one"}); err != nil {
+	if _, err := c.Forget(ctx, []string{"d/one"}); err != nil {
 		t.Fatal(err)
 	}
 	collect(0, 3) // chunk 1 is in d/two as well
-	// A new version of a file lets go of the old one's chunks.
+	// A new version of a file holds the old one's chunks in its history.
 	if err := c.Commit(ctx, &Batch{Versions: []*Version{file("d/three", 1)}}); err != nil {
 		t.Fatal(err)
+	}
+	collect(0, 3)
+	if p, err := c.Prune(ctx, Retention{Last: 1}, time.UTC, false); err != nil || p.Versions != 1 {
+		t.Fatalf("%+v, %v", p, err)
 	}
 	collect(0, 2)
 	collect(2000, 1) // the orphan has grown old
@@ -174,7 +183,7 @@ func TestCollectTakesOnlyWhatNobodyNeeds(t *testing.T) {
 	if ids, err = c.Deletions(ctx, devices[0], 10); err != nil || len(ids) != 0 {
 		t.Fatalf("%d deletions wait after they were done (%v)", len(ids), err)
 	}
-	if _, err := c.Remove(ctx, []string{"d"}); err != nil {
+	if _, err := c.Forget(ctx, []string{"d"}); err != nil {
 		t.Fatal(err)
 	}
 	collect(0, 0)

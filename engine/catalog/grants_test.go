@@ -93,7 +93,7 @@ func TestGrantHoldsItsChunks(t *testing.T) {
 			t.Fatalf("%d segments are left, want %d", got, want)
 		}
 	}
-	if _, err := c.Remove(ctx, []string{"lease"}); err != nil {
+	if _, err := c.Forget(ctx, []string{"lease"}); err != nil {
 		t.Fatal(err)
 	}
 	left(2)
@@ -106,7 +106,7 @@ func TestGrantHoldsItsChunks(t *testing.T) {
 	if pkgs, err := c.Packages(ctx, g.Hash); err != nil || len(pkgs) != 2 || string(pkgs[1]) != "package 2" {
 		t.Fatalf("%q, %v", pkgs, err)
 	}
-	if _, err := c.Remove(ctx, []string{"other"}); err != nil {
+	if _, err := c.Forget(ctx, []string{"other"}); err != nil {
 		t.Fatal(err)
 	}
 	left(1)

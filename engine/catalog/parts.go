@@ -5,6 +5,7 @@ package catalog
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // Part is a piece of a file: a chunk, or a run of zero bytes that is stored
@@ -71,3 +72,6 @@ func decodeParts(b []byte) ([]Part, error) {
 	}
 	return parts, nil
 }
+
+// SameParts tells whether two lists name the same content.
+func SameParts(a, b []Part) bool { return slices.Equal(a, b) }

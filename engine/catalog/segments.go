@@ -139,20 +139,7 @@ func (c *Catalog) Commit(ctx context.Context, b *Batch) error {
 				}
 			}
 		}
-		if len(b.Versions) == 0 {
-			return nil
-		}
-		up, err := newUpserter(ctx, tx)
-		if err != nil {
-			return err
-		}
-		defer up.close()
-		for _, v := range b.Versions {
-			if err := up.upsert(v); err != nil {
-				return fmt.Errorf("%q: %w", v.Path, err)
-			}
-		}
-		return nil
+		return upsertAll(ctx, tx, b.Versions)
 	})
 }
 

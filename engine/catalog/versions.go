@@ -3,14 +3,12 @@
 package catalog
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"path"
-	"slices"
-	"time"
+
+	"github.com/preezm/preezm/peers"
 )
 
 // Kind tells files, folders and symbolic links apart.
@@ -26,9 +24,12 @@ const (
 // Source is how a file looked on the owner's disk when it was read.
 type Source struct{ CTime, Inode, Device int64 }
 
-// Version is a file, folder or symlink as it is kept.
+// Version is a file, folder or symlink as it is kept, or as it was.
 type Version struct {
-	Path    string // slash-separated, any bytes but NUL
+	GID     [16]byte       // its name everywhere; given by the catalog
+	Number  int64          // counts the versions of one path from 1; given by the catalog
+	Origin  peers.DeviceID // where it was put; zero: not known
+	Path    string         // slash-separated, any bytes but NUL
 	Kind    Kind
 	Size    int64
 	Mode    uint32
@@ -38,9 +39,11 @@ type Version struct {
 	Kept    int64 // nanoseconds since 1970
 	Torn    bool
 	Parts   []Part
+	Until   int64 // when it ceased to be the present one; 0: it is
+	Removed bool  // it was followed by a removal, not by another version
 }
 
-const versionColumns = "parent, name, kind, size, mode, mtime, target, ctime, inode, device, kept, torn, parts"
+const versionColumns = "parent, name, kind, size, mode, mtime, target, ctime, inode, device, kept, torn, parts, gid, num, origin"
 
 // SplitPath cuts a path into its folder ("" for the top) and its last part.
 func SplitPath(p string) (parent, name string) {
@@ -61,18 +64,25 @@ func JoinPath(parent, name string) string {
 
 func scanVersion(rows *sql.Rows) (Version, error) {
 	var v Version
-	var parent, name, target, parts []byte
-	err := rows.Scan(&parent, &name, &v.Kind, &v.Size, &v.Mode, &v.ModTime, &target,
-		&v.Source.CTime, &v.Source.Inode, &v.Source.Device, &v.Kept, &v.Torn, &parts)
+	return v, v.scan(rows)
+}
+
+// scan reads versionColumns and whatever the query gives after them.
+func (v *Version) scan(rows *sql.Rows, more ...any) error {
+	var parent, name, target, parts, gid, origin []byte
+	err := rows.Scan(append([]any{&parent, &name, &v.Kind, &v.Size, &v.Mode, &v.ModTime, &target,
+		&v.Source.CTime, &v.Source.Inode, &v.Source.Device, &v.Kept, &v.Torn, &parts, &gid, &v.Number, &origin}, more...)...)
 	if err != nil {
-		return v, err
+		return err
 	}
 	v.Path, v.Target = JoinPath(string(parent), string(name)), string(target)
+	copy(v.GID[:], gid)
+	copy(v.Origin[:], origin)
 	v.Parts, err = decodeParts(parts)
 	if err != nil {
-		return v, fmt.Errorf("%q: %w", v.Path, err)
+		return fmt.Errorf("%q: %w", v.Path, err)
 	}
-	return v, nil
+	return nil
 }
 
 // Version gives what is kept at path, or ErrNotFound.
@@ -156,141 +166,4 @@ func (c *Catalog) SumBelow(ctx context.Context, folder string) (Sum, error) {
 		return s, fmt.Errorf("catalog: %w", explain(err))
 	}
 	return s, nil
-}
-
-// Removed is the outcome of Remove.
-type Removed struct{ Files, Folders, Bytes int64 }
-
-// Remove forgets the paths and all below them in one transaction, or nothing
-// when one of them is not kept. Segments that nobody needs any more become
-// candidates for Collect.
-func (c *Catalog) Remove(ctx context.Context, paths []string) (Removed, error) {
-	var out Removed
-	err := c.write(ctx, func(tx *sql.Tx) error {
-		refs := newRefCounter(ctx, tx)
-		defer refs.close()
-		for _, p := range paths {
-			parent, name := SplitPath(p)
-			self, args := "parent = ? AND name = ?", []any{[]byte(parent), []byte(name)}
-			var kind Kind
-			err := tx.QueryRowContext(ctx, "SELECT kind FROM versions WHERE "+self, args...).Scan(&kind)
-			if errors.Is(err, sql.ErrNoRows) {
-				return fmt.Errorf("%q %w", p, ErrNotFound)
-			} else if err != nil {
-				return err
-			}
-			where := self
-			if kind == Folder {
-				under, more := below(p)
-				where, args = "("+self+") OR ("+under+")", append(args, more...)
-			}
-			gone, err := collect(ctx, tx, scanVersion, "SELECT "+versionColumns+" FROM versions WHERE "+where, args...)
-			if err != nil {
-				return err
-			}
-			for _, v := range gone {
-				switch v.Kind {
-				case File:
-					out.Files++
-					out.Bytes += v.Size
-				case Folder:
-					out.Folders++
-				}
-				if err := refs.drop(v.Parts); err != nil {
-					return err
-				}
-			}
-			if _, err := tx.ExecContext(ctx, "DELETE FROM versions WHERE "+where, args...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return Removed{}, err
-	}
-	return out, nil
-}
-
-// upserter writes versions and keeps the chunks' counts right.
-type upserter struct {
-	ctx      context.Context
-	tx       *sql.Tx
-	old, put *sql.Stmt
-	refs     *refCounter
-	folder   string // known to be there
-}
-
-func newUpserter(ctx context.Context, tx *sql.Tx) (*upserter, error) {
-	old, err := tx.PrepareContext(ctx, "SELECT kind, parts FROM versions WHERE parent = ? AND name = ?")
-	if err != nil {
-		return nil, err
-	}
-	put, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO versions("+versionColumns+") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)")
-	if err != nil {
-		return nil, errors.Join(err, old.Close())
-	}
-	return &upserter{ctx: ctx, tx: tx, old: old, put: put, refs: newRefCounter(ctx, tx)}, nil
-}
-
-func (u *upserter) close() {
-	u.old.Close()
-	u.put.Close()
-	u.refs.close()
-}
-
-// folders makes the folders above a version that are missing: they may have
-// been removed while a put was filling them.
-func (u *upserter) folders(folder string) error {
-	if folder == "" || folder == u.folder {
-		return nil
-	}
-	parent, name := SplitPath(folder)
-	if err := u.folders(parent); err != nil {
-		return err
-	}
-	now := time.Now().UnixNano()
-	_, err := u.tx.ExecContext(u.ctx, "INSERT OR IGNORE INTO versions("+versionColumns+") VALUES(?,?,?,0,?,?,?,0,0,0,?,0,?)",
-		[]byte(parent), []byte(name), Folder, 0o755, now, []byte{}, now, []byte{})
-	if err == nil {
-		u.folder = folder
-	}
-	return err
-}
-
-func (u *upserter) upsert(v *Version) error {
-	parent, name := SplitPath(v.Path)
-	if err := u.folders(parent); err != nil {
-		return err
-	}
-	if slices.Contains(v.Parts, Part{}) {
-		return errParts
-	}
-	parts := encodeParts(v.Parts)
-	var kind Kind
-	var oldParts []byte
-	err := u.old.QueryRowContext(u.ctx, []byte(parent), []byte(name)).Scan(&kind, &oldParts)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		err = u.refs.add(v.Parts)
-	case err != nil:
-		return err
-	case !bytes.Equal(oldParts, parts):
-		// Add before dropping: a chunk in both must not touch zero.
-		if err = u.refs.add(v.Parts); err != nil {
-			return err
-		}
-		var old []Part
-		if old, err = decodeParts(oldParts); err == nil {
-			err = u.refs.drop(old)
-		}
-	default:
-		err = nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = u.put.ExecContext(u.ctx, []byte(parent), []byte(name), v.Kind, v.Size, v.Mode, v.ModTime, append([]byte{}, v.Target...),
-		v.Source.CTime, v.Source.Inode, v.Source.Device, v.Kept, v.Torn, parts)
-	return err
 }

@@ -296,7 +296,7 @@ func TestExtendAfterTheFileChanged(t *testing.T) {
 		{Path: "papers/lease", Kind: catalog.File, Size: 7, Parts: []catalog.Part{{Hole: 7}}},
 	}}))
 	extend("changed")
-	_, err = o.cat.Remove(ctx, []string{"papers"})
+	_, err = o.cat.Forget(ctx, []string{"papers"})
 	o.must(err)
 	extend("removed")
 }
@@ -352,7 +352,7 @@ func TestGrantsThatCoverAFile(t *testing.T) {
 	expect(1, "papers/lease")
 	expect(1, "other", "papers")
 	expect(0, "pap", "papers/lease/x")
-	_, err = o.cat.Remove(ctx, []string{"papers"})
+	_, err = o.cat.Forget(ctx, []string{"papers"})
 	o.must(err)
 	expect(1, "papers")
 	_, err = o.Revoke(ctx, id, "")
