@@ -25,7 +25,7 @@ const maxCard = 64 << 10
 
 func (a *app) grantCommand() *cobra.Command {
 	var o node.GrantOrder
-	var lasts, from, out string
+	var lasts, from, silence, out string
 	var pin bool
 	cmd := &cobra.Command{
 		Use:   "grant BRAND FILE...",
@@ -51,6 +51,14 @@ may have kept a copy: nothing prevents that, but you will see each opening.`,
 			span, err := parseSpan(lasts)
 			if err != nil {
 				return err
+			}
+			if silence != "" {
+				if o.StatusMaxAge, err = parseDuration("--status-max-age", silence); err != nil {
+					return err
+				}
+				if o.StatusMaxAge < grants.MinStatusAge {
+					return usagef("--status-max-age %s is too short to be kept up; at least %s", silence, took(grants.MinStatusAge))
+				}
 			}
 			if o.Brand, err = cardText(args[0]); err != nil {
 				return err
@@ -81,6 +89,7 @@ may have kept a copy: nothing prevents that, but you will see each opening.`,
 	f.StringVar(&from, "from", "", "from which `time` on, such as 2027-01-31 or 2027-01-31T09:00 (default: now)")
 	f.StringVar(&o.Purpose, "purpose", "", "what for, in a `few words`; the company must state the same")
 	f.Uint32Var(&o.Opens, "opens", 0, "how `many` times each file may be opened (default: no limit)")
+	f.StringVar(&silence, "status-max-age", "", "close it while your custodians have heard nothing of your running node for so `long`, such as 24h")
 	f.BoolVar(&o.Follow, "follow", false, "let 'preezm refresh' replace the files by newer versions later")
 	f.BoolVar(&pin, "pin", false, "only these versions, for ever (the default)")
 	f.StringArrayVar(&o.Via, "via", nil, "`machine` of your circle that the company may see (default: as for your last grant)")
@@ -143,6 +152,11 @@ func parseSpan(s string) (time.Duration, error) {
 	if s == "" {
 		return 0, usagef("for how long? Say it with --for, such as --for 30d")
 	}
+	return parseDuration("--for", s)
+}
+
+// parseDuration reads a time of at least a second, also in days.
+func parseDuration(flag, s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		if n, err := strconv.ParseUint(days, 10, 12); err == nil && n > 0 && n <= 3660 {
 			return time.Duration(n) * 24 * time.Hour, nil
@@ -150,7 +164,7 @@ func parseSpan(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < time.Second {
-		return 0, usagef("--for %q is not a time; write it like 20s, 2h or 30d, at most 3660d", s)
+		return 0, usagef("%s %q is not a time; write it like 20s, 2h or 30d, at most 3660d", flag, s)
 	}
 	return d, nil
 }
@@ -275,6 +289,9 @@ func (a *app) printGrant(g *grants.Info) error {
 			how = fmt.Sprintf(" (%d of the %d custodians needed tell of it)", o.Custodians, g.Need)
 		}
 		fmt.Fprintf(&b, "    opened %s  %s  by %s%s\n", second(o.At), printable(o.Path), printable(o.Device), how)
+	}
+	if g.StatusAge > 0 && (g.State == grants.Open || g.State == grants.Waiting) {
+		fmt.Fprintf(&b, "    closed while your custodians have not heard of your running node for %s\n", took(time.Duration(g.StatusAge)*time.Second))
 	}
 	switch {
 	case g.Unopened:

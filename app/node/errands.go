@@ -54,6 +54,9 @@ func (n *Node) ownErrands(ctx context.Context) error {
 	if err := n.appointBehind(ctx); err != nil {
 		return err
 	}
+	if err := n.shareStatus(ctx); err != nil {
+		return err
+	}
 	if err := n.sharePanel(ctx); err != nil {
 		return err
 	}
@@ -165,20 +168,53 @@ func (n *Node) shareDevices(ctx context.Context) (told, of int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	n.state(ctx, s, witness.News{Owner: n.desk.Root(), DeviceSet: s.Doc}, func(st *witness.Standing) uint64 { return st.Epoch })
+	n.state(ctx, s, witness.News{Owner: n.desk.Root(), DeviceSet: s.Doc}, func(_ peers.DeviceID, st *witness.Standing) uint64 { return st.Epoch })
 	if s, err = n.desk.DevicesErrand(ctx); err != nil {
 		return 0, 0, err
 	}
 	return s.Told, s.Of, nil
 }
 
+// shareStatus gives the custodians a sign of life when one is due. A custodian
+// whose withdrawals are not this owner's is told them again: it may have missed
+// one, or lost it.
+func (n *Node) shareStatus(ctx context.Context) error {
+	s, err := n.desk.StatusErrand(ctx)
+	if err != nil || len(s.Untold) == 0 {
+		return err
+	}
+	list, hash, err := n.desk.Revocations(ctx)
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	var differ []peers.DeviceID
+	n.state(ctx, s, witness.News{Owner: n.desk.Root(), Status: s.Doc}, func(c peers.DeviceID, st *witness.Standing) uint64 {
+		if st.Revocations != hash {
+			mu.Lock()
+			defer mu.Unlock()
+			differ = append(differ, c)
+		}
+		return st.StatusSeq
+	})
+	if len(list) == 0 {
+		return nil
+	}
+	n.everybody(ctx, differ, func(ctx context.Context, c *rpc.Client) {
+		if _, err := (witness.Client{Caller: c}).Status(ctx, witness.News{Owner: n.desk.Root(), Revocations: list}); err != nil {
+			n.log.Debug("tell a custodian of all withdrawals", "custodian", c.Name(), "err", err)
+		}
+	})
+	return nil
+}
+
 // state brings a numbered statement to the custodians that have not
 // acknowledged it; known reads the number from where one stands after it.
-func (n *Node) state(ctx context.Context, s *grants.Statement, news witness.News, known func(*witness.Standing) uint64) {
+func (n *Node) state(ctx context.Context, s *grants.Statement, news witness.News, known func(peers.DeviceID, *witness.Standing) uint64) {
 	n.everybody(ctx, s.Untold, func(ctx context.Context, c *rpc.Client) {
 		st, err := witness.Client{Caller: c}.Status(ctx, news)
 		if err == nil {
-			err = n.desk.Heard(context.WithoutCancel(ctx), s.What, c.Device(), known(st))
+			err = n.desk.Heard(context.WithoutCancel(ctx), s.What, c.Device(), known(c.Device(), st))
 		}
 		if err != nil {
 			n.log.Debug("tell a custodian", "what", s.What, "custodian", c.Name(), "err", err)

@@ -62,6 +62,9 @@ type GrantOrder struct {
 	Opens   uint32        `json:"opens"`  // of each file; 0: no limit
 	Follow  bool          `json:"follow"` // Refresh may replace the files by newer versions
 	Via     []string      `json:"via"`    // machines that the brand may see
+	// StatusMaxAge closes the grant while the custodians have not heard of
+	// this owner for so long; 0: they need not.
+	StatusMaxAge time.Duration `json:"status_max_age_ns,omitempty"`
 }
 
 // Granted is a new grant with the ticket for the brand.

@@ -67,13 +67,19 @@ func (n *Node) Grant(ctx context.Context, o GrantOrder) (*Granted, error) {
 	if o.From.IsZero() {
 		o.From = n.now()
 	}
-	order := grants.Order{Brand: o.Brand, NotBefore: o.From, NotAfter: o.Until, Purpose: o.Purpose, Opens: o.Opens, Follow: o.Follow, Via: o.Via}
+	order := grants.Order{Brand: o.Brand, NotBefore: o.From, NotAfter: o.Until, Purpose: o.Purpose, Opens: o.Opens, Follow: o.Follow, Via: o.Via, StatusMaxAge: o.StatusMaxAge}
 	for _, p := range o.Names {
 		order.Paths = append(order.Paths, string(p))
 	}
 	m, err := n.desk.Make(ctx, order)
 	if err != nil {
 		return nil, err
+	}
+	if o.StatusMaxAge > 0 {
+		// Nothing opens before the custodians have heard of this owner once.
+		if err := n.shareStatus(ctx); err != nil {
+			n.log.Warn("tell the custodians that this owner is there", "err", err)
+		}
 	}
 	return granted(m), nil
 }

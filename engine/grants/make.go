@@ -29,6 +29,9 @@ type Order struct {
 	Opens     uint32   // of each file; 0: no limit
 	Follow    bool     // Refresh may replace the files by newer versions
 	Via       []string // gateways; none: those of the newest grant
+	// StatusMaxAge closes the grant while custodians have not heard of the
+	// owner for so long; 0: they need not.
+	StatusMaxAge time.Duration
 }
 
 // Made is a new grant.
@@ -63,6 +66,10 @@ func (d *Desk) Make(ctx context.Context, o Order) (*Made, error) {
 		Grantee: card.Body.Root, GranteeKEM: card.Body.KEM,
 		NotBefore: o.NotBefore.Unix(), NotAfter: o.NotAfter.Unix(), Custodians: seats,
 		MaxOpens: o.Opens, Follow: o.Follow, Purpose: o.Purpose, Gateways: visible(via),
+		StatusMaxAge: int64(o.StatusMaxAge / time.Second),
+	}
+	if o.StatusMaxAge != 0 && o.StatusMaxAge < MinStatusAge {
+		return nil, fmt.Errorf("a silence of %v is too short to be kept up: at least %v", o.StatusMaxAge, MinStatusAge)
 	}
 	if terms.Generation, err = d.generation(ctx); err != nil {
 		return nil, err

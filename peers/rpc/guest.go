@@ -53,7 +53,8 @@ type Guests interface {
 func (v *server) passRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+pathPass, v.present)
-	mux.HandleFunc("POST "+pathWitness+"gossip", v.gossip)
+	mux.HandleFunc("POST "+pathWitness+"gossip", v.gossip("gossip"))
+	mux.HandleFunc("POST "+pathWitness+"revoked", v.gossip("revoked"))
 	mux.Handle("GET "+pathLent+"{id}", v.guest(v.lent))
 	mux.Handle("POST "+pathGateway+"{verb}", v.guest(v.gateway))
 	mux.Handle("POST "+pathWitness+"{verb}", v.guest(func(w http.ResponseWriter, r *http.Request, from peers.DeviceID) error {
@@ -146,8 +147,8 @@ func (v *server) gateway(w http.ResponseWriter, r *http.Request, from peers.Devi
 		return peers.ErrRefused
 	}
 	select {
-	case v.letters <- struct{}{}:
-		defer func() { <-v.letters }()
+	case v.asks <- struct{}{}:
+		defer func() { <-v.asks }()
 	default:
 		return errBusy
 	}

@@ -37,7 +37,9 @@ type server struct {
 	open    map[peers.DeviceID][]*transport.Conn // members', oldest first
 	passed  map[*transport.Conn]bool             // guests with a pass
 	room    int                                  // of those at most: maxPassed
-	letters chan struct{}                        // custodians' messages being answered
+	letters chan struct{}                        // open-requests being answered
+	news    chan struct{}                        // custodians' other messages
+	asks    chan struct{}                        // what guests ask this gateway
 	serving sync.WaitGroup                       // connections in an HTTP server
 
 	guestConns []*guest // oldest first
@@ -46,7 +48,7 @@ type server struct {
 func newServer(s *Service) *server {
 	v := &server{s: s, open: make(map[peers.DeviceID][]*transport.Conn), toHTTP: newHandover(), toJoin: newHandover(),
 		toPass: newHandover(), passed: make(map[*transport.Conn]bool), room: maxPassed,
-		letters: make(chan struct{}, maxWitness)}
+		letters: make(chan struct{}, maxWitness), news: make(chan struct{}, maxWitness), asks: make(chan struct{}, maxWitness)}
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	v.members = &http.Server{
 		Handler:           v.routes(),

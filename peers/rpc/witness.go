@@ -31,8 +31,8 @@ type Witness interface {
 	Fellow(device peers.DeviceID) bool
 }
 
-// maxWitness bounds the custodians' messages that are held at once: each may
-// be a megabyte, and a member may have many connections.
+// maxWitness bounds the custodians' messages of one kind, of three, that are
+// held at once: each may be a megabyte, and a member may have many connections.
 const maxWitness = 32
 
 // maxLetter is the size of the largest message, in bytes, either way.
@@ -47,7 +47,7 @@ func witnessLimit(verb string) int64 {
 		return 256 << 10
 	case "revoke":
 		return 8 << 10
-	case "log", "evidence":
+	case "log", "evidence", "revoked":
 		return 1 << 10
 	}
 	return 0
@@ -57,15 +57,17 @@ func (v *server) witness(w http.ResponseWriter, r *http.Request, from peers.Devi
 	return v.witnessVerb(w, r, r.PathValue("verb"), from)
 }
 
-// gossip is all that a fellow custodian can do who is not in the circle.
-func (v *server) gossip(w http.ResponseWriter, r *http.Request) {
-	c := connOf(r)
-	if c == nil || !v.fellow(c.Device()) {
-		v.fail(w, r, peers.ErrRefused)
-		return
-	}
-	if err := v.witnessVerb(w, r, "gossip", c.Device()); err != nil {
-		v.fail(w, r, err)
+// gossip lets a fellow custodian who is not in the circle say one verb.
+func (v *server) gossip(verb string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := connOf(r)
+		if c == nil || !v.fellow(c.Device()) {
+			v.fail(w, r, peers.ErrRefused)
+			return
+		}
+		if err := v.witnessVerb(w, r, verb, c.Device()); err != nil {
+			v.fail(w, r, err)
+		}
 	}
 }
 
@@ -81,9 +83,15 @@ func (v *server) witnessVerb(w http.ResponseWriter, r *http.Request, verb string
 	if r.ContentLength < 0 || r.ContentLength > limit {
 		return fmt.Errorf("%w: %d bytes", errMessage, r.ContentLength)
 	}
+	// What brands send has room of its own: however many letters come, a
+	// withdrawal finds a place.
+	room := v.news
+	if verb == "letter" {
+		room = v.letters
+	}
 	select {
-	case v.letters <- struct{}{}:
-		defer func() { <-v.letters }()
+	case room <- struct{}{}:
+		defer func() { <-room }()
 	default:
 		return errBusy
 	}

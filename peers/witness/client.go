@@ -20,6 +20,7 @@ const (
 	verbGossip  = "gossip"
 
 	verbEvidence = "evidence"
+	verbRevoked  = "revoked"
 )
 
 // Caller carries messages to one custodian: *rpc.Client does.
@@ -73,6 +74,11 @@ func (c Client) Evidence(ctx context.Context, owner custody.Key, grant custody.H
 // gossip exchanges news with a fellow custodian.
 func (c Client) gossip(ctx context.Context, w Whispers) (*Whispers, error) {
 	return ask[Whispers](ctx, c, verbGossip, w)
+}
+
+// revoked asks a fellow for the withdrawal of one grant.
+func (c Client) revoked(ctx context.Context, q RevokedQuery) (*RevokedAnswer, error) {
+	return ask[RevokedAnswer](ctx, c, verbRevoked, q)
 }
 
 func ask[A any](ctx context.Context, c Client, verb string, msg any) (*A, error) {

@@ -16,6 +16,7 @@ const (
 	byGateway = iota
 	byDevice
 	byFellow
+	byAsker
 )
 
 // maxProven bounds, in bytes, what is kept of a grant's requests for its proof,
@@ -67,7 +68,25 @@ func (s *Service) letter(ctx context.Context, from peers.DeviceID, raw []byte) (
 		})
 	}
 	s.settled(ctx)
+	if grant, ok := s.agrees(ctx, o, from, request); ok {
+		s.consult(ctx, o, grant)
+	}
 	return s.decide(ctx, o, from, request)
+}
+
+// agrees says whether the checks let a request through as things stand, and
+// under which grant. Nothing is counted.
+func (s *Service) agrees(ctx context.Context, o *owner, from peers.DeviceID, request []byte) (custody.Hash, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s.fresh(ctx, o) != nil {
+		return custody.Hash{}, false // decide says so
+	}
+	d, err := custody.Decide(request, from, state{s, o, s.judge(o)})
+	if err != nil {
+		return custody.Hash{}, false
+	}
+	return d.Subject.Grant, true
 }
 
 // decide goes through the checks and, after the log, gives the answer.

@@ -3,6 +3,7 @@
 package witness
 
 import (
+	"errors"
 	"sync"
 	"time"
 )
@@ -13,8 +14,13 @@ const (
 	perDevice  = 60
 	perGateway = 1200
 	perFellow  = 120 // rounds of gossip, which may write
+	// perAsker is a fellow's questions for withdrawals, one for each request
+	// that it is about to agree to.
+	perAsker   = 2400
 	maxBuckets = 8192
 )
+
+var errTooMany = errors.New("too many messages in a minute")
 
 // limiter counts requests by whom they come from. A bucket of n fills up by n a
 // minute.

@@ -43,6 +43,8 @@ func (s *Service) Run(ctx context.Context, find Finder) {
 	first := make(chan struct{})
 	s.first.Store(&first)
 	defer s.first.Store(nil)
+	s.find.Store(&find)
+	defer s.find.Store(nil)
 	var once sync.Once
 	heard := func() { once.Do(func() { close(first) }) }
 	defer heard()
@@ -187,6 +189,7 @@ func (s *Service) tell(ctx context.Context, o *owner, fellow peers.DeviceID, c C
 		return err
 	}
 	a, err := c.gossip(ctx, *w)
+	s.near.set(fellow, err == nil)
 	if err != nil {
 		return err
 	}
@@ -251,7 +254,7 @@ func (s *Service) whispersLocked(ctx context.Context, o *owner, revocations bool
 // Gossip is the other side of tell.
 func (s *Service) Gossip(ctx context.Context, from peers.DeviceID, raw []byte) ([]byte, error) {
 	if !s.limit.allow(byFellow, from, perFellow, s.o.Now()) {
-		return nil, refused(errors.New("too much gossip"))
+		return nil, refused(errTooMany)
 	}
 	var in Whispers
 	if err := custody.Unmarshal(raw, &in); err != nil {

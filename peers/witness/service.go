@@ -55,6 +55,9 @@ type Service struct {
 	limit *limiter
 	news  chan struct{} // asks Run to tell the others soon; holds one
 
+	find atomic.Pointer[Finder] // while Run runs
+	near near
+
 	first      atomic.Pointer[chan struct{}] // closed after Run's first round of gossip; nil: no Run
 	appointing sync.Mutex                    // one appointment at a time
 
@@ -136,6 +139,8 @@ func (s *Service) Answer(ctx context.Context, verb string, from peers.DeviceID, 
 		return s.Evidence(ctx, from, raw)
 	case verbGossip:
 		return s.Gossip(ctx, from, raw)
+	case verbRevoked:
+		return s.Revoked(ctx, from, raw)
 	}
 	return nil, peers.ErrNoCustodian
 }
