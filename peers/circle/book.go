@@ -29,6 +29,8 @@ const (
 	// seenEvery is how old LastSeen on disk may get: it is not worth an
 	// fsync for each hello.
 	seenEvery = time.Hour
+	// hearEvery is how often at most what a device says of itself is written.
+	hearEvery = time.Minute
 )
 
 // invite is an invite as it is stored: without its token.
@@ -57,11 +59,13 @@ type Book struct {
 	peers   []Peer // in the order they were added
 	invites []invite
 	saved   map[peers.DeviceID]time.Time // LastSeen as on disk
+	told    map[peers.DeviceID]time.Time // when what Hear noted was written last
+	dirty   bool                         // the disk lacks something
 }
 
 // Open reads the circle at path; a missing file is an empty circle.
 func Open(path string) (*Book, error) {
-	b := &Book{path: path, now: time.Now, saved: make(map[peers.DeviceID]time.Time)}
+	b := &Book{path: path, now: time.Now, saved: make(map[peers.DeviceID]time.Time), told: make(map[peers.DeviceID]time.Time)}
 	if err := b.load(); err != nil {
 		return nil, fmt.Errorf("open circle: %w", err)
 	}
@@ -87,6 +91,17 @@ func (b *Book) Peer(id peers.DeviceID) (Peer, bool) {
 		return b.peers[i].clone(), true
 	}
 	return Peer{}, false
+}
+
+// Devices returns the IDs of everybody; cheaper than Peers.
+func (b *Book) Devices() []peers.DeviceID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]peers.DeviceID, len(b.peers))
+	for i := range b.peers {
+		out[i] = b.peers[i].Device
+	}
+	return out
 }
 
 // Has says whether a device is in the circle; cheaper than Peer.
@@ -138,6 +153,35 @@ func (b *Book) with(p Peer) ([]Peer, error) {
 func (b *Book) Update(id peers.DeviceID, change func(*Peer)) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.update(id, change, false)
+}
+
+// Hear is Update for what the device says of itself, which it could say anew a
+// thousand times a second. It counts at once, but reaches the disk at most once
+// a minute for each device, or with the next other change: after a crash the
+// device says it again.
+func (b *Book) Hear(id peers.DeviceID, change func(*Peer)) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	lazy := now.Sub(b.told[id]) < hearEvery
+	if !lazy {
+		b.told[id] = now
+	}
+	return b.update(id, change, lazy)
+}
+
+// Flush writes what Hear and Seen have not written yet.
+func (b *Book) Flush() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.dirty {
+		return nil
+	}
+	return b.commit(b.peers, b.invites)
+}
+
+func (b *Book) update(id peers.DeviceID, change func(*Peer), lazy bool) error {
 	i := b.index(id)
 	if i < 0 {
 		return fmt.Errorf("%s %w", id.Short(), ErrUnknownPeer)
@@ -154,6 +198,10 @@ func (b *Book) Update(id peers.DeviceID, change func(*Peer)) error {
 	}
 	next := slices.Clone(b.peers)
 	next[i] = p
+	if lazy {
+		b.peers, b.dirty = next, true
+		return nil
+	}
 	return b.commit(next, b.invites)
 }
 
@@ -168,6 +216,7 @@ func (b *Book) Seen(id peers.DeviceID) error {
 	}
 	now := b.now().UTC().Truncate(time.Second)
 	b.peers[i].LastSeen = now
+	b.dirty = true
 	if now.Sub(b.saved[id]) < seenEvery {
 		return nil
 	}
@@ -187,6 +236,7 @@ func (b *Book) Remove(id peers.DeviceID) error {
 	invites := slices.DeleteFunc(slices.Clone(b.invites), func(inv invite) bool {
 		return inv.UsedBy != nil && *inv.UsedBy == id
 	})
+	delete(b.told, id)
 	return b.commit(slices.Delete(slices.Clone(b.peers), i, i+1), invites)
 }
 
@@ -313,7 +363,7 @@ func (b *Book) commit(next []Peer, invites []invite) error {
 	if err := b.save(next, invites); err != nil {
 		return fmt.Errorf("save circle: %w", err)
 	}
-	b.peers, b.invites = next, invites
+	b.peers, b.invites, b.dirty = next, invites, false
 	for _, p := range next {
 		b.saved[p.Device] = p.LastSeen
 	}
@@ -325,7 +375,7 @@ func hashToken(token [16]byte) [32]byte {
 }
 
 func (p Peer) clone() Peer {
-	p.Addresses = slices.Clone(p.Addresses)
+	p.Addresses, p.Servers = slices.Clone(p.Addresses), slices.Clone(p.Servers)
 	p.Sign, p.KEM = slices.Clone(p.Sign), slices.Clone(p.KEM)
 	return p
 }
@@ -333,5 +383,5 @@ func (p Peer) clone() Peer {
 func (p Peer) equal(q Peer) bool {
 	return p.Device == q.Device && p.Name == q.Name && slices.Equal(p.Addresses, q.Addresses) &&
 		p.Keeper == q.Keeper && p.Quota == q.Quota && p.Added.Equal(q.Added) && p.LastSeen.Equal(q.LastSeen) &&
-		bytes.Equal(p.Sign, q.Sign) && bytes.Equal(p.KEM, q.KEM) && p.Witness == q.Witness
+		bytes.Equal(p.Sign, q.Sign) && bytes.Equal(p.KEM, q.KEM) && p.Witness == q.Witness && slices.Equal(p.Servers, q.Servers)
 }

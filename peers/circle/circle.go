@@ -55,6 +55,8 @@ type Peer struct {
 	Sign    []byte `json:"sign,omitempty"`
 	KEM     []byte `json:"kem,omitempty"`
 	Witness bool   `json:"witness,omitempty"`
+	// Servers are the relays and discovery servers that it runs for its circle.
+	Servers []string `json:"servers,omitempty"`
 }
 
 // CleanName makes a name another machine gave fit to be shown: no control or
@@ -95,11 +97,19 @@ func CleanAddresses(in []string) []string {
 	return out
 }
 
-// checkAddress accepts host:port with a port other than 0, nothing else.
+// checkAddress accepts host:port with a port other than 0, and that of a relay
+// where the device waits, nothing else.
 func checkAddress(a string) error {
 	if len(a) > MaxAddress {
 		return errors.New("address is too long")
 	}
+	if strings.HasPrefix(a, relayPrefix) {
+		return checkServer(a)
+	}
+	return checkHostPort(a)
+}
+
+func checkHostPort(a string) error {
 	host, port, err := net.SplitHostPort(a)
 	if err != nil {
 		return fmt.Errorf("address %q: %w", a, err)
@@ -130,6 +140,7 @@ func (p Peer) clean() (Peer, error) {
 	}
 	p.Name = CleanName(p.Name)
 	p.Addresses = CleanAddresses(p.Addresses)
+	p.Servers = CleanServers(p.Servers)
 	if len(p.Sign) != signSize || len(p.KEM) != kemSize {
 		p.Sign, p.KEM, p.Witness = nil, nil, false // of no use without both
 	}

@@ -5,17 +5,19 @@ package circle
 import "net/netip"
 
 // MaxLearned bounds the addresses taken over from what another machine says.
-const MaxLearned = 8
+const MaxLearned = 10
 
 // Learned keeps of the addresses that another machine gave those which this
-// one may dial on its word, in order, at most MaxLearned: IP addresses only,
-// since a name would make it ask a resolver of somebody's choice, and none
+// one may dial on its word, in order, at most MaxLearned: IP addresses only, also
+// of relays, since a name would make it ask a resolver of somebody's choice, and none
 // that leads to this machine or to many at once. Loopback stays when loopback
 // is true, which is for machines that are met there.
 func Learned(in []string, loopback bool) []string {
 	var out []string
 	for _, a := range CleanAddresses(in) {
-		if ap, err := netip.ParseAddrPort(a); err == nil && mayDial(ap.Addr().Unmap(), loopback) && len(out) < MaxLearned {
+		ap, err := netip.ParseAddrPort(a)
+		ok := err == nil && mayDial(ap.Addr().Unmap(), loopback) || IsRelay(a) && mayDialURL(a, loopback)
+		if ok && len(out) < MaxLearned {
 			out = append(out, a)
 		}
 	}

@@ -11,29 +11,21 @@ import (
 	"github.com/preezm/preezm/peers"
 )
 
-// announce tells every device of the circle where this one is: at the start,
-// when its addresses change, and again to those that were away. After the
-// machine slept, connections are taken for dead.
+// announce tells every device of the circle that this one is in touch with what
+// it is called, which keys it has and where it is: at the start, when its
+// addresses change, and again to those that were away.
 func (s *Service) announce(ctx context.Context) {
-	every := s.cfg.times.announce
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(s.cfg.times.announce)
 	defer tick.Stop()
 	told := make(map[peers.DeviceID]string)
-	last := time.Now().Round(0) // wall clock: it goes on in sleep
 	for {
 		s.announceOnce(ctx, told)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-s.met:
 		}
-		now := time.Now().Round(0)
-		if gap := now.Sub(last); gap > 2*every+time.Second || gap < -time.Second {
-			s.log.Info("the clock jumped; connecting anew", "gap", gap)
-			clear(told)
-			s.reconnect()
-		}
-		last = now
 	}
 }
 
@@ -48,7 +40,7 @@ func (s *Service) reconnect() {
 }
 
 // announceOnce says hello to everybody who has not heard the present
-// addresses. A device that is away is asked again at the next turn.
+// addresses. A device that is away is told when it is back.
 func (s *Service) announceOnce(ctx context.Context, told map[peers.DeviceID]string) {
 	ctx, cancel := context.WithTimeout(ctx, max(s.cfg.times.announce, s.cfg.times.probe))
 	defer cancel()
@@ -56,21 +48,21 @@ func (s *Service) announceOnce(ctx context.Context, told map[peers.DeviceID]stri
 	now := strings.Join(addresses, " ")
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	for _, p := range s.cfg.Book.Peers() {
+	for _, id := range s.cfg.Book.Devices() {
 		mu.Lock()
-		heard, ok := told[p.Device]
+		heard, ok := told[id]
 		mu.Unlock()
-		if ok && heard == now {
+		if ok && heard == now || s.touch(id) == nil {
 			continue
 		}
 		wg.Go(func() {
-			if _, _, err := s.client(p.Device).hello(ctx, addresses); err != nil {
-				s.log.Debug("announce", "to", p.Device.Short(), "error", err)
+			if _, _, err := s.client(id).hello(ctx, addresses); err != nil {
+				s.log.Debug("announce", "to", id.Short(), "error", err)
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			told[p.Device] = now
+			told[id] = now
 		})
 	}
 	wg.Wait()

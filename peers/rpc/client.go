@@ -163,7 +163,7 @@ func (c *Client) hello(ctx context.Context, addresses []string) (peers.Info, tim
 		return peers.Info{}, latency, c.wrap(err)
 	}
 	name := circle.CleanName(a.Name)
-	if err := c.s.cfg.Book.Update(c.device, func(p *circle.Peer) {
+	if err := c.s.cfg.Book.Hear(c.device, func(p *circle.Peer) {
 		p.Name = name
 		a.Keys.into(p)
 	}); err != nil {

@@ -225,7 +225,12 @@ func liar(t *testing.T, owner *node, answer string, keepOpen bool) peers.Keeper 
 		t.Fatal(err)
 	}
 	l, err := id.Listen(t.Context(), []string{"127.0.0.1:0"}, transport.ListenOptions{
-		Admit: func(peers.DeviceID) transport.Welcome { return transport.Member },
+		Admit: func(_ peers.DeviceID, k transport.Kind) transport.Welcome {
+			if k != transport.Requests {
+				return transport.Refused
+			}
+			return transport.Member
+		},
 		Accept: func(c *transport.Conn) {
 			defer func() {
 				if !keepOpen {

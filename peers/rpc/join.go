@@ -130,7 +130,7 @@ func (l *link) local() bool {
 // heard notes what a member said of itself, and that it is there. The
 // addresses are Learned ones.
 func (s *Service) heard(id peers.DeviceID, name string, addresses []string, keys *keysMsg) {
-	err := s.cfg.Book.Update(id, func(p *circle.Peer) {
+	err := s.cfg.Book.Hear(id, func(p *circle.Peer) {
 		p.Name = circle.CleanName(name)
 		if len(addresses) > 0 {
 			p.Addresses = addresses

@@ -40,18 +40,31 @@ type link struct {
 	device    peers.DeviceID
 	host      string // stands for the device in URLs; never resolved
 	addresses func() []string
-	http      *http.Transport
+	http      atomic.Pointer[http.Transport]
 	pause     backoff
+	waiting   chan *transport.Conn // opened by the device, to be asked on
 
-	mu   sync.Mutex
-	last string // the address that led there last
+	mu      sync.Mutex
+	last    string                       // the address that led there last
+	unheard time.Time                    // when dialling last did not work; zero: it does
+	conns   map[*transport.Conn]struct{} // open ones
+	in, out int64                        // bytes over those that are closed
 }
 
 func newLink(s *Service, device peers.DeviceID, addresses func() []string) *link {
-	l := &link{s: s, device: device, host: hex.EncodeToString(device[:]), addresses: addresses}
+	l := &link{
+		s: s, device: device, host: hex.EncodeToString(device[:]), addresses: addresses,
+		waiting: make(chan *transport.Conn, maxOffered), conns: make(map[*transport.Conn]struct{}),
+	}
+	l.http.Store(l.pool())
+	return l
+}
+
+// pool is a new pool of connections.
+func (l *link) pool() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	l.http = &http.Transport{
+	return &http.Transport{
 		DialContext:            l.dial,
 		Protocols:              protocols,
 		DisableCompression:     true,
@@ -60,8 +73,11 @@ func newLink(s *Service, device peers.DeviceID, addresses func() []string) *link
 		IdleConnTimeout:        idleConn,
 		MaxResponseHeaderBytes: maxHeaders,
 	}
-	return l
 }
+
+// renew has new requests go over new connections, by the way that is best now;
+// those under way end where they are.
+func (l *link) renew() { l.http.Swap(l.pool()).CloseIdleConnections() }
 
 // dial opens one connection for the pool. It is not tied to the request that
 // wanted it first, but ends with the Service.
@@ -77,7 +93,7 @@ func (l *link) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	s.mu.Unlock()
 	defer s.work.Done()
 	started := time.Now()
-	if err := l.pause.check(started); err != nil {
+	if err := l.pause.check(started); err != nil && len(l.waiting) == 0 {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -85,9 +101,7 @@ func (l *link) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	stop := context.AfterFunc(s.life, func() { cancel(context.Cause(s.life)) })
 	defer stop()
 
-	c, addr, err := s.cfg.Identity.Dial(ctx, l.device, l.candidates(ctx, finders), transport.DialOptions{
-		Dialers: s.cfg.Dialers, Idle: s.cfg.times.idle, Timeout: s.cfg.times.handshake,
-	})
+	c, addr, err := l.open(ctx, finders)
 	if err != nil {
 		err = dialError(err)
 		if ctx.Err() == nil {
@@ -96,22 +110,28 @@ func (l *link) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		return nil, err
 	}
 	l.pause.worked()
-	l.mu.Lock()
-	l.last = addr
-	l.mu.Unlock()
+	if addr != "" {
+		l.mu.Lock()
+		l.last = addr
+		l.mu.Unlock()
+		l.keep(c)
+	}
 	return c, nil
 }
 
-// candidates puts the address that worked last first, then the ones known,
-// then what discovery heard.
+// candidates are where the device may be: what discovery heard and the
+// addresses that are known, by the ways they lead, and before all the one that
+// worked last.
 func (l *link) candidates(ctx context.Context, finders []transport.Finder) []string {
 	l.mu.Lock()
-	all := []string{l.last}
+	last := l.last
 	l.mu.Unlock()
-	all = append(all, l.addresses()...)
+	all := l.addresses()
 	for _, f := range finders {
-		all = append(all, f.Find(ctx, l.device)...)
+		all = append(f.Find(ctx, l.device), all...)
 	}
+	transport.ByRoute(all)
+	all = append([]string{last}, all...)
 	const most = 32
 	var out []string
 	seen := map[string]bool{"": true}
@@ -157,7 +177,7 @@ func (l *link) do(ctx context.Context, req *http.Request) (*response, error) {
 	inner, cancel := context.WithCancelCause(ctx)
 	w := &watchdog{idle: l.s.cfg.times.idle, cancel: cancel}
 	req = req.WithContext(httptrace.WithClientTrace(inner, &httptrace.ClientTrace{GotConn: w.gotConn}))
-	resp, err := l.http.RoundTrip(req)
+	resp, err := l.http.Load().RoundTrip(req)
 	release := func() {
 		w.stop()
 		cancel(nil)
@@ -240,7 +260,17 @@ func (l *link) read(resp *response, limit int64, v any) error {
 func (l *link) forgive() { l.pause.worked() }
 
 // close closes the idle connections.
-func (l *link) close() { l.http.CloseIdleConnections() }
+func (l *link) close() {
+	l.http.Load().CloseIdleConnections()
+	for {
+		select {
+		case c := <-l.waiting:
+			c.Close()
+		default:
+			return
+		}
+	}
+}
 
 // watchdog cancels a request whose connection stands still. Before it has a
 // connection the dial has its own limits.

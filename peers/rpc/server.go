@@ -93,9 +93,12 @@ func newServer(s *Service) *server {
 }
 
 // admit decides on a device that has proven its identity.
-func (v *server) admit(id peers.DeviceID) transport.Welcome {
+func (v *server) admit(id peers.DeviceID, kind transport.Kind) transport.Welcome {
 	if v.s.cfg.Book.Has(id) {
 		return transport.Member
+	}
+	if kind != transport.Requests {
+		return transport.Refused
 	}
 	if !v.s.cfg.Book.MayJoin(id, time.Now()) && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) {
 		return transport.Refused
@@ -105,10 +108,36 @@ func (v *server) admit(id peers.DeviceID) transport.Welcome {
 
 // accept passes a connection on to its server.
 func (v *server) accept(c *transport.Conn) {
+	switch c.Kind() {
+	case transport.Control:
+		v.s.greet(c)
+		return
+	case transport.Reverse:
+		if c.Welcome() == transport.Member && v.s.cfg.Book.Has(c.Device()) {
+			v.s.client(c.Device()).link.offer(c)
+			return
+		}
+		c.Close()
+		return
+	}
+	v.serve(c)
+}
+
+// serveBack answers on a connection that this device opened for that.
+func (v *server) serveBack(c *transport.Conn) {
+	c.OnClose(func() { v.done(c) })
+	v.serve(c)
+}
+
+// serve answers on a connection.
+func (v *server) serve(c *transport.Conn) {
 	to := v.toJoin
 	pass := c.Welcome() != transport.Member && (v.s.cfg.Guests != nil && v.s.cfg.Guests.Known(c.Device()) || v.fellow(c.Device()))
 	if pass || c.Welcome() == transport.Member {
 		to = v.toHTTP
+		if !pass {
+			v.s.client(c.Device()).link.keep(c)
+		}
 		v.mu.Lock()
 		if pass {
 			to = v.toPass
@@ -160,6 +189,23 @@ func (v *server) done(c *transport.Conn) {
 		return
 	}
 	v.open[c.Device()] = conns
+}
+
+// drop closes the connections that gone says are of no use.
+func (v *server) drop(gone func(*transport.Conn) bool) {
+	v.mu.Lock()
+	var dead []*transport.Conn
+	for _, conns := range v.open {
+		for _, c := range conns {
+			if gone(c) {
+				dead = append(dead, c)
+			}
+		}
+	}
+	v.mu.Unlock()
+	for _, c := range dead {
+		c.Close()
+	}
 }
 
 // cut closes the connections of a device that was removed.

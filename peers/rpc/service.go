@@ -31,6 +31,11 @@ type Config struct {
 	Keys           Keys                        // told to peers; zero: none
 	Witness        Witness                     // nil: this device is nobody's custodian
 	Guests         Guests                      // nil: strangers may only join
+	Mail           Mail                        // nil: keeps no letters
+	Announce       []string                    // addresses to tell others beside the bound ones
+	Servers        func() []string             // relays and discovery servers to use, as circle.CheckServer wants them
+	Offers         func() []string             // those that this device runs for its circle
+	Mapping        bool                        // ask the router for a port
 	Now            func() time.Time            // the clock peers are told; nil: time.Now
 	Logger         *slog.Logger
 
@@ -83,6 +88,15 @@ type Service struct {
 	clients  map[peers.DeviceID]*Client
 	fellows  map[peers.DeviceID]fellow
 
+	touching   context.Context // ends with Serve; nil: it does not run
+	contacts   map[peers.DeviceID]*contact
+	announcers []func()       // tell of a new address by other ways than control connections
+	running    sync.WaitGroup // what contacts do
+	changes    chan struct{}
+	met        chan struct{}
+	journal    journal
+	ways       ways
+
 	buffers bufferPool
 }
 
@@ -110,6 +124,7 @@ func New(cfg Config) (*Service, error) {
 		finders: append([]transport.Finder(nil), cfg.Finders...),
 		clients: make(map[peers.DeviceID]*Client),
 		fellows: make(map[peers.DeviceID]fellow),
+		changes: make(chan struct{}, 1), met: make(chan struct{}, 1),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s, nil
@@ -155,8 +170,10 @@ func (s *Service) Serve(ctx context.Context) error {
 		if d, err := s.cfg.Identity.NewDiscovery(s.Addresses, s.cfg.Book.Has); err != nil {
 			s.log.Warn("local discovery is off", "error", err)
 		} else {
+			d.Heard = s.nudge
 			s.mu.Lock()
 			s.finders = append(s.finders, d)
+			s.announcers = append(s.announcers, d.Announce)
 			s.mu.Unlock()
 			wg.Go(func() {
 				if err := d.Serve(ctx); err != nil {
@@ -165,10 +182,17 @@ func (s *Service) Serve(ctx context.Context) error {
 			})
 		}
 	}
+	s.wander(ctx, l, &wg)
 	wg.Go(func() { s.announce(ctx) })
 	wg.Go(func() { l.Serve(ctx) })
+	touch := make(chan struct{})
+	go func() {
+		defer close(touch)
+		s.keepTouch(ctx)
+	}()
 	srv.run(ctx)
 	wg.Wait()
+	<-touch
 	return nil
 }
 
@@ -181,7 +205,7 @@ func (s *Service) Addresses() []string {
 	if l == nil {
 		return nil
 	}
-	return transport.Candidates(l.Addrs())
+	return s.ways.addresses(s.cfg.Announce, transport.Candidates(l.Addrs()))
 }
 
 // Keepers returns the devices of the circle that keep for this one, in the
@@ -215,8 +239,12 @@ func (s *Service) Remove(id peers.DeviceID) error {
 		return err
 	}
 	s.mu.Lock()
-	srv, c := s.server, s.clients[id]
+	srv, c, p := s.server, s.clients[id], s.contacts[id]
+	delete(s.contacts, id)
 	s.mu.Unlock()
+	if p != nil {
+		p.part()
+	}
 	if c != nil {
 		c.close()
 	}

@@ -49,6 +49,8 @@ type batch struct {
 	pool  *bufferPool
 	idle  time.Duration // without a byte moved a write fails after this
 	moved atomic.Int64  // Unix nanoseconds of the last byte, either way
+	in    atomic.Int64  // bytes that came
+	sent  atomic.Int64  // bytes that went
 
 	// Reading; used by one goroutine at a time, as TLS sees to.
 	small []byte  // of calmSize
@@ -89,6 +91,7 @@ func (b *batch) fill() error {
 	n, err := b.Conn.Read(b.buf())
 	if n > 0 {
 		b.moved.Store(time.Now().UnixNano())
+		b.in.Add(int64(n))
 		b.r, b.w = 0, n
 		return nil
 	}
@@ -145,6 +148,7 @@ func (b *batch) readHeader(p []byte) (int, error) {
 		for b.w < recordHeader {
 			n, err := b.Conn.Read(buf[b.w:])
 			b.w += n
+			b.in.Add(int64(n))
 			if err != nil && b.w < recordHeader {
 				return 0, err
 			}
@@ -228,6 +232,7 @@ func (b *batch) send(p []byte) (int, error) {
 		if n > 0 {
 			last = now
 			b.moved.Store(now.UnixNano())
+			b.sent.Add(int64(n))
 		}
 		if err == nil {
 			return done, nil

@@ -21,6 +21,9 @@ type Conn struct {
 	tls    *tls.Conn
 	raw    *batch
 	device peers.DeviceID
+	kind   Kind
+	route  Route
+	opened time.Time
 	// Welcome is what the accepting side said to this connection.
 	welcome Welcome
 
@@ -38,6 +41,30 @@ func (c *Conn) Device() peers.DeviceID { return c.device }
 
 // Welcome is what the accepting side said of this connection.
 func (c *Conn) Welcome() Welcome { return c.welcome }
+
+// Kind is what the connection is for.
+func (c *Conn) Kind() Kind { return c.kind }
+
+// Route is the kind of way it takes.
+func (c *Conn) Route() Route { return c.route }
+
+// Opened is when it was there.
+func (c *Conn) Opened() time.Time { return c.opened }
+
+// Moved is how many bytes went through the socket, in and out.
+func (c *Conn) Moved() (in, out int64) { return c.raw.in.Load(), c.raw.sent.Load() }
+
+// OnClose has f called once when the connection is closed, beside whoever asked
+// for that before. It is called before anybody else has the connection.
+func (c *Conn) OnClose(f func()) {
+	before := c.onClose
+	c.onClose = func() {
+		if before != nil {
+			before()
+		}
+		f()
+	}
+}
 
 // LastMoved is when bytes last went through the socket, in either direction.
 func (c *Conn) LastMoved() time.Time { return time.Unix(0, c.raw.moved.Load()) }

@@ -40,8 +40,11 @@ type Finder interface {
 type DialOptions struct {
 	// Dialers by scheme; an address without one ("host:port") is "tcp".
 	Dialers map[string]Dialer
+	Kind    Kind          // what the connection is for
 	Idle    time.Duration // 0: DefaultIdle
 	Timeout time.Duration // of one address; 0: 10 s
+	// Failed, when not nil, hears of each address that did not lead there.
+	Failed func(address string, err error)
 }
 
 // Dial connects to device at the first of the addresses that leads there. The
@@ -101,6 +104,9 @@ func (i *Identity) Dial(ctx context.Context, device peers.DeviceID, addresses []
 				started = len(addresses)
 				errs = append([]error{r.err}, errs...)
 			default:
+				if o.Failed != nil && winner.conn == nil {
+					o.Failed(r.addr, r.err)
+				}
 				errs = append(errs, fmt.Errorf("%s: %w", r.addr, r.err))
 				next.Reset(0)
 			}
@@ -122,19 +128,25 @@ func (i *Identity) dialOne(ctx context.Context, device peers.DeviceID, address s
 	if !ok {
 		scheme, rest = "tcp", address
 	}
-	var d Dialer = &net.Dialer{}
-	if other, ok := o.Dialers[scheme]; ok {
-		d = other
-	} else if scheme != "tcp" {
+	var c net.Conn
+	var err error
+	switch other, ok := o.Dialers[scheme]; {
+	case ok:
+		c, err = other.DialContext(ctx, "tcp", rest)
+	case scheme == RelayScheme:
+		c, err = i.dialRelay(ctx, device, address)
+	case scheme == "tcp":
+		var d net.Dialer
+		c, err = d.DialContext(ctx, "tcp", rest)
+	default:
 		return nil, fmt.Errorf("no way to dial %q addresses", scheme)
 	}
-	c, err := d.DialContext(ctx, "tcp", rest)
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	raw := newBatch(c, i.buffers, o.Idle)
-	conn, err := finish(ctx, tls.Client(raw, i.tlsConfig(&device)), raw)
+	conn, err := finish(ctx, tls.Client(raw, i.tlsConfig(&device, o.Kind.alpn())), raw)
 	if err == nil {
 		err = conn.readWelcome()
 	}

@@ -47,6 +47,10 @@ type Discovery struct {
 	codec     *wire.Codec
 	beacons   []beacon.Interface
 
+	// Heard, when set before Serve, is called when a known device is heard of
+	// at addresses that are new; it must not block.
+	Heard func(peers.DeviceID)
+
 	mu    sync.Mutex
 	heard map[peers.DeviceID][]sighting // latest first, two at most
 	greet chan struct{}                 // asks for an announcement soon
@@ -146,19 +150,32 @@ func (d *Discovery) receive(b beacon.Interface) {
 
 func (d *Discovery) note(device peers.DeviceID, addresses []string) {
 	now := time.Now()
+	if d.remember(device, addresses, now) && d.Heard != nil {
+		d.Heard(device)
+	}
+}
+
+// Announce sends an announcement soon.
+func (d *Discovery) Announce() {
+	select {
+	case d.greet <- struct{}{}:
+	default:
+	}
+}
+
+func (d *Discovery) remember(device peers.DeviceID, addresses []string, now time.Time) (changed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	had := d.heard[device]
+	changed = len(had) == 0 || !slices.Equal(had[0].addresses, addresses) || now.Sub(had[0].at) > sightingAge
 	fresh := len(had) == 0 || now.Sub(had[0].at) > sightingAge
 	had = slices.DeleteFunc(had, func(s sighting) bool { return slices.Equal(s.addresses, addresses) })
 	had = slices.Insert(had, 0, sighting{now, addresses})
 	d.heard[device] = had[:min(len(had), 2)]
 	if fresh {
-		select {
-		case d.greet <- struct{}{}:
-		default:
-		}
+		d.Announce()
 	}
+	return changed
 }
 
 // Find returns where device was heard of in the last 90 seconds.

@@ -26,7 +26,7 @@ const (
 type ListenOptions struct {
 	// Admit says what a device with a proven identity is told. A connection
 	// that is told Refused or Busy is closed.
-	Admit func(peers.DeviceID) Welcome
+	Admit func(peers.DeviceID, Kind) Welcome
 	// Accept takes over an admitted connection; it must not block.
 	Accept func(*Conn)
 	// Done, when not nil, is called once for each connection that Admit
@@ -43,6 +43,7 @@ type Listener struct {
 	id    *Identity
 	o     ListenOptions
 	inner []net.Listener
+	extra chan net.Conn // what comes by another way than an address of this machine
 
 	strangers strangers
 }
@@ -58,7 +59,7 @@ func (i *Identity) Listen(ctx context.Context, addresses []string, o ListenOptio
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Listener{id: i, o: o}
+	l := &Listener{id: i, o: o, extra: make(chan net.Conn)}
 	for _, a := range addresses {
 		var lc net.ListenConfig
 		ln, err := lc.Listen(ctx, "tcp", a)
@@ -103,7 +104,28 @@ func (l *Listener) Serve(ctx context.Context) {
 	for _, ln := range l.inner {
 		wg.Go(func() { l.accept(ctx, ln, &wg) })
 	}
+	wg.Go(func() {
+		for {
+			select {
+			case c := <-l.extra:
+				l.take(ctx, c, &wg)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 	wg.Wait()
+}
+
+// Take accepts a connection that came by another way, a relay. It returns false,
+// and leaves c alone, when ctx ends before Serve takes it.
+func (l *Listener) Take(ctx context.Context, c net.Conn) bool {
+	select {
+	case l.extra <- c:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // accept takes connections of one address. An error backs off and goes on:
@@ -130,15 +152,20 @@ func (l *Listener) accept(ctx context.Context, ln net.Listener, wg *sync.WaitGro
 			continue
 		}
 		wait = first
-		if !l.strangers.enter(c) {
-			c.Close() // a flood: whoever means it comes again
-			continue
-		}
-		wg.Go(func() {
-			defer l.strangers.leave(c)
-			l.handshake(ctx, c)
-		})
+		l.take(ctx, c, wg)
 	}
+}
+
+// take begins the handshake of a connection that somebody opened to here.
+func (l *Listener) take(ctx context.Context, c net.Conn, wg *sync.WaitGroup) {
+	if !l.strangers.enter(c) {
+		c.Close() // a flood: whoever means it comes again
+		return
+	}
+	wg.Go(func() {
+		defer l.strangers.leave(c)
+		l.handshake(ctx, c)
+	})
 }
 
 // handshake finds out who is there and says welcome or goodbye.
@@ -148,7 +175,7 @@ func (l *Listener) handshake(ctx context.Context, c net.Conn) {
 	// Whatever blocks below ends with ctx.
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	raw := newBatch(c, l.id.buffers, l.o.Idle)
-	t := tls.Server(raw, l.id.tlsConfig(nil))
+	t := tls.Server(raw, l.id.tlsConfig(nil, alpns()...))
 	conn, err := finish(ctx, t, raw)
 	if err != nil {
 		stop()
@@ -156,7 +183,7 @@ func (l *Listener) handshake(ctx context.Context, c net.Conn) {
 		l.o.Logger.Debug("handshake", "from", c.RemoteAddr().String(), "error", err)
 		return
 	}
-	conn.welcome = l.o.Admit(conn.device)
+	conn.welcome = l.o.Admit(conn.device, conn.kind)
 	in := conn.welcome.err() == nil
 	if in && l.o.Done != nil {
 		conn.onClose = func() { l.o.Done(conn) }
@@ -184,6 +211,10 @@ func finish(ctx context.Context, t *tls.Conn, raw *batch) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	kind, ok := kindOf(t.ConnectionState().NegotiatedProtocol)
+	if !ok {
+		return nil, errors.New("an unknown kind of connection")
+	}
 	raw.start()
-	return &Conn{tls: t, raw: raw, device: device}, nil
+	return &Conn{tls: t, raw: raw, device: device, kind: kind, route: routeOf(raw.Conn), opened: time.Now()}, nil
 }

@@ -7,11 +7,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/preezm/preezm/peers"
 )
 
-// ALPN names the protocol inside the handshake.
+// ALPN names the protocol of requests inside the handshake.
 const ALPN = "preezm/1"
 
 // Errors of connecting.
@@ -25,19 +26,20 @@ var (
 )
 
 // tlsConfig is what both ends have in common. want is the device that must be
-// at the other end; nil accepts any (the listener then decides).
-func (i *Identity) tlsConfig(want *peers.DeviceID) *tls.Config {
+// at the other end; nil accepts any (the listener then decides). A dialler
+// offers one kind of connection, a listener takes all.
+func (i *Identity) tlsConfig(want *peers.DeviceID, offer ...string) *tls.Config {
 	return &tls.Config{
 		Certificates: []tls.Certificate{i.cert},
 		MinVersion:   tls.VersionTLS13,
-		NextProtos:   []string{ALPN},
+		NextProtos:   offer,
 		ClientAuth:   tls.RequireAnyClientCert,
 		// There is no authority to ask: VerifyConnection compares the
 		// certificate's hash with the device ID instead.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			if cs.NegotiatedProtocol != ALPN {
-				return fmt.Errorf("no %s at the other end", ALPN)
+			if !slices.Contains(offer, cs.NegotiatedProtocol) {
+				return fmt.Errorf("no %s at the other end", offer[0])
 			}
 			id, err := deviceOf(cs)
 			if err != nil {

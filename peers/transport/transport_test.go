@@ -39,7 +39,7 @@ func newID(t *testing.T) *Identity {
 func listen(t *testing.T, id *Identity, w Welcome, o ListenOptions) (string, chan *Conn) {
 	t.Helper()
 	conns := make(chan *Conn, 16)
-	o.Admit = func(peers.DeviceID) Welcome { return w }
+	o.Admit = func(peers.DeviceID, Kind) Welcome { return w }
 	o.Accept = func(c *Conn) { conns <- c }
 	l, err := id.Listen(t.Context(), []string{"127.0.0.1:0"}, o)
 	if err != nil {
