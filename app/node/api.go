@@ -27,6 +27,7 @@ type API interface {
 	Verify(ctx context.Context, o engine.VerifyOptions, progress func(engine.Progress)) (*engine.VerifyReport, error)
 	GrantAPI
 	HistoryAPI
+	ReadAPI
 	Close() error
 }
 

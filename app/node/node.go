@@ -58,6 +58,7 @@ type (
 		Maintain(context.Context) error
 		Seen(peers.DeviceID)
 		historyEngine
+		Open(context.Context, engine.Path, engine.When) (*engine.Reader, error)
 		Close() error
 	}
 	network interface {

@@ -106,6 +106,7 @@ func (s *localServer) handler() http.Handler {
 	handle(mux, s, pathVerify, s.api.Verify)
 	s.grantCalls(mux)
 	s.historyCalls(mux)
+	s.readCalls(mux)
 	return mux
 }
 

@@ -54,6 +54,7 @@ type frame struct {
 	Progress *engine.Progress `cbor:"p,omitempty"`
 	Result   cbor.RawMessage  `cbor:"r,omitempty"`
 	Error    *wireError       `cbor:"e,omitempty"`
+	Data     []byte           `cbor:"d,omitempty"` // of a call that streams, before the last frame
 }
 
 // wireError is an error with the sentinels it stands for, so that errors.Is
