@@ -17,12 +17,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 
-	_ "github.com/mattn/go-sqlite3" // the driver
+	"github.com/preezm/preezm/peers/sqlite"
 )
 
 // ErrNotFound: no such file or folder in the catalog.
@@ -37,39 +33,32 @@ type Catalog struct {
 	r *sql.DB
 }
 
-// Open opens the catalog at path, makes it when missing, and brings its
-// schema up to date. Segments that a crash left half written are turned into
-// deletions that wait for their keepers.
-func Open(ctx context.Context, path string) (*Catalog, error) {
-	abs, err := filepath.Abs(path)
+// cacheKiB is the page cache of each connection.
+const cacheKiB = 8000
+
+// Open opens the plain catalog at path; see OpenSealed.
+func Open(ctx context.Context, path string) (*Catalog, error) { return OpenSealed(ctx, path, nil) }
+
+// OpenSealed opens the catalog at path, encrypted with key unless that is nil,
+// makes it when missing, and brings its schema up to date. Segments that a
+// crash left half written are turned into deletions that wait for their
+// keepers.
+func OpenSealed(ctx context.Context, path string, key []byte) (*Catalog, error) {
+	o := sqlite.Options{Key: key, CacheKiB: cacheKiB}
+	w, err := sqlite.Open(path, o)
 	if err != nil {
-		return nil, fmt.Errorf("catalog: %w", err)
-	}
-	// A path may hold '?' or '%', which a URI gives a meaning, and one of
-	// Windows has no slash before its drive.
-	u := url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(abs), "/")}
-	dsn := u.String() + "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_foreign_keys=on&_txlock=immediate&_cache_size=-8000"
-	// SQLite gives its other files the same mode.
-	f, err := os.OpenFile(abs, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open catalog: %w", explain(err))
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open catalog: %w", explain(err))
-	}
-	w, err := sql.Open("sqlite3", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("open catalog %s: %w", path, err)
+		return nil, fmt.Errorf("open catalog %s: %w", path, explain(err))
 	}
 	w.SetMaxOpenConns(1)
 	c := &Catalog{w: w}
 	if err := c.migrate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), w.Close())
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, explain(err)), w.Close())
 	}
 	if err := c.abandonWriting(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), w.Close())
 	}
-	c.r, err = sql.Open("sqlite3", dsn+"&_query_only=on")
+	o.ReadOnly = true
+	c.r, err = sqlite.Open(path, o)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), w.Close())
 	}

@@ -7,6 +7,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/preezm/preezm/peers/sqlite"
 )
 
 // ErrDiskFull: this machine's own disk has no room for the catalog.
@@ -227,9 +229,9 @@ func (c *Catalog) migrate(ctx context.Context) error {
 // explain replaces SQLite's words for a full disk and a damaged file by ours.
 func explain(err error) error {
 	switch {
-	case isFull(err):
+	case sqlite.IsFull(err):
 		return fmt.Errorf("%w (%w)", ErrDiskFull, err)
-	case isDamaged(err):
+	case sqlite.IsDamaged(err):
 		return fmt.Errorf("%w (%w)", ErrDamaged, err)
 	}
 	return err

@@ -7,13 +7,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
-
-	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
 
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/sqlite"
 )
 
 // errIndex: the index file is of no use and must be made anew from the shards.
@@ -59,21 +56,13 @@ type index struct {
 // openIndex opens or makes the file. errIndex when it is corrupt or from a
 // later program: then throw it away and rebuild.
 func openIndex(ctx context.Context, path string) (*index, error) {
-	// As a file: URL, because a plain path with a question mark in it would
-	// be read as options.
-	slashed := filepath.ToSlash(path)
-	if slashed[0] != '/' {
-		slashed = "/" + slashed // C:/... on Windows
-	}
-	dsn := (&url.URL{Scheme: "file", Path: slashed}).String() +
-		"?_locking_mode=EXCLUSIVE&_synchronous=NORMAL&_txlock=immediate"
-	db, err := sql.Open("sqlite3", dsn)
+	// One connection: writers would take turns anyway, and every connection
+	// has a page cache of its own. The depot's lock keeps others out already,
+	// so SQLite needs no -shm file, which could not be made on a full disk.
+	db, err := sqlite.Open(path, sqlite.Options{Exclusive: true, Relaxed: true})
 	if err != nil {
 		return nil, err
 	}
-	// One connection: writers would take turns anyway, and every connection
-	// has a page cache of its own.
-	db.SetMaxOpenConns(1)
 	x := &index{db: db}
 	if err := x.prepare(ctx); err != nil {
 		return nil, errors.Join(err, x.close())
@@ -82,13 +71,6 @@ func openIndex(ctx context.Context, path string) (*index, error) {
 }
 
 func (x *index) prepare(ctx context.Context) error {
-	// Exclusive locking (see openIndex) must be set before WAL, which the
-	// driver's own option would not do. The depot's lock keeps others out
-	// already, and SQLite then needs no -shm file, which could not be made on
-	// a full disk.
-	if _, err := x.db.ExecContext(ctx, "PRAGMA journal_mode = WAL"); err != nil {
-		return indexError(err)
-	}
 	var verdict string
 	if err := x.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
 		return indexError(err)
@@ -164,7 +146,7 @@ func (x *index) write(ctx context.Context, fn func(*sql.Tx) error) error {
 
 // rollback; SQLite has rolled back by itself after some errors.
 func rollback(tx *sql.Tx) error {
-	if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) && !rolledBack(err) {
+	if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) && !sqlite.IsRolledBack(err) {
 		return err
 	}
 	return nil
@@ -266,4 +248,17 @@ func (x *index) owners(ctx context.Context) (map[peers.DeviceID]*account, error)
 		out[peers.DeviceID(owner)] = &acc
 	}
 	return out, indexError(rows.Err())
+}
+
+// indexError adds what a caller decides on to an error of SQLite.
+func indexError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case sqlite.IsFull(err), isDiskFull(err):
+		return fmt.Errorf("index: %w: %w", peers.ErrDiskFull, err)
+	case sqlite.IsDamaged(err), sqlite.IsSchema(err):
+		return fmt.Errorf("%w: %w", errIndex, err)
+	}
+	return fmt.Errorf("index: %w", err)
 }

@@ -90,7 +90,7 @@ func Open(ctx context.Context, home string, o Options) (*Service, error) {
 	if s.kept, err = openRatchet(filepath.Join(home, Folder), o.step); err != nil {
 		return nil, err
 	}
-	if s.store, err = openStore(ctx, filepath.Join(home, File)); err != nil {
+	if s.store, err = openStore(ctx, filepath.Join(home, File), nil); err != nil {
 		return nil, err
 	}
 	if err := s.load(ctx); err != nil {

@@ -7,14 +7,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
-
-	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ledger"
+	"github.com/preezm/preezm/peers/sqlite"
 )
 
 // migrations lead from one schema version (PRAGMA user_version) to the next.
@@ -95,28 +91,12 @@ var migrations = []string{
 // (synchronous=FULL), which is what a release waits for.
 type store struct{ db *sql.DB }
 
-func openStore(ctx context.Context, path string) (*store, error) {
-	// SQLite would let anybody read it, and gives its other files its mode.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("witness.db: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("witness.db: %w", err)
-	}
-	slashed := filepath.ToSlash(path)
-	if slashed[0] != '/' {
-		slashed = "/" + slashed // C:/... on Windows
-	}
-	dsn := (&url.URL{Scheme: "file", Path: slashed}).String() +
-		"?_locking_mode=EXCLUSIVE&_synchronous=FULL&_txlock=immediate"
-	db, err := sql.Open("sqlite3", dsn)
-	if err != nil {
-		return nil, err
-	}
+func openStore(ctx context.Context, path string, key []byte) (*store, error) {
 	// Each connection would have to be told to be durable; one is enough.
-	db.SetMaxOpenConns(1)
-	db.SetConnMaxIdleTime(0)
+	db, err := sqlite.Open(path, sqlite.Options{Key: key, Exclusive: true})
+	if err != nil {
+		return nil, fmt.Errorf("witness.db: %w", err)
+	}
 	s := &store{db}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("witness.db: %w", err), db.Close())
@@ -125,9 +105,6 @@ func openStore(ctx context.Context, path string) (*store, error) {
 }
 
 func (s *store) prepare(ctx context.Context) error {
-	if _, err := s.db.ExecContext(ctx, "PRAGMA journal_mode = WAL"); err != nil {
-		return err
-	}
 	var synchronous int
 	if err := s.db.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&synchronous); err != nil {
 		return err

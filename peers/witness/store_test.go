@@ -15,7 +15,7 @@ func TestStoreIsPrivate(t *testing.T) {
 		t.Skip("files have no modes")
 	}
 	path := filepath.Join(t.TempDir(), File)
-	s, err := openStore(t.Context(), path)
+	s, err := openStore(t.Context(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ package chaos
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"flag"
 	"fmt"
@@ -21,10 +20,9 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/mattn/go-sqlite3" // to compare the catalog with the depots
-
 	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers/sqlite"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "replay the choices of an earlier run (0: new ones)")
@@ -219,7 +217,7 @@ func (r *rig) settle() {
 // strangers looks for shards that a keeper holds and the catalog does not
 // know, and for ones that it counts on and are not there.
 func (r *rig) strangers() error {
-	db, err := sql.Open("sqlite3", filepath.Join(r.Owner.Dir, "catalog.db"))
+	db, err := sqlite.Open(filepath.Join(r.Owner.Dir, "catalog.db"), sqlite.Options{})
 	if err != nil {
 		return err
 	}
