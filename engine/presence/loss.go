@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package presence
+
+import (
+	"math"
+	"time"
+)
+
+// Holder is somebody who holds pieces of a segment, for an estimate.
+type Holder struct {
+	Pieces int
+	Likely float64 // the share of time that it is on
+}
+
+const (
+	year = 365.25 * 24 * time.Hour
+	// leaves is the assumed chance that a machine which is always on is gone
+	// for good within a year; rarely adds to it for one that is never on.
+	leaves, rarely = 0.05, 0.25
+	// sending is the assumed time that a repair takes once it has begun and
+	// enough machines are on.
+	sending = 6 * time.Hour
+)
+
+// Leaves is the assumed yearly chance that a machine is lost for good: 5 %
+// for one that is always on, up to 30 % for one that nearly never is, since
+// what is rarely switched on is the first to be given up.
+func Leaves(likely float64) float64 { return leaves + rarely*(1-clamp(likely)) }
+
+// YearlyLoss estimates the chance that fewer than k of the holders' pieces are
+// left at some time within a year, when machines are lost independently and
+// what they held is made anew after grace. docs/care.md derives it.
+func YearlyLoss(holders []Holder, k int, grace time.Duration) float64 {
+	if len(holders) == 0 {
+		return 0
+	}
+	// Until a loss is repaired: the grace, the sending, and on average one
+	// wait of a day divided by how often enough machines are on.
+	on := max(AtLeast(holders, k), 0.01)
+	window := float64(grace+sending) + float64(24*time.Hour)*(1/on-1)
+	windows := float64(year) / window
+	gone := make([]Holder, len(holders))
+	for i, h := range holders {
+		rate := -math.Log(1 - Leaves(h.Likely)) // a year
+		stays := math.Exp(-rate / windows)
+		gone[i] = Holder{h.Pieces, stays}
+	}
+	fewer := below(gone, k)
+	// 1-(1-p)^n without losing small p.
+	return clamp(-math.Expm1(windows * math.Log1p(-min(fewer, 1-1e-12))))
+}
+
+// AtLeast is the chance that machines which hold at least k pieces are on at
+// the same moment.
+func AtLeast(holders []Holder, k int) float64 { return clamp(1 - below(holders, k)) }
+
+// below is the chance that fewer than k pieces are on holders that are on,
+// each with the chance Likely, independently.
+func below(holders []Holder, k int) float64 {
+	total := 0
+	for _, h := range holders {
+		total += h.Pieces
+	}
+	dist := make([]float64, total+1)
+	dist[0] = 1
+	for _, h := range holders {
+		p := clamp(h.Likely)
+		for i := total; i >= 0; i-- {
+			v := dist[i] * (1 - p)
+			if i >= h.Pieces {
+				v += dist[i-h.Pieces] * p
+			}
+			dist[i] = v
+		}
+	}
+	sum := 0.0
+	for i := 0; i < min(k, total+1); i++ {
+		sum += dist[i]
+	}
+	return sum
+}
+
+func clamp(p float64) float64 { return min(max(p, 0), 1) }
