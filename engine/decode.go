@@ -24,6 +24,8 @@ type segmentJob struct {
 	id   int64
 	uses []use
 	at   place
+	// again: the segment had other pieces than a moment before.
+	again bool
 }
 
 // run fails only when the whole get must end; what happens to single files
@@ -55,6 +57,12 @@ func (j *segmentJob) run() error {
 		all.Go(func() error { return j.fetch.unit(j.ctx, seg, u, columns(buf, seg, u)) })
 	}
 	fetchErr := all.Wait()
+	if now, moved := j.e.moved(j.ctx, seg); fetchErr != nil && moved && !j.again {
+		// It was mended or recoded meanwhile: its pieces have other names.
+		again := *j
+		again.again, again.id = true, now.ID
+		return again.run()
+	}
 	checked := false
 	for _, c := range chunks {
 		if err := context.Cause(j.ctx); err != nil {

@@ -3,8 +3,8 @@
 package engine
 
 import (
-	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/placement"
 	"github.com/preezm/preezm/peers"
 )
 
@@ -137,17 +138,64 @@ func (t *target) outcome() (took bool, note string) {
 }
 
 // place chooses a keeper for each shard of a segment: those that take shards
-// now before those that do not, then turn and turn about, so that data and
-// parity spread evenly.
-func (p *put) place(seg int64) []*target {
-	order := make([]*target, len(p.targets))
-	for i := range order {
-		order[i] = p.targets[(int64(i)+seg)%int64(len(order))]
+// now before those that do not, then as package placement says.
+func (p *put) place(seg int64, size int) []*target {
+	ms := slices.Clone(p.machines)
+	for i, t := range p.targets {
+		ms[i].Takes = t.shun() == nil
+		// A put does not know how much others send there: what a keeper
+		// refuses it refuses itself.
+		ms[i].Room = -1
 	}
-	slices.SortStableFunc(order, func(a, b *target) int {
-		return cmp.Compare(btoi(a.shun() != nil), btoi(b.shun() != nil))
-	})
-	return order[:p.geo.N]
+	held := make([]int, len(ms))
+	order := placement.Choose(ms, held, p.geo.N, int64(size), uint64(seg))
+	out := make([]*target, 0, p.geo.N)
+	for _, i := range order {
+		if held[i] == 0 {
+			out = append(out, p.targets[i])
+		}
+		held[i]++
+	}
+	for j := range p.targets {
+		i := (j + int(seg)) % len(p.targets)
+		if held[i] == 0 && len(out) < p.geo.N {
+			out = append(out, p.targets[i])
+			held[i]++
+		}
+	}
+	return out
+}
+
+// reassign offers the shards that were refused or did not arrive to keepers
+// that hold none of the segment, and gives how many found one.
+func (p *put) reassign(s *openSegment) (moved int) {
+	used := map[peers.DeviceID]bool{}
+	for _, sh := range s.rec.Shards {
+		used[sh.Keeper] = true
+	}
+	for i := range s.rec.Shards {
+		if s.rec.Shards[i].State == catalog.There || s.why[i] == nil {
+			continue
+		}
+		spare := slices.IndexFunc(p.targets, func(t *target) bool { return !used[t.Device()] && t.shun() == nil })
+		if spare < 0 {
+			break
+		}
+		sh := s.rec.Shards[i]
+		was := sh.ID
+		sh.Keeper = p.targets[spare].Device()
+		rand.Read(sh.ID[:])
+		// In the catalog before it leaves; the one before may have arrived
+		// after all and is queued for deletion.
+		if err := p.e.cat.SetShard(context.WithoutCancel(p.ctx), s.rec.ID, i, was, sh); err != nil {
+			p.fail(err)
+			return 0
+		}
+		s.rec.Shards[i] = sh
+		used[sh.Keeper] = true
+		moved++
+	}
+	return moved
 }
 
 func btoi(b bool) int {
@@ -172,6 +220,9 @@ func (p *put) deliver(s *openSegment) {
 	started := time.Now()
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 4*time.Second) {
 		have := p.round(s, need)
+		if p.ctx.Err() == nil && have < p.geo.N && p.reassign(s) > 0 {
+			continue
+		}
 		if have >= need {
 			break
 		}

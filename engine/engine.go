@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +49,10 @@ type Config struct {
 	Secrets identity.Secrets
 	Device  peers.DeviceID        // this machine, noted in what is put from it
 	Keepers func() []peers.Keeper // the circle at this moment
-	Logger  *slog.Logger
+	// Roles tells what is known of a machine's person and house; nil: nothing.
+	Roles  func(peers.DeviceID) Role
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger
 }
 
 // Engine keeps files and brings them back. It is safe for concurrent use;
@@ -62,8 +64,11 @@ type Engine struct {
 	secrets identity.Secrets
 	device  peers.DeviceID
 	keepers func() []peers.Keeper
+	roles   func(peers.DeviceID) Role
+	now     func() time.Time
 	log     *slog.Logger
 	scores  *scores
+	care    care
 	// segments is shared by puts and gets, so that one after the other does
 	// not need memory twice.
 	segments segmentPool
@@ -75,8 +80,12 @@ type Engine struct {
 	// putting holds one token: a put, or whoever removes segments that a put
 	// could be about to need, owns it.
 	putting chan struct{}
-	// maintaining keeps two repairs from paying the same debt.
-	maintaining sync.Mutex
+	// maintaining holds one token: who makes pieces anew owns it, so that no
+	// two pay the same debt. urgent counts those that a person waits for;
+	// background work then makes way. foreground counts puts and gets.
+	maintaining chan struct{}
+	urgent      atomic.Int32
+	foreground  atomic.Int32
 }
 
 // Open opens the catalog in cfg.Dir, which it makes when missing.
@@ -89,14 +98,27 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	now := cfg.Now
+	if now == nil {
+		now = time.Now
+	}
 	return &Engine{
 		dir: cfg.Dir, cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets, device: cfg.Device,
-		keepers: cfg.Keepers, log: log, scores: newScores(), putting: make(chan struct{}, 1),
+		keepers: cfg.Keepers, roles: cfg.Roles, now: now, log: log, scores: newScores(),
+		putting: make(chan struct{}, 1), maintaining: make(chan struct{}, 1),
 	}, nil
 }
 
 // Close releases the catalog. No other call may be running.
-func (e *Engine) Close() error { return e.cat.Close() }
+func (e *Engine) Close() error {
+	e.care.mu.Lock()
+	defer e.care.mu.Unlock()
+	var err error
+	if e.care.loaded && len(e.care.history) > 0 {
+		err = e.savePresence(context.Background(), &e.care)
+	}
+	return errors.Join(err, e.cat.Close())
+}
 
 // Catalog is the engine's catalog, for what stands on it beside files: grants.
 // It is closed with the engine.

@@ -60,6 +60,8 @@ func (e *Engine) Get(ctx context.Context, o GetOptions, progress func(Progress))
 	defer g.meter.close()
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	defer g.cancel(nil)
+	e.foreground.Add(1)
+	defer e.foreground.Add(-1)
 	err := g.run()
 	g.report.Elapsed = g.meter.elapsed()
 	if g.fetch != nil {

@@ -6,9 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/placement"
+	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 )
 
@@ -130,8 +133,9 @@ func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all
 		}
 	}
 	h := &health{e: e, online: online, segs: map[int64]segmentHealth{}}
-	err := e.cat.Placement(ctx, func(seg int64, k int, keepers []peers.DeviceID) {
-		h.segs[seg] = h.judge(k, keepers)
+	err := e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
+		h.segs[s.Segment] = h.judge(s.K, s.Keepers, s.States)
+		return ctx.Err()
 	})
 	if err != nil {
 		return nil, err
@@ -142,12 +146,22 @@ func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all
 	return h, err
 }
 
-func (h *health) judge(k int, keepers []peers.DeviceID) segmentHealth {
-	on := 0
-	for _, d := range keepers {
-		on += btoi(h.online[d])
+// judge counts machines: one that holds two pieces is lost with both.
+func (h *health) judge(k int, keepers []peers.DeviceID, states []catalog.ShardState) segmentHealth {
+	var held [erasure.MaxShards]int
+	var who []peers.DeviceID
+	for i, d := range keepers {
+		if states[i] != catalog.There || !h.online[d] {
+			continue
+		}
+		at := slices.Index(who, d)
+		if at < 0 {
+			at = len(who)
+			who = append(who, d)
+		}
+		held[at]++
 	}
-	return segmentHealth{int32(max(on-k, -1)), int32(on)}
+	return segmentHealth{int32(placement.MayLose(held[:len(who)], k)), int32(len(who))}
 }
 
 // one judges the segment of a single chunk. A chunk that is gone was removed
@@ -166,13 +180,11 @@ func (h *health) one(ctx context.Context, chunk int64) (segmentHealth, error) {
 	} else if err != nil {
 		return gone, err
 	}
-	var keepers []peers.DeviceID
-	for _, sh := range seg.Shards {
-		if sh.State == catalog.There {
-			keepers = append(keepers, sh.Keeper)
-		}
+	keepers, states := make([]peers.DeviceID, seg.N), make([]catalog.ShardState, seg.N)
+	for i, sh := range seg.Shards {
+		keepers[i], states[i] = sh.Keeper, sh.State
 	}
-	return h.judge(seg.K, keepers), nil
+	return h.judge(seg.K, keepers, states), nil
 }
 
 // of gives how many machines may still be lost before v cannot be brought

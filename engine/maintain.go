@@ -4,16 +4,13 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
-	"github.com/preezm/preezm/engine/segment"
-	"github.com/preezm/preezm/erasure"
-	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/engine/repair"
 )
 
 const (
@@ -24,11 +21,17 @@ const (
 )
 
 // Maintain pays debts: it drops segments that nobody needs, tells keepers what
-// they may forget and remakes shards that keepers lack, from any k others,
-// until nothing is left that can be done now or ctx ends.
+// they may forget, and makes anew what is missing, on machines that leave, on
+// ones that failed checks or that have been away for too long, until nothing is
+// left that can be done now or ctx ends. Segments that fit the circle badly
+// since it grew or shrank get another k and n.
 func (e *Engine) Maintain(ctx context.Context) error {
-	e.maintaining.Lock()
-	defer e.maintaining.Unlock()
+	select {
+	case e.maintaining <- struct{}{}:
+	default:
+		return nil // somebody is at it
+	}
+	defer func() { <-e.maintaining }()
 	select {
 	case e.putting <- struct{}{}:
 		_, err := e.collect(ctx)
@@ -44,7 +47,7 @@ func (e *Engine) Maintain(ctx context.Context) error {
 	e.tellDeletions(ctx, time.Minute) // makes room for what follows
 	err := e.payDebts(ctx)
 	e.tellDeletions(ctx, time.Minute) // of what was replaced
-	return err
+	return errors.Join(err, e.endLeaves(ctx))
 }
 
 // tellDeletions asks each keeper, all at once, to forget what is queued.
@@ -72,119 +75,88 @@ func (e *Engine) tellDeletions(ctx context.Context, patience time.Duration) {
 	all.Wait()
 }
 
-// payDebts remakes missing shards, one segment at a time: it never takes the
-// machine from a put or a get.
+// lookEvery is how often every segment is looked at without a reason.
+const lookEvery = time.Hour
+
+// payDebts mends the segments that have a piece owed or lost; and every one,
+// when the circle is not as it was at the last look.
 func (e *Engine) payDebts(ctx context.Context) error {
-	var after int64
-	for {
-		ids, err := e.cat.Indebted(ctx, after, 100)
-		if err != nil || len(ids) == 0 {
-			return err
-		}
-		for _, id := range ids {
-			after = id
-			if err := e.remake(ctx, id); err != nil {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				e.log.Info("a segment is not whole yet", "segment", id, "err", err)
-			}
-		}
+	m, err := e.newMending(ctx, repair.Policy{Margin: -1})
+	if err != nil {
+		return err
 	}
+	due, err := e.lookDue(ctx, m.crew)
+	if err != nil {
+		return err
+	}
+	var ids []int64
+	if due {
+		ids, err = e.needing(ctx, m.crew, m.pol)
+	} else {
+		ids, err = e.indebted(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.each(ctx, ids); err != nil {
+		return err
+	}
+	if due && len(m.errs) == 0 && e.urgent.Load() == 0 {
+		// Some segments need a second step: look again at once. It is done
+		// when a look finds nothing.
+		return e.withCare(ctx, func(c *care) error {
+			if len(ids) == 0 {
+				c.lastLook, c.lookedAt = m.crew.looks(), e.now()
+			}
+			return nil
+		})
+	}
+	return nil
 }
 
-// remake rebuilds the missing shards of a segment and stores them: with the
-// same keeper when it is still of the circle, else with one that has none of
-// this segment. What was there keeps its place until the new one is durable.
-func (e *Engine) remake(ctx context.Context, id int64) error {
-	seg, err := e.cat.Segment(ctx, id)
-	if errors.Is(err, catalog.ErrGone) {
+// lookDue tells whether every segment is to be looked at.
+func (e *Engine) lookDue(ctx context.Context, w *crew) (due bool, err error) {
+	err = e.withCare(ctx, func(c *care) error {
+		age := e.now().Sub(c.lookedAt)
+		due = c.lastLook != w.looks() || age > lookEvery || age < 0
 		return nil
-	} else if err != nil {
-		return err
-	}
-	if len(e.homesFor(seg)) == 0 {
-		return errors.New("no keeper can take the missing shards now")
-	}
-	buf := e.segments.get(seg.N)
-	defer e.segments.put(buf)
-	bufs := columns(buf, seg, segment.Whole(seg.K, seg.ShardLen))
-	required := make([]bool, seg.N)
-	for i, sh := range seg.Shards {
-		required[i] = sh.State != catalog.There
-	}
-	if err := e.newFetcher(&blames{}).verified(ctx, seg, bufs, required); err != nil {
-		return err
-	}
-	// Some that were thought lost may have answered.
-	var errs []error
-	for i, k := range e.homesFor(seg) {
-		if erasure.ShardRoot(bufs[i]) != seg.Shards[i].Root {
-			return fmt.Errorf("shard %d of segment %d was rebuilt wrong", i, id)
-		}
-		if err := e.replace(ctx, seg, i, k, bufs[i]); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	})
+	return due, err
 }
 
-// replace gives shard i of seg to k and writes down that it is there.
-func (e *Engine) replace(ctx context.Context, seg *catalog.Segment, i int, k peers.Keeper, data []byte) error {
-	was := seg.Shards[i].ID
-	sh := seg.Shards[i]
-	if sh.Keeper != k.Device() || sh.State == catalog.Lost {
-		// A keeper that lost a shard may hold a damaged one by that name.
-		sh.Keeper = k.Device()
-		rand.Read(sh.ID[:])
-		if err := e.cat.BeginMove(ctx, sh.Keeper, sh.ID); err != nil {
-			return err
+// indebted gives the segments with a piece owed or lost.
+func (e *Engine) indebted(ctx context.Context) (ids []int64, err error) {
+	for {
+		var after int64
+		if len(ids) > 0 {
+			after = ids[len(ids)-1]
 		}
-	}
-	if err := k.PutShard(ctx, sh.ID, sh.Root, data); err != nil {
-		if ctx.Err() == nil {
-			e.scores.fail(k.Device(), false)
+		more, err := e.cat.Indebted(ctx, after, 1000)
+		if err != nil || len(more) == 0 {
+			return ids, err
 		}
-		return err
+		ids = append(ids, more...)
 	}
-	e.scores.ok(k.Device(), 0, 0)
-	sh.State = catalog.There
-	return e.cat.SetShard(context.WithoutCancel(ctx), seg.ID, i, was, sh)
 }
 
-// homesFor chooses a keeper for each missing shard of seg: the one that should
-// have it unless that is away, or another that is not to be avoided now. A disk
-// that damaged a shard is no reason to send its keeper no sound one.
-func (e *Engine) homesFor(seg *catalog.Segment) map[int]peers.Keeper {
-	circle := e.keepers()
-	byID := make(map[peers.DeviceID]peers.Keeper, len(circle))
-	for _, k := range circle {
-		byID[k.Device()] = k
+// needing gives the segments for which something is to be done now, those with
+// the least to spare first.
+func (e *Engine) needing(ctx context.Context, w *crew, pol repair.Policy) ([]int64, error) {
+	type found struct {
+		id    int64
+		spare int
 	}
-	taken := map[peers.DeviceID]bool{}
-	for _, sh := range seg.Shards {
-		if byID[sh.Keeper] != nil {
-			taken[sh.Keeper] = true
+	var list []found
+	err := e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
+		if plan := repair.Decide(w.ofSpread(s), w.ms, pol); !plan.Nothing() {
+			list = append(list, found{s.Segment, plan.Spare})
 		}
+		return ctx.Err()
+	})
+	slices.SortStableFunc(list, func(a, b found) int { return a.spare - b.spare })
+	ids := make([]int64, len(list))
+	for i, x := range list {
+		ids[i] = x.id
 	}
-	homes := map[int]peers.Keeper{}
-	for i, sh := range seg.Shards {
-		if sh.State == catalog.There {
-			continue
-		}
-		if k := byID[sh.Keeper]; k != nil {
-			if !e.scores.away(sh.Keeper) {
-				homes[i] = k
-			}
-			continue
-		}
-		for _, other := range circle {
-			if !taken[other.Device()] && !e.scores.avoid(other.Device()) {
-				homes[i] = other
-				taken[other.Device()] = true
-				break
-			}
-		}
-	}
-	return homes
+	return ids, err
 }

@@ -251,7 +251,7 @@ func (p *put) encodeOne(s *openSegment) error {
 	}
 	s.rec.K, s.rec.N, s.rec.ShardLen, s.rec.DataLen = k, n, size, s.off
 	s.rec.Shards, s.why = make([]catalog.Shard, n), make([]error, n)
-	for i, t := range p.place(s.rec.ID) {
+	for i, t := range p.place(s.rec.ID, size) {
 		sh := &s.rec.Shards[i]
 		rand.Read(sh.ID[:])
 		sh.Keeper, sh.Root = t.Device(), erasure.ShardRoot(s.shards[i])

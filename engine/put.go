@@ -15,6 +15,8 @@ import (
 
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/chunk"
+	"github.com/preezm/preezm/engine/placement"
+	"github.com/preezm/preezm/engine/repair"
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 )
@@ -46,6 +48,9 @@ type put struct {
 	geo     erasure.Geometry
 	codec   *erasure.Codec
 	targets []*target
+	// machines are the targets as placement sees them, circle all keepers.
+	machines []placement.Machine
+	circle   map[peers.DeviceID]bool
 
 	jobs  chan chunkJob
 	slots chan struct{} // one for each segment in memory
@@ -81,7 +86,7 @@ type put struct {
 // again. Files that cannot be read are reported and make ErrNotKept; the rest
 // is kept.
 func (e *Engine) Put(ctx context.Context, o PutOptions, progress func(Progress)) (*PutReport, error) {
-	p := &put{e: e, meter: newMeter(StageScan, progress)}
+	p := &put{e: e, meter: newMeter(StageScan, progress), circle: map[peers.DeviceID]bool{}}
 	defer p.meter.close()
 	defer p.finish()
 	sources, err := p.resolve(o)
@@ -92,6 +97,8 @@ func (e *Engine) Put(ctx context.Context, o PutOptions, progress func(Progress))
 		return &p.report, err
 	}
 	defer e.unlockPut()
+	e.foreground.Add(1)
+	defer e.foreground.Add(-1)
 	err = p.run(ctx, sources)
 	if err == nil {
 		for _, pr := range p.report.Problems {
@@ -152,19 +159,30 @@ func (p *put) run(ctx context.Context, sources []source) error {
 func (p *put) fail(err error) { p.cancel(err) }
 
 func (p *put) prepare() error {
-	keepers := p.e.keepers()
-	if len(keepers) == 0 {
+	w, err := p.e.crew(p.ctx)
+	if err != nil {
+		return err
+	}
+	if len(w.keepers) == 0 {
 		return ErrNoKeepers
 	}
-	var err error
-	if p.geo, err = erasure.ForCircle(len(keepers)); err != nil {
+	for i, k := range w.keepers {
+		p.circle[k.Device()] = true
+		switch w.ms[i].Standing {
+		case repair.Leaving, repair.Missing, repair.Failing:
+			continue // it would only be owed what others have to make anew
+		}
+		p.targets = append(p.targets, newTarget(k))
+		p.machines = append(p.machines, w.ms[i].Machine)
+	}
+	if len(p.targets) == 0 {
+		return fmt.Errorf("%w: all of them leave, failed their checks or have been away for long", ErrTooFewKeepers)
+	}
+	if p.geo, err = erasure.ForCircle(len(p.targets)); err != nil {
 		return err
 	}
 	if p.codec, err = erasure.New(p.geo); err != nil {
 		return err
-	}
-	for _, k := range keepers {
-		p.targets = append(p.targets, newTarget(k))
 	}
 	if p.nextSeg, p.nextChunk, err = p.e.cat.NextIDs(p.ctx); err != nil {
 		return err
@@ -189,14 +207,10 @@ func (p *put) prepare() error {
 // disownDead sees to it that nothing is taken for kept because it once was:
 // segments that have lost too many shards are not found by deduplication.
 func (p *put) disownDead() error {
-	circle := map[peers.DeviceID]bool{}
-	for _, t := range p.targets {
-		circle[t.Device()] = true
-	}
 	var dead []int64
 	err := p.e.cat.Placement(p.ctx, func(seg int64, k int, keepers []peers.DeviceID) {
 		for _, d := range keepers {
-			k -= btoi(circle[d])
+			k -= btoi(p.circle[d])
 		}
 		if k > 0 {
 			dead = append(dead, seg)

@@ -126,11 +126,13 @@ of the shell's history. Both machines then keep for each other.`,
 }
 
 func (a *app) circleCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "circle",
-		Short:   "Show the machines of your circle and which of them answer",
-		Example: `  preezm circle`,
-		Args:    noArgs,
+	cmd := &cobra.Command{
+		Use:   "circle",
+		Short: "Show the machines of your circle and which of them answer",
+		Example: `  preezm circle
+  preezm circle remove "old laptop"
+  preezm circle roles attic-nas --person anna --house "rue Dupont"`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
 				members, err := api.Circle(ctx, true)
@@ -147,13 +149,29 @@ func (a *app) circleCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.AddCommand(a.removeMemberCommand(), a.rolesCommand())
+	return cmd
 }
 
 func (a *app) printCircle(members []node.Member) error {
 	if len(members) == 0 {
 		return a.say("Nobody is in your circle yet. 'preezm invite' prints a code for a friend.")
 	}
-	t := &table{head: []string{"NAME", "DEVICE", "ANSWERS", ">KEEPS FOR YOU", ">YOU KEEP", ">ROOM LEFT", "LAST HEARD OF"}}
+	// What nobody said is not shown: a line is to fit a screen.
+	show := map[string]bool{}
+	for _, m := range members {
+		show["ROLES"] = show["ROLES"] || roles(m) != "keeper"
+		show["PERSON"] = show["PERSON"] || m.Person != ""
+		show["HOUSE"] = show["HOUSE"] || m.House != ""
+	}
+	t := &table{head: []string{"NAME", "DEVICE"}}
+	extra := []string{"ROLES", "PERSON", "HOUSE"}
+	for _, h := range extra {
+		if show[h] {
+			t.head = append(t.head, h)
+		}
+	}
+	t.head = append(t.head, "ANSWERS", ">KEEPS FOR YOU", ">YOU KEEP", ">ROOM LEFT", "LAST HEARD OF")
 	for _, m := range members {
 		room := "?"
 		if m.Online {
@@ -163,7 +181,13 @@ func (a *app) printCircle(members []node.Member) error {
 		if m.Keeper {
 			keeps = size(m.ForMe)
 		}
-		t.add(printable(m.Name), m.Device.Short(), answers(m.Asked, m.Online, m.Latency), keeps, size(m.ForThem), room, clock(m.LastSeen))
+		row := []string{printable(m.Name), m.Device.Short()}
+		for i, cell := range []string{roles(m), orDash(m.Person), orDash(m.House)} {
+			if show[extra[i]] {
+				row = append(row, cell)
+			}
+		}
+		t.add(append(row, answers(m.Asked, m.Online, m.Latency), keeps, size(m.ForThem), room, clock(m.LastSeen))...)
 	}
 	if err := t.print(a.out); err != nil {
 		return err
@@ -174,6 +198,31 @@ func (a *app) printCircle(members []node.Member) error {
 		}
 	}
 	return nil
+}
+
+// roles writes what a machine is to this home.
+func roles(m node.Member) string {
+	var out []string
+	if m.Keeper {
+		out = append(out, "keeper")
+	}
+	if m.Custodian {
+		out = append(out, "custodian")
+	}
+	if m.Leaving {
+		out = append(out, "leaving")
+	}
+	if len(out) == 0 {
+		return "-"
+	}
+	return strings.Join(out, ", ")
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return printable(s)
 }
 
 // answers writes what a probe found.

@@ -28,6 +28,7 @@ type API interface {
 	GrantAPI
 	HistoryAPI
 	ReadAPI
+	CareAPI
 	Close() error
 }
 
@@ -67,4 +68,5 @@ type Member struct {
 	ForThem   int64          `json:"for_them"` // bytes this home keeps for it
 	Free      int64          `json:"free"`     // room it still offers this home
 	Text      string         `json:"text,omitempty"`
+	MemberCare
 }

@@ -80,9 +80,14 @@ func (n *Node) Circle(ctx context.Context, probe bool) ([]Member, error) {
 	if probe {
 		reach = n.probe(ctx)
 	}
+	look, err := n.lookAfter(ctx)
+	if err != nil {
+		return nil, err
+	}
 	members := []Member{}
 	for _, p := range n.book.Peers() {
 		m := member(p)
+		m.MemberCare = look.member(p)
 		m.ForMe = forMe[p.Device]
 		use, err := n.depot.Usage(ctx, p.Device)
 		if err != nil {

@@ -70,6 +70,9 @@ func (n *Node) AddCustodian(ctx context.Context, who string) (Custodian, error) 
 			return Custodian{}, err
 		}
 	}
+	if err := n.seatFree(ctx, m.Device); err != nil {
+		return Custodian{}, err
+	}
 	c, err := n.appoint(ctx, m, true)
 	if err != nil {
 		return Custodian{}, err

@@ -31,6 +31,8 @@ var (
 	ErrWaiting = errors.New("not enough custodians answer")
 	// ErrSettings: home.json cannot be used as it is.
 	ErrSettings = errors.New("the settings of this home cannot be read")
+	// ErrNoCircle: a home that keeps files with others has lost its circle.
+	ErrNoCircle = errors.New("the list of your circle is missing, and without it nobody knows where your pieces are: put circle.json back from a copy of this home; nothing was changed")
 	// ErrNoCatalog: a home that has been used has lost its catalog.
 	ErrNoCatalog = errors.New("the catalog, which knows what is kept and where, is missing or empty: put it back from a copy of this home; nothing was changed")
 )

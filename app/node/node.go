@@ -59,6 +59,7 @@ type (
 		Seen(peers.DeviceID)
 		historyEngine
 		Open(context.Context, engine.Path, engine.When) (*engine.Reader, error)
+		carer
 		Close() error
 	}
 	network interface {
@@ -67,6 +68,7 @@ type (
 		Addresses() []string
 		Join(context.Context, circle.Invite) (circle.Peer, error)
 		Probe(context.Context) []rpc.Reach
+		Remove(peers.DeviceID) error
 		Close() error
 	}
 )
@@ -104,6 +106,9 @@ type Node struct {
 	updates updated
 	views   views
 
+	goodbyes chan peers.DeviceID // of devices that removed this one
+	removing removing
+
 	ready   chan struct{} // closed when Serve answers commands and peers
 	kick    chan struct{} // asks for a Maintain soon; holds one
 	serving atomic.Bool
@@ -135,6 +140,7 @@ func Open(ctx context.Context, home string, o Options) (*Node, error) {
 	n := &Node{
 		home: home, version: o.Version, role: o.Role, log: o.Logger, lock: lock,
 		ready: make(chan struct{}), kick: make(chan struct{}, 1),
+		goodbyes: make(chan peers.DeviceID, 16),
 	}
 	if err := n.assemble(ctx, o); err != nil {
 		return nil, errors.Join(err, n.Close())
@@ -171,6 +177,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	cfg := rpc.Config{
 		Identity: id, Book: n.book, Depot: rpc.Keep(n.depot), Name: func() string { return n.settings.Name },
 		Version: n.version, Listen: n.settings.Bound, LocalDiscovery: !o.NoDiscovery, Now: o.Clock, Logger: n.log,
+		Left: n.left,
 		Keys: rpc.Keys{Sign: n.keys.Sign.Public().(ed25519.PublicKey), KEM: n.keys.KEM.PublicKey().Bytes()},
 	}
 	if n.witness != nil && !n.settings.NoWitness {
@@ -190,11 +197,16 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.checkCatalog(); err != nil {
 		return err
 	}
-	files, err := engine.Open(ctx, engine.Config{Dir: n.home, Secrets: secrets, Device: n.device, Keepers: service.Keepers, Logger: n.log})
+	files, err := engine.Open(ctx, engine.Config{
+		Dir: n.home, Secrets: secrets, Device: n.device, Keepers: service.Keepers, Roles: n.roleOf, Now: o.Clock, Logger: n.log,
+	})
 	if err != nil {
 		return fmt.Errorf("catalog: %w", err)
 	}
 	n.engine = files
+	if err := n.checkCircle(ctx); err != nil {
+		return err
+	}
 	n.peer, n.visit = service.Peer, service.Visit
 	n.desk, err = grants.NewDesk(grants.Config{
 		Catalog: files.Catalog(), Secrets: secrets, Sign: n.keys.Sign, Device: n.device, Members: n.members, Now: n.now,

@@ -54,6 +54,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	g.Go(func() error { n.maintain(ctx); return nil })
 	g.Go(func() error { n.errands(ctx); return nil })
 	g.Go(func() error { n.tidy(ctx); return nil })
+	g.Go(func() error { n.careLoop(ctx); return nil })
 	if n.witness != nil {
 		g.Go(func() error { n.witness.Run(ctx, n.fellow); return nil })
 	}
@@ -147,7 +148,9 @@ func (n *Node) online(ctx context.Context) map[peers.DeviceID]bool {
 	if len(n.book.Peers()) == 0 {
 		return out
 	}
-	for _, r := range n.net.Probe(ctx) {
+	reach := n.net.Probe(ctx)
+	n.notice(ctx, reach)
+	for _, r := range reach {
 		if r.Online {
 			out[r.Device] = true
 			if n.witness != nil {

@@ -107,6 +107,7 @@ func (s *localServer) handler() http.Handler {
 	s.grantCalls(mux)
 	s.historyCalls(mux)
 	s.readCalls(mux)
+	s.careCalls(mux)
 	return mux
 }
 

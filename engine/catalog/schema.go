@@ -201,7 +201,7 @@ CREATE TABLE lost_logs(
   doc     BLOB NOT NULL,
   PRIMARY KEY(device, number, seq)
 ) WITHOUT ROWID;
-`, historySchema}
+`, historySchema, careSchema}
 
 func (c *Catalog) migrate(ctx context.Context) error {
 	var have int

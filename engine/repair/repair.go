@@ -61,6 +61,7 @@ type Segment struct {
 	erasure.Geometry
 	Size   int64  // of a piece, in bytes
 	Turn   uint64 // its number: equals take turns by it
+	Pinned bool   // others know its pieces by name: it is not recoded
 	Pieces []Piece
 }
 
@@ -85,9 +86,11 @@ type Plan struct {
 	More   []int // machines for pieces beyond the present n
 	Recode erasure.Geometry
 	Homes  []int // with Recode: the machine of each new piece
-	// Waiting are pieces that will be made anew when the grace is over, there
-	// are too few to spare, or somebody has room.
-	Waiting int
+	// Waiting are pieces that will be made anew when the grace is over or there
+	// are too few to spare; Homeless ones, when somebody has room; Idle ones,
+	// when somebody joins: on the machines there are they would make nothing
+	// safer.
+	Waiting, Homeless, Idle int
 	// Spare is how many pieces more than k are relied on; negative: lost
 	// unless machines come back.
 	Spare int
@@ -138,7 +141,7 @@ func Decide(s *Segment, ms []Machine, pol Policy) Plan {
 	todo := append(urgent, lazy...)
 	slices.Sort(todo)
 	takers := takers(ms, pol)
-	if g := placement.Target(s.Geometry, members(ms)); g != s.Geometry && plan.Spare >= 0 {
+	if g := placement.Target(s.Geometry, members(ms)); g != s.Geometry && plan.Spare >= 0 && (g.K == s.K || !s.Pinned) {
 		if plan.regroup(s, g, takers, held) {
 			return plan
 		}
@@ -204,13 +207,13 @@ func (plan *Plan) fill(s *Segment, ms []placement.Machine, held []int, todo []in
 		// A second piece on a machine is worth its room only where it lets
 		// one more machine be lost.
 		if held[to] > 0 && !gains(held, to, s.K) {
-			plan.Waiting += len(homes) - j
+			plan.Idle += len(homes) - j
 			break
 		}
 		plan.Moves = append(plan.Moves, Move{homeless[j], to})
 		held[to]++
 	}
-	plan.Waiting += len(homeless) - len(homes)
+	plan.Homeless += len(homeless) - len(homes)
 }
 
 // gains tells whether a further piece on a machine makes anything safer: a

@@ -383,5 +383,5 @@ func (p Peer) clone() Peer {
 func (p Peer) equal(q Peer) bool {
 	return p.Device == q.Device && p.Name == q.Name && slices.Equal(p.Addresses, q.Addresses) &&
 		p.Keeper == q.Keeper && p.Quota == q.Quota && p.Added.Equal(q.Added) && p.LastSeen.Equal(q.LastSeen) &&
-		bytes.Equal(p.Sign, q.Sign) && bytes.Equal(p.KEM, q.KEM) && p.Witness == q.Witness && slices.Equal(p.Servers, q.Servers)
+		bytes.Equal(p.Sign, q.Sign) && bytes.Equal(p.KEM, q.KEM) && p.Witness == q.Witness && p.Person == q.Person && p.House == q.House && slices.Equal(p.Servers, q.Servers)
 }

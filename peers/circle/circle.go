@@ -57,6 +57,10 @@ type Peer struct {
 	Witness bool   `json:"witness,omitempty"`
 	// Servers are the relays and discovery servers that it runs for its circle.
 	Servers []string `json:"servers,omitempty"`
+	// What this machine's user said of it: whose it is and where it stands.
+	// Machines of one person are one seat, those of one house fail together.
+	Person string `json:"person,omitempty"`
+	House  string `json:"house,omitempty"`
 }
 
 // CleanName makes a name another machine gave fit to be shown: no control or
@@ -139,6 +143,11 @@ func (p Peer) clean() (Peer, error) {
 		return Peer{}, fmt.Errorf("quota of %s: negative", p.Device.Short())
 	}
 	p.Name = CleanName(p.Name)
+	for _, s := range [...]*string{&p.Person, &p.House} {
+		if *s != "" {
+			*s = CleanName(*s)
+		}
+	}
 	p.Addresses = CleanAddresses(p.Addresses)
 	p.Servers = CleanServers(p.Servers)
 	if len(p.Sign) != signSize || len(p.KEM) != kemSize {

@@ -33,6 +33,7 @@ func (v *server) routes() http.Handler {
 	mux.Handle("GET "+pathShards+"{id}", v.member(v.get))
 	mux.Handle("POST "+pathWitness+"{verb}", v.member(v.witness))
 	mux.Handle("POST "+pathOwner, v.member(v.owner))
+	mux.Handle("POST "+pathFarewell, v.member(v.farewell))
 	mux.Handle("GET "+pathLent+"{id}", v.member(v.lent))
 	mux.Handle("POST "+pathGateway+"{verb}", v.member(v.gateway))
 	mux.HandleFunc("POST "+pathPass, v.present)

@@ -36,6 +36,7 @@ type Config struct {
 	Servers        func() []string             // relays and discovery servers to use, as circle.CheckServer wants them
 	Offers         func() []string             // those that this device runs for its circle
 	Mapping        bool                        // ask the router for a port
+	Left           func(peers.DeviceID)        // a device says that it removes this one; may be nil
 	Now            func() time.Time            // the clock peers are told; nil: time.Now
 	Logger         *slog.Logger
 

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/placement"
+	"github.com/preezm/preezm/engine/presence"
+	"github.com/preezm/preezm/engine/repair"
+	"github.com/preezm/preezm/erasure"
+	"github.com/preezm/preezm/peers"
+)
+
+// Role is what a person said of a machine of the circle: whose it is and
+// where it stands. Machines of one house are taken to fail together.
+type Role struct {
+	Person string
+	House  string
+}
+
+// Notice is what a look at a keeper found.
+type Notice struct {
+	Device peers.DeviceID
+	Online bool
+	Free   int64 // room it still offers; of one that is online
+}
+
+const (
+	// savePresence is how old the histories on disk may get.
+	savePresence = 10 * time.Minute
+	// noticeAge is how long a look at a keeper tells that it is away.
+	noticeAge = 2 * time.Minute
+	// goodScore is the score below which a keeper's pieces are made anew
+	// elsewhere.
+	goodScore = 0.9
+	// secondChance is how long after its last bad check a keeper may be given
+	// new pieces again.
+	secondChance = 30 * 24 * time.Hour
+
+	careGrace = "grace_seconds"
+)
+
+// care is what the engine knows of its keepers beyond this process's scores.
+type care struct {
+	mu       sync.Mutex
+	loaded   bool
+	history  map[peers.DeviceID]*presence.History
+	noticed  map[peers.DeviceID]time.Time // when last looked at
+	online   map[peers.DeviceID]bool      // what was found then
+	room     map[peers.DeviceID]int64
+	audits   map[peers.DeviceID]catalog.Audit
+	leaving  map[peers.DeviceID]catalog.Leave
+	grace    time.Duration
+	saved    time.Time
+	lastLook string    // the circle as it was when every segment was looked at
+	lookedAt time.Time // when
+}
+
+// load reads what the catalog has. The lock is held.
+func (e *Engine) loadCare(ctx context.Context) error {
+	c := &e.care
+	if c.loaded {
+		return nil
+	}
+	c.history, c.noticed, c.online = map[peers.DeviceID]*presence.History{}, map[peers.DeviceID]time.Time{}, map[peers.DeviceID]bool{}
+	c.room = map[peers.DeviceID]int64{}
+	saved, err := e.cat.Presence(ctx)
+	if err != nil {
+		return err
+	}
+	for d, b := range saved {
+		h, err := presence.Decode(b)
+		if err != nil {
+			e.log.Warn("a history of presence is damaged and begins anew", "keeper", d.Short())
+			continue
+		}
+		c.history[d] = h
+	}
+	if c.audits, err = e.cat.Audits(ctx); err != nil {
+		return err
+	}
+	if c.leaving, err = e.cat.Leaving(ctx); err != nil {
+		return err
+	}
+	secs, err := e.cat.CareValue(ctx, careGrace, int64(repair.DefaultGrace/time.Second))
+	if err != nil {
+		return err
+	}
+	c.grace, c.saved, c.loaded = time.Duration(secs)*time.Second, e.now(), true
+	return nil
+}
+
+// withCare calls f with what is known, under the lock.
+func (e *Engine) withCare(ctx context.Context, f func(*care) error) error {
+	e.care.mu.Lock()
+	defer e.care.mu.Unlock()
+	if err := e.loadCare(ctx); err != nil {
+		return err
+	}
+	return f(&e.care)
+}
+
+// Noticed tells the engine who was asked just now and answered. It is kept for
+// placement, repair and the estimate in Status.
+func (e *Engine) Noticed(ctx context.Context, list []Notice) error {
+	return e.withCare(ctx, func(c *care) error {
+		now := e.now()
+		for _, n := range list {
+			h := c.history[n.Device]
+			if h == nil {
+				h = &presence.History{}
+				c.history[n.Device] = h
+			}
+			h.Mark(now, n.Online)
+			c.noticed[n.Device], c.online[n.Device] = now, n.Online
+			if n.Online {
+				c.room[n.Device] = n.Free
+			}
+		}
+		if age := now.Sub(c.saved); age >= 0 && age < savePresence {
+			return nil
+		}
+		return e.savePresence(ctx, c)
+	})
+}
+
+func (e *Engine) savePresence(ctx context.Context, c *care) error {
+	out := make(map[peers.DeviceID][]byte, len(c.history))
+	for d, h := range c.history {
+		out[d] = h.Encode()
+	}
+	if err := e.cat.SavePresence(ctx, out); err != nil {
+		return err
+	}
+	c.saved = e.now()
+	return nil
+}
+
+// full notes that a keeper has no room now.
+func (e *Engine) full(d peers.DeviceID) {
+	e.care.mu.Lock()
+	defer e.care.mu.Unlock()
+	if e.care.room != nil {
+		e.care.room[d] = 0
+	}
+}
+
+// Grace is how long a machine may be away before what it holds is made anew
+// elsewhere.
+func (e *Engine) Grace(ctx context.Context) (d time.Duration, err error) {
+	err = e.withCare(ctx, func(c *care) error { d = c.grace; return nil })
+	return d, err
+}
+
+// SetGrace changes it.
+func (e *Engine) SetGrace(ctx context.Context, d time.Duration) error {
+	return e.withCare(ctx, func(c *care) error {
+		if err := e.cat.SetCareValue(ctx, careGrace, int64(d/time.Second)); err != nil {
+			return err
+		}
+		c.grace, c.lastLook = d, ""
+		return nil
+	})
+}
+
+// crew is the circle as decisions see it.
+type crew struct {
+	keepers []peers.Keeper
+	ms      []repair.Machine
+	at      map[peers.DeviceID]int
+	pinned  map[int64]bool
+}
+
+// crew looks at the circle.
+func (e *Engine) crew(ctx context.Context) (*crew, error) {
+	w := &crew{keepers: e.keepers(), at: map[peers.DeviceID]int{}}
+	var err error
+	if w.pinned, err = e.cat.Pinned(ctx); err != nil {
+		return nil, err
+	}
+	err = e.withCare(ctx, func(c *care) error {
+		for i, k := range w.keepers {
+			d := k.Device()
+			w.at[d] = i
+			w.ms = append(w.ms, repair.Machine{Machine: e.machine(c, d), Standing: e.standing(c, d)})
+		}
+		return nil
+	})
+	return w, err
+}
+
+func (e *Engine) machine(c *care, d peers.DeviceID) placement.Machine {
+	m := placement.Machine{ID: d, Room: -1, Likely: 0.5, Takes: !e.scores.away(d)}
+	if e.roles != nil {
+		r := e.roles(d)
+		m.Person, m.House = r.Person, r.House
+	}
+	if h := c.history[d]; h != nil {
+		m.Likely = h.Likely()
+	}
+	if room, ok := c.room[d]; ok {
+		m.Room = room
+	}
+	return m
+}
+
+// standing judges a keeper. The lock is held.
+func (e *Engine) standing(c *care, d peers.DeviceID) repair.Standing {
+	now := e.now()
+	if _, ok := c.leaving[d]; ok {
+		return repair.Leaving
+	}
+	if a, ok := c.audits[d]; ok && a.Score < goodScore && now.Sub(time.Unix(a.BadAt, 0)) < secondChance {
+		return repair.Failing
+	}
+	if h := c.history[d]; h != nil && h.AwayFor(now) >= c.grace && c.grace > 0 {
+		return repair.Missing
+	}
+	if e.scores.away(d) || !c.online[d] && now.Sub(c.noticed[d]) < noticeAge {
+		return repair.Away
+	}
+	return repair.Well
+}
+
+// segment is a segment as decisions see it.
+func (w *crew) segment(id int64, k, n, shardLen int, keepers []peers.DeviceID, states []catalog.ShardState) *repair.Segment {
+	s := &repair.Segment{
+		Geometry: erasure.Geometry{K: k, N: n}, Size: int64(shardLen), Turn: uint64(id), Pinned: w.pinned[id],
+		Pieces: make([]repair.Piece, len(keepers)),
+	}
+	for i, d := range keepers {
+		at, ok := w.at[d]
+		if !ok {
+			at = -1
+		}
+		s.Pieces[i] = repair.Piece{At: at, State: repair.State(states[i])}
+	}
+	return s
+}
+
+func (w *crew) ofSegment(seg *catalog.Segment) *repair.Segment {
+	keepers, states := make([]peers.DeviceID, seg.N), make([]catalog.ShardState, seg.N)
+	for i, sh := range seg.Shards {
+		keepers[i], states[i] = sh.Keeper, sh.State
+	}
+	return w.segment(seg.ID, seg.K, seg.N, seg.ShardLen, keepers, states)
+}
+
+func (w *crew) ofSpread(s *catalog.Spread) *repair.Segment {
+	return w.segment(s.Segment, s.K, s.N, s.ShardLen, s.Keepers, s.States)
+}
+
+// looks is what a look at every segment depends on: who is there, and how.
+func (w *crew) looks() string {
+	b := make([]byte, 0, 34*len(w.ms))
+	for _, m := range w.ms {
+		b = append(append(b, m.ID[:]...), byte(m.Standing))
+		b = append(append(append(b, m.House...), 0), m.Person...)
+		b = append(b, 0)
+	}
+	return string(b)
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/preezm/preezm/peers"
+)
+
+// careSchema is a step of migrations.
+const careSchema = `
+-- How often each keeper answered, see package presence.
+CREATE TABLE presence(
+  device  BLOB PRIMARY KEY,
+  history BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- How each keeper did in spot checks.
+CREATE TABLE audits(
+  device  BLOB PRIMARY KEY,
+  at      INTEGER NOT NULL,    -- the last one, Unix seconds
+  asked   INTEGER NOT NULL,    -- pieces asked for, of all audits
+  good    INTEGER NOT NULL,
+  score   REAL NOT NULL,       -- moving average, 1 is good
+  bad_at  INTEGER NOT NULL     -- the last one that found something, 0 never
+) WITHOUT ROWID;
+
+-- Machines whose pieces are being made anew elsewhere because they leave.
+CREATE TABLE leaving(
+  device  BLOB PRIMARY KEY,
+  name    TEXT NOT NULL,
+  since   INTEGER NOT NULL,    -- Unix seconds
+  gone    INTEGER NOT NULL,    -- 1: it is out of the circle already
+  stays   INTEGER NOT NULL     -- 1: it only stops keeping, and stays in the circle
+) WITHOUT ROWID;
+
+-- Settings and marks of the care for what is kept.
+CREATE TABLE care(
+  name    TEXT PRIMARY KEY,
+  value   INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Signed receipts between pairs; the newest holds the sum.
+CREATE TABLE receipts(
+  device  BLOB NOT NULL,
+  giver   INTEGER NOT NULL,    -- 1: this machine keeps for that one
+  seq     INTEGER NOT NULL,
+  doc     BLOB NOT NULL,
+  PRIMARY KEY(device, giver, seq)
+) WITHOUT ROWID;
+`
+
+// Presence gives the histories that were saved.
+func (c *Catalog) Presence(ctx context.Context) (map[peers.DeviceID][]byte, error) {
+	type row struct {
+		d peers.DeviceID
+		h []byte
+	}
+	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (r row, err error) {
+		var b []byte
+		err = rows.Scan(&b, &r.h)
+		copy(r.d[:], b)
+		return r, err
+	}, "SELECT device, history FROM presence")
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[peers.DeviceID][]byte, len(rows))
+	for _, r := range rows {
+		out[r.d] = r.h
+	}
+	return out, nil
+}
+
+// SavePresence saves histories.
+func (c *Catalog) SavePresence(ctx context.Context, of map[peers.DeviceID][]byte) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		for d, h := range of {
+			if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO presence(device, history) VALUES(?,?)", d[:], h); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Audit is how a keeper did in spot checks.
+type Audit struct {
+	At    int64 // Unix seconds
+	Asked int64
+	Good  int64
+	Score float64
+	BadAt int64
+}
+
+// Audits gives what is known of each keeper.
+func (c *Catalog) Audits(ctx context.Context) (map[peers.DeviceID]Audit, error) {
+	type row struct {
+		d peers.DeviceID
+		a Audit
+	}
+	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (r row, err error) {
+		var b []byte
+		err = rows.Scan(&b, &r.a.At, &r.a.Asked, &r.a.Good, &r.a.Score, &r.a.BadAt)
+		copy(r.d[:], b)
+		return r, err
+	}, "SELECT device, at, asked, good, score, bad_at FROM audits")
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[peers.DeviceID]Audit, len(rows))
+	for _, r := range rows {
+		out[r.d] = r.a
+	}
+	return out, nil
+}
+
+// SetAudit replaces what is known of a keeper.
+func (c *Catalog) SetAudit(ctx context.Context, d peers.DeviceID, a Audit) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO audits(device, at, asked, good, score, bad_at) VALUES(?,?,?,?,?,?)",
+			d[:], a.At, a.Asked, a.Good, a.Score, a.BadAt)
+		return err
+	})
+}
+
+// Leave is a machine that leaves, or left.
+type Leave struct {
+	Name  string
+	Since int64 // Unix seconds
+	Gone  bool
+	Stays bool
+}
+
+// Leaving gives the machines that leave.
+func (c *Catalog) Leaving(ctx context.Context) (map[peers.DeviceID]Leave, error) {
+	type row struct {
+		d peers.DeviceID
+		l Leave
+	}
+	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (r row, err error) {
+		var b []byte
+		err = rows.Scan(&b, &r.l.Name, &r.l.Since, &r.l.Gone, &r.l.Stays)
+		copy(r.d[:], b)
+		return r, err
+	}, "SELECT device, name, since, gone, stays FROM leaving")
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[peers.DeviceID]Leave, len(rows))
+	for _, r := range rows {
+		out[r.d] = r.l
+	}
+	return out, nil
+}
+
+// SetLeaving writes down that a machine leaves.
+func (c *Catalog) SetLeaving(ctx context.Context, d peers.DeviceID, l Leave) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO leaving(device, name, since, gone, stays) VALUES(?,?,?,?,?)",
+			d[:], l.Name, l.Since, l.Gone, l.Stays)
+		return err
+	})
+}
+
+// ClearLeaving forgets that a machine leaves. With all, everything else that
+// is known of it goes too: it holds nothing any more.
+func (c *Catalog) ClearLeaving(ctx context.Context, d peers.DeviceID, all bool) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM leaving WHERE device = ?", d[:]); err != nil || !all {
+			return err
+		}
+		for _, q := range []string{
+			"DELETE FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?)",
+			"DELETE FROM presence WHERE device = ?",
+			"DELETE FROM audits WHERE device = ?",
+		} {
+			if _, err := tx.ExecContext(ctx, q, d[:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// CareValue gives a setting or mark, or otherwise when it was never set.
+func (c *Catalog) CareValue(ctx context.Context, name string, otherwise int64) (int64, error) {
+	v := otherwise
+	err := c.r.QueryRowContext(ctx, "SELECT value FROM care WHERE name = ?", name).Scan(&v)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("catalog: %w", explain(err))
+	}
+	return v, nil
+}
+
+// SetCareValue sets one.
+func (c *Catalog) SetCareValue(ctx context.Context, name string, v int64) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO care(name, value) VALUES(?,?)", name, v)
+		return err
+	})
+}
+
+// Receipts gives the newest receipts of a pair, newest first, at most limit.
+func (c *Catalog) Receipts(ctx context.Context, d peers.DeviceID, giver bool, limit int) ([][]byte, error) {
+	return collect(ctx, c.r, scanBlob, "SELECT doc FROM receipts WHERE device = ? AND giver = ? ORDER BY seq DESC LIMIT ?", d[:], giver, limit)
+}
+
+// AddReceipt stores a receipt and drops those numbered keep or more before it:
+// each has the sum of all before.
+func (c *Catalog) AddReceipt(ctx context.Context, d peers.DeviceID, giver bool, seq uint64, doc []byte, keep int) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO receipts(device, giver, seq, doc) VALUES(?,?,?,?)", d[:], giver, int64(seq), doc)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, "DELETE FROM receipts WHERE device = ? AND giver = ? AND seq <= ?", d[:], giver, int64(seq)-int64(keep))
+		}
+		return err
+	})
+}
+
+// ShardRef is a shard that a keeper should have.
+type ShardRef struct {
+	Segment int64
+	Index   int
+	Shard
+	Size int
+}
+
+// Sample gives up to limit shards of a keeper, drawn at random.
+func (c *Catalog) Sample(ctx context.Context, d peers.DeviceID, limit int) ([]ShardRef, error) {
+	return collect(ctx, c.r, func(rows *sql.Rows) (s ShardRef, err error) {
+		var id, root []byte
+		if err := rows.Scan(&s.Segment, &s.Index, &id, &root, &s.Size); err != nil {
+			return s, err
+		}
+		if len(id) != 32 || len(root) != 32 {
+			return s, errors.New("a shard is damaged in the catalog")
+		}
+		copy(s.ID[:], id)
+		copy(s.Root[:], root)
+		s.Keeper, s.State = d, There
+		return s, nil
+	}, `SELECT s.segment, s.idx, s.shard, s.root, g.shard_len FROM shards s JOIN segments g ON g.id = s.segment
+		WHERE s.keeper = (SELECT id FROM keepers WHERE device = ?) AND s.state = 1 AND g.state = 1 ORDER BY random() LIMIT ?`, d[:], limit)
+}
+
+// Pinned gives the segments that tickets of running grants name shard by
+// shard: those must not be recoded.
+func (c *Catalog) Pinned(ctx context.Context) (map[int64]bool, error) {
+	parts, err := collect(ctx, c.r, scanBlob, "SELECT parts FROM granted WHERE grant_hash IN (SELECT hash FROM grants WHERE released = 0)")
+	if err != nil || len(parts) == 0 {
+		return nil, err
+	}
+	out := map[int64]bool{}
+	for _, b := range parts {
+		list, err := decodeParts(b)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range ChunkRows(list) {
+			var seg int64
+			err := c.r.QueryRowContext(ctx, "SELECT segment FROM chunks WHERE id = ?", row).Scan(&seg)
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return nil, fmt.Errorf("catalog: %w", explain(err))
+			}
+			out[seg] = true
+		}
+	}
+	return out, nil
+}

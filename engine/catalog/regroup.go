@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/preezm/preezm/peers"
+)
+
+// Spread is where the pieces of one segment are believed to be. Its slices
+// are used again for the next one.
+type Spread struct {
+	Segment  int64
+	K, N     int
+	ShardLen int
+	Keepers  []peers.DeviceID // by index
+	States   []ShardState
+}
+
+// Spreads calls f for every ready segment after the given one, in order.
+func (c *Catalog) Spreads(ctx context.Context, after int64, f func(*Spread) error) error {
+	rows, err := c.r.QueryContext(ctx, `SELECT g.id, g.k, g.n, g.shard_len, k.device, s.state FROM segments g
+		JOIN shards s ON s.segment = g.id JOIN keepers k ON k.id = s.keeper
+		WHERE g.state = 1 AND g.id > ? ORDER BY g.id, s.idx`, after)
+	if err != nil {
+		return fmt.Errorf("catalog: %w", explain(err))
+	}
+	defer rows.Close()
+	var now, next Spread
+	give := func() error {
+		if now.Segment == 0 {
+			return nil
+		}
+		return f(&now)
+	}
+	for rows.Next() {
+		var b []byte
+		var state ShardState
+		if err := rows.Scan(&next.Segment, &next.K, &next.N, &next.ShardLen, &b, &state); err != nil {
+			return fmt.Errorf("catalog: %w", err)
+		}
+		if next.Segment != now.Segment {
+			if err := give(); err != nil {
+				return err
+			}
+			keepers, states := now.Keepers[:0], now.States[:0]
+			now = next
+			now.Keepers, now.States = keepers, states
+		}
+		var d peers.DeviceID
+		copy(d[:], b)
+		now.Keepers, now.States = append(now.Keepers, d), append(now.States, state)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("catalog: %w", explain(err))
+	}
+	return give()
+}
+
+// Replace gives a segment other shards, and with them another geometry: all in
+// one transaction, so that readers find the old ones or the new. was are the
+// shards that it had; when it has others by now, or none, the new ones are
+// queued for deletion and ErrGone is returned. Those that now lacks are queued
+// for deletion too. New shards were written down with BeginMove.
+func (c *Catalog) Replace(ctx context.Context, was, now *Segment) error {
+	changed := false
+	err := c.write(ctx, func(tx *sql.Tx) error {
+		have, err := collect(ctx, tx, scanShard, `SELECT k.device, s.shard, s.root, s.state FROM shards s
+			JOIN keepers k ON k.id = s.keeper WHERE s.segment = ? ORDER BY s.idx`, was.ID)
+		if err != nil {
+			return err
+		}
+		changed = len(have) != len(was.Shards)
+		for i := 0; !changed && i < len(have); i++ {
+			changed = have[i].ID != was.Shards[i].ID
+		}
+		if changed {
+			return dropUnused(ctx, tx, now.Shards, have)
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE segments SET k = ?, n = ?, shard_len = ? WHERE id = ?", now.K, now.N, now.ShardLen, was.ID); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM shards WHERE segment = ?", was.ID); err != nil {
+			return err
+		}
+		for i := range now.Shards {
+			if err := insertShard(ctx, tx, was.ID, i, &now.Shards[i]); err != nil {
+				return err
+			}
+			if err := endMove(ctx, tx, &now.Shards[i]); err != nil {
+				return err
+			}
+		}
+		return dropUnused(ctx, tx, have, now.Shards)
+	})
+	if err == nil && changed {
+		err = ErrGone
+	}
+	return err
+}
+
+func endMove(ctx context.Context, tx *sql.Tx, sh *Shard) error {
+	_, err := tx.ExecContext(ctx, "DELETE FROM moves WHERE keeper = (SELECT id FROM keepers WHERE device = ?) AND shard = ?", sh.Keeper[:], sh.ID[:])
+	return err
+}
+
+// dropUnused queues those shards for deletion that are not among the used.
+func dropUnused(ctx context.Context, tx *sql.Tx, shards, used []Shard) error {
+	in := map[peers.ShardID]bool{}
+	for i := range used {
+		in[used[i].ID] = true
+	}
+	for i := range shards {
+		sh := &shards[i]
+		if in[sh.ID] {
+			continue
+		}
+		if err := endMove(ctx, tx, sh); err != nil {
+			return err
+		}
+		k, err := keeperID(ctx, tx, sh.Keeper)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO deletions(keeper, shard) VALUES(?, ?)", k, sh.ID[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/repair"
+	"github.com/preezm/preezm/peers"
+)
+
+// Leave says which machine leaves, and how.
+type Leave struct {
+	Device peers.DeviceID `json:"device"`
+	Name   string         `json:"name"`
+	// Gone: it does not answer any more and is out of the circle already; what
+	// it held is made anew from the others.
+	Gone bool `json:"gone"`
+	// Stays: it only stops keeping.
+	Stays bool      `json:"stays,omitempty"`
+	Since time.Time `json:"since"`
+	// Left is how many pieces it still holds for this owner.
+	Left int64 `json:"left"`
+}
+
+// BeginLeave writes down that a machine leaves: it gets nothing more, and what
+// it holds is made anew elsewhere, by Drain or Maintain. It is remembered
+// until EndLeave.
+func (e *Engine) BeginLeave(ctx context.Context, l Leave) error {
+	return e.withCare(ctx, func(c *care) error {
+		x := catalog.Leave{Name: l.Name, Since: e.now().Unix(), Gone: l.Gone, Stays: l.Stays}
+		if old, ok := c.leaving[l.Device]; ok {
+			x.Since = old.Since
+		}
+		if err := e.cat.SetLeaving(ctx, l.Device, x); err != nil {
+			return err
+		}
+		c.leaving[l.Device] = x
+		return nil
+	})
+}
+
+// EndLeave forgets that a machine leaves: it stays after all, or, with gone,
+// it holds nothing any more and is out of the circle.
+func (e *Engine) EndLeave(ctx context.Context, d peers.DeviceID, gone bool) error {
+	return e.withCare(ctx, func(c *care) error {
+		if err := e.cat.ClearLeaving(ctx, d, gone); err != nil {
+			return err
+		}
+		delete(c.leaving, d)
+		if gone {
+			delete(c.history, d)
+			delete(c.audits, d)
+		}
+		return nil
+	})
+}
+
+// Leaving lists the machines that leave, with what they still hold.
+func (e *Engine) Leaving(ctx context.Context) ([]Leave, error) {
+	held, err := e.cat.Keepers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Leave
+	err = e.withCare(ctx, func(c *care) error {
+		for d, l := range c.leaving {
+			out = append(out, Leave{Device: d, Name: l.Name, Gone: l.Gone, Stays: l.Stays, Since: time.Unix(l.Since, 0), Left: held[d].Shards})
+		}
+		return nil
+	})
+	return out, err
+}
+
+// endLeaves forgets machines that are out of the circle and of which nothing
+// is missing any more.
+func (e *Engine) endLeaves(ctx context.Context) error {
+	list, err := e.Leaving(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range list {
+		if l.Gone && l.Left == 0 {
+			if err := e.EndLeave(ctx, l.Device, true); err != nil {
+				return err
+			}
+			e.log.Info("what a machine held is safe elsewhere", "machine", l.Name)
+		}
+	}
+	return nil
+}
+
+// Threatened gives the files that could not be brought back without a machine:
+// from the pieces that the others hold, whether they are on now or not.
+func (e *Engine) Threatened(ctx context.Context, without peers.DeviceID) ([]Path, error) {
+	circle := map[peers.DeviceID]bool{}
+	for _, k := range e.keepers() {
+		circle[k.Device()] = k.Device() != without
+	}
+	h, err := e.health(ctx, circle, true)
+	if err != nil {
+		return nil, err
+	}
+	all := map[peers.DeviceID]bool{without: true}
+	for d := range circle {
+		all[d] = true
+	}
+	with, err := e.health(ctx, all, false)
+	if err != nil {
+		return nil, err
+	}
+	with.of1 = h.of1
+	var out []Path
+	err = e.cat.Below(ctx, "", func(v *catalog.Version) error {
+		if v.Kind != catalog.File {
+			return ctx.Err()
+		}
+		lose, _, err := h.of(ctx, v)
+		if err != nil || lose >= 0 {
+			return err
+		}
+		// What is lost already is not this machine's doing.
+		if before, _, err := with.of(ctx, v); err != nil || before < 0 {
+			return err
+		}
+		out = append(out, Path(v.Path))
+		return ctx.Err()
+	})
+	return out, err
+}
+
+// DrainReport is the outcome of Drain and Repair.
+type DrainReport struct {
+	Segments int64         `json:"segments"` // looked after
+	Pieces   int64         `json:"pieces"`   // made anew
+	Read     int64         `json:"read"`     // bytes
+	Sent     int64         `json:"sent"`
+	Left     int64         `json:"left"` // segments that need more and cannot have it now
+	Blamed   []Blame       `json:"blamed,omitempty"`
+	Elapsed  time.Duration `json:"elapsed_ns"`
+}
+
+// ErrNotDrained: some of what a machine holds could not be made anew yet.
+var ErrNotDrained = errors.New("some pieces could not be made anew elsewhere")
+
+// Drain makes anew on other machines what one that leaves holds: from itself,
+// or from k others when it does not answer. It can be repeated, and goes on
+// where it was.
+func (e *Engine) Drain(ctx context.Context, d peers.DeviceID, progress func(Progress)) (*DrainReport, error) {
+	involved := func(s *catalog.Spread) bool {
+		for _, k := range s.Keepers {
+			if k == d {
+				return true
+			}
+		}
+		return false
+	}
+	return e.mendAll(ctx, repair.Policy{Margin: -1}, involved, progress)
+}
+
+// Repair makes everything as whole as the circle allows now, without waiting
+// for machines that are away.
+func (e *Engine) Repair(ctx context.Context, progress func(Progress)) (*DrainReport, error) {
+	all := func(*catalog.Spread) bool { return true }
+	return e.mendAll(ctx, repair.Policy{Margin: -1, Now: true}, all, progress)
+}
+
+// mendAll mends the segments that which chooses until no more can be done.
+func (e *Engine) mendAll(ctx context.Context, pol repair.Policy, which func(*catalog.Spread) bool, progress func(Progress)) (*DrainReport, error) {
+	meter := newMeter(StageWait, progress)
+	defer meter.close()
+	r := &DrainReport{}
+	defer func() { r.Elapsed = meter.elapsed() }()
+	e.urgent.Add(1)
+	defer e.urgent.Add(-1)
+	select {
+	case e.maintaining <- struct{}{}:
+		defer func() { <-e.maintaining }()
+	case <-ctx.Done():
+		return r, context.Cause(ctx)
+	}
+	if err := e.cat.EndMoves(ctx); err != nil {
+		return r, err
+	}
+	meter.set(StageRepair)
+	// A segment may need several steps, such as more pieces and then a move.
+	for {
+		m, err := e.newMending(ctx, pol)
+		if err != nil {
+			return r, err
+		}
+		m.meter = meter
+		ids, bytes, err := e.needed(ctx, m, which)
+		if err != nil {
+			return r, err
+		}
+		meter.totalFiles.Add(int64(len(ids)))
+		meter.totalBytes.Add(bytes)
+		meter.totalKnown.Store(true)
+		err = m.each(ctx, ids)
+		r.Segments += int64(len(ids))
+		r.Pieces += m.pieces.Load()
+		r.Read += m.fetch.fetched.Load()
+		r.Sent += m.sent.Load()
+		r.Blamed = append(r.Blamed, m.fetch.blames.all()...)
+		if err != nil {
+			return r, err
+		}
+		if len(ids) > 0 && m.pieces.Load() > 0 {
+			continue
+		}
+		if r.Left, err = e.unfinished(ctx, m.crew, pol, which); err != nil {
+			return r, err
+		}
+		e.tellDeletions(ctx, deletionPatience)
+		if r.Left > 0 {
+			return r, errors.Join(append([]error{fmt.Errorf("%w (%d segments)", ErrNotDrained, r.Left)}, m.errs...)...)
+		}
+		return r, nil
+	}
+}
+
+// needed gives the segments to mend, and about how many bytes will be sent.
+func (e *Engine) needed(ctx context.Context, m *mending, which func(*catalog.Spread) bool) (ids []int64, bytes int64, err error) {
+	err = e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
+		if !which(s) {
+			return ctx.Err()
+		}
+		plan := repair.Decide(m.crew.ofSpread(s), m.crew.ms, m.pol)
+		if !plan.Nothing() {
+			ids = append(ids, s.Segment)
+			bytes += int64(s.ShardLen) * int64(len(plan.Moves)+len(plan.More))
+			if plan.Recode.N > 0 {
+				bytes += int64(s.ShardLen) * int64(s.K*plan.Recode.N) / int64(plan.Recode.K)
+			}
+		}
+		return ctx.Err()
+	})
+	return ids, bytes, err
+}
+
+// unfinished counts the chosen segments of which pieces still wait.
+func (e *Engine) unfinished(ctx context.Context, w *crew, pol repair.Policy, which func(*catalog.Spread) bool) (n int64, err error) {
+	err = e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
+		if which(s) {
+			plan := repair.Decide(w.ofSpread(s), w.ms, pol)
+			n += int64(btoi(plan.Homeless > 0 || !plan.Nothing()))
+		}
+		return ctx.Err()
+	})
+	return n, err
+}
