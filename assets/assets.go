@@ -19,6 +19,12 @@ var Icon []byte
 //go:embed icons/*.svg
 var Icons embed.FS
 
+// Tray has the pictures beside the clock, one per state, each with a shape of
+// its own.
+//
+//go:embed tray/*.svg
+var Tray embed.FS
+
 // Catalogs has i18n/en.json, i18n/fr.json: one flat file per language, read
 // by app/desktop/i18n.
 //

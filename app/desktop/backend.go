@@ -7,6 +7,7 @@ import (
 
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/grants"
 )
 
 // Node is what the window asks of a home; node.API fits.
@@ -20,6 +21,33 @@ type Node interface {
 	List(ctx context.Context, o engine.ListOptions) ([]engine.Entry, error)
 	Remove(ctx context.Context, names []engine.Path) (*engine.RemoveReport, error)
 	Status(ctx context.Context, o engine.StatusOptions) (*engine.Status, error)
+	ownerNode
+	brandNode
+}
+
+// ownerNode is what the Access and Activity screens ask.
+type ownerNode interface {
+	Custodians(ctx context.Context) ([]node.Custodian, error)
+	AddCustodian(ctx context.Context, who string) (node.Custodian, error)
+	Grant(ctx context.Context, o node.GrantOrder) (*node.Granted, error)
+	Grants(ctx context.Context) (*node.GrantList, error)
+	Revoke(ctx context.Context, o node.RevokeOrder) (*grants.Info, error)
+	Extend(ctx context.Context, o node.ExtendOrder) (*node.Granted, error)
+	Refresh(ctx context.Context, id string) (*node.Granted, error)
+	Ledger(ctx context.Context) (*node.LedgerView, error)
+	VerifyLedger(ctx context.Context) ([]grants.Checked, error)
+	Proof(ctx context.Context, id string) ([]byte, error)
+}
+
+// brandNode is what the Received screen asks.
+type brandNode interface {
+	BrandInit(ctx context.Context, o node.BrandOptions) (node.BrandInfo, error)
+	Brand(ctx context.Context) (node.BrandInfo, error)
+	Receive(ctx context.Context, ticket string) (node.Received, error)
+	Received(ctx context.Context) ([]node.Received, error)
+	OpenGrant(ctx context.Context, o node.OpenOrder, progress func(engine.Progress)) (*node.OpenReport, error)
+	View(ctx context.Context, grant string) (node.View, error)
+	EndView(ctx context.Context, token string) (node.View, error)
 }
 
 // Setup is what the Welcome screen asks for.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"fyne.io/fyne/v2"
-	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/theme"
@@ -51,7 +50,7 @@ func newCircle(u *UI) *circleScreen {
 		c.trouble,
 	))
 	top := container.NewVBox(head, join)
-	c.root = container.NewBorder(top, nil, nil, nil, container.NewVScroll(c.list))
+	c.root = container.NewBorder(top, nil, nil, nil, scrolled(c.list))
 	return c
 }
 
@@ -74,7 +73,7 @@ func (c *circleScreen) refresh() {
 		if err != nil {
 			return func() { c.ui.heard(err) }
 		}
-		return func() { c.show(members) }
+		return func() { c.ui.missed(members); c.show(members) }
 	})
 }
 
@@ -216,31 +215,16 @@ func (u *UI) invite() {
 }
 
 // showInvite shows a code, with a button that copies it: it is too long to be
-// read out.
+// read out. Another machine beside this one can photograph it.
 func (u *UI) showInvite(invite node.Invite) {
-	code := widget.NewLabel(invite.Code)
-	code.Wrapping = fyne.TextWrapBreak
-	code.Selectable = true
-	code.TextStyle.Monospace = true
-	ground := newPanel(theme.ColorNameBackground, 8, code)
-	ground.outline = true
-
-	var copied *widget.Button
-	copied = widget.NewButtonWithIcon(u.t("invite.copy"), theme.ContentCopyIcon(), func() {
-		u.app.Clipboard().SetContent(invite.Code)
-		copied.SetText(u.t("invite.copied"))
-		copied.SetIcon(theme.ConfirmIcon())
-	})
-	copied.Importance = widget.HighImportance
-	content := container.NewVBox(
-		newNote(u.t("invite.text")),
-		ground,
-		newNote(u.t("invite.expires", i18n.A{"when": u.locale.When(invite.Expires, u.opt.Now())})),
-	)
-	spacer := canvas.NewRectangle(nil)
-	spacer.SetMinSize(fyne.NewSize(460, 0))
-	d := dialog.NewCustomWithoutButtons(u.t("invite.title"), container.NewStack(spacer, content), u.win)
+	box, copied := u.copyable(invite.Code)
+	code := newQR(invite.Code)
+	content := container.NewVBox(newNote(u.t("invite.text")), box)
+	if code != nil {
+		content.Add(container.NewCenter(code))
+	}
+	content.Add(newNote(u.t("invite.expires", i18n.A{"when": u.locale.When(invite.Expires, u.opt.Now())})))
+	d := dialog.NewCustomWithoutButtons(u.t("invite.title"), container.New(widthLayout{500}, content), u.win)
 	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide), copied})
-	d.Resize(fyne.NewSize(560, d.MinSize().Height))
 	u.show(d)
 }

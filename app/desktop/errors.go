@@ -9,6 +9,10 @@ import (
 
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/brand"
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/grants"
+	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 )
@@ -48,6 +52,26 @@ func (u *UI) say(err error) string {
 		return u.t("error.not-serving")
 	case errors.Is(err, node.ErrOtherVersion):
 		return u.t("error.other-version")
+	case errors.Is(err, brand.ErrNoBrand):
+		return u.t("error.no-brand")
+	case errors.Is(err, brand.ErrNotOurs):
+		return u.t("error.not-ours")
+	case errors.Is(err, ticket.ErrTicket), errors.Is(err, custody.ErrMalformed):
+		return u.t("error.ticket")
+	case errors.Is(err, grants.ErrNoCustodians):
+		return u.t("error.no-custodians")
+	case errors.Is(err, grants.ErrNoGateway):
+		return u.t("error.no-gateway")
+	case errors.Is(err, grants.ErrOver):
+		return u.t("error.grant-over")
+	case errors.Is(err, grants.ErrUnchanged):
+		return u.t("error.unchanged")
+	case errors.Is(err, grants.ErrPinned):
+		return u.t("error.pinned")
+	case errors.Is(err, node.ErrWaiting):
+		return u.t("error.waiting")
+	case errors.Is(err, errPeriod):
+		return u.t("error.period")
 	case errors.Is(err, peers.ErrRefused):
 		return u.t("error.refused")
 	case errors.Is(err, peers.ErrUnreachable):

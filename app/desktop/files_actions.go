@@ -5,6 +5,7 @@ package desktop
 import (
 	"context"
 	"errors"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/ticket"
 )
 
 // dropped is called when files fall onto the window, on whatever screen.
@@ -30,11 +32,48 @@ func (u *UI) dropped(uris []fyne.URI) {
 			sources = append(sources, filepath.FromSlash(uri.Path()))
 		}
 	}
-	if len(sources) == 0 {
-		return
+	switch {
+	case len(sources) == 0:
+	case len(sources) == 1 && u.tookCode(sources[0]):
+	default:
+		u.goTo("files")
+		u.put(sources)
 	}
-	u.goTo("files")
-	u.put(sources)
+}
+
+// maxCode bounds the files that are looked at for a ticket or a card.
+const maxCode = 1 << 20
+
+// tookCode takes a file with a company's card or a ticket for what it is:
+// nobody drops one in order to keep it. A large ticket is chosen by name.
+func (u *UI) tookCode(file string) bool {
+	ending := strings.ToLower(filepath.Ext(file))
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() || info.Size() > maxCode && ending != ".ticket" {
+		return false
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	text := strings.TrimSpace(string(raw))
+	switch {
+	case strings.HasPrefix(text, ticket.Prefix):
+		u.goTo("received")
+		u.frame.pages["received"].(*received).take(text)
+	case isCard(text):
+		if g := u.frame.granting; g == nil || u.frame.front != screen(g) {
+			u.grantPage(nil)
+		}
+		u.frame.granting.card.SetText(text)
+	default:
+		return false
+	}
+	return true
+}
+
+func isCard(text string) bool {
+	_, err := readCard(text)
+	return err == nil
 }
 
 // put keeps local files and folders, in the folder that is shown.

@@ -87,7 +87,7 @@ func TestDropKeeps(t *testing.T) {
 	b := newHome(t, n)
 	b.frame.files.open("Photos")
 	b.goTo("settings")
-	b.dropped([]fyne.URI{storage.NewFileURI("/home/laptop/a b.txt"), storage.NewURI("https://example.org/x"), storage.NewFileURI("/home/laptop/Été")})
+	b.dropped([]fyne.URI{storage.NewFileURI("/home/laptop/a b.txt"), webURI(t), storage.NewFileURI("/home/laptop/Été")})
 	b.settle("the put is over", func() bool { return len(b.transfers.all) == 1 && b.transfers.all[0].over })
 	if b.frame.front != screen(b.frame.files) {
 		t.Error("the files are not in front after a drop")

@@ -27,57 +27,122 @@ type screen interface {
 
 // frame is the window of an open home: the sidebar, and the screen one is on.
 type frame struct {
-	ui    *UI
-	files *files
-	front screen
+	ui       *UI
+	files    *files
+	granting *granting // the page on which a grant is made; nil before
+	front    screen
 
 	items map[string]*navItem
 	pages map[string]screen
 	stage *fyne.Container
 	name  *widget.Label
+	said  *widget.RichText // a remark that needs no answer
+	note  *panel
+}
+
+// screens are the ones of the sidebar, from top to bottom.
+func screens() []string {
+	return []string{"files", "circle", "access", "received", "activity", "settings"}
 }
 
 // showHome builds the window of an open home and goes to a screen.
 func (u *UI) showHome(name string) {
-	f := &frame{ui: u, files: newFiles(u), stage: container.NewStack(), name: widget.NewLabel("")}
-	f.pages = map[string]screen{"files": f.files, "circle": newCircle(u), "settings": newSettings(u)}
-	f.items = map[string]*navItem{
-		"files":    newNavItem(u.t("nav.files"), theme.FolderIcon(), func() { u.goTo("files") }),
-		"circle":   newNavItem(u.t("nav.circle"), icon("circle", theme.ColorNameForeground), func() { u.goTo("circle") }),
-		"settings": newNavItem(u.t("nav.settings"), theme.SettingsIcon(), func() { u.goTo("settings") }),
-	}
+	f := &frame{ui: u, files: newFiles(u), stage: container.NewStack(), name: widget.NewLabel(""), said: newNote("")}
+	f.pages = map[string]screen{"files": f.files, "circle": newCircle(u), "access": newAccess(u), "received": newReceived(u),
+		"activity": newActivity(u), "settings": newSettings(u)}
+	f.items = map[string]*navItem{}
+	names := []string{u.t("nav.files"), u.t("nav.circle"), u.t("nav.access"), u.t("nav.received"), u.t("nav.activity"), u.t("nav.settings")}
+	pictures := []fyne.Resource{theme.FolderIcon(), icon("circle", theme.ColorNameForeground), icon("key", theme.ColorNameForeground),
+		icon("inbox", theme.ColorNameForeground), icon("ledger", theme.ColorNameForeground), theme.SettingsIcon()}
 	f.name.Truncation = fyne.TextTruncateEllipsis
-	brand := container.NewHBox(iconOf(appIcon(), 28), newHeading("Preezm"))
-	menu := container.NewVBox(
-		container.New(layout.NewCustomPaddedLayout(6, 10, 6, 0), brand),
-		f.items["files"], f.items["circle"], f.items["settings"],
-	)
+	title := newHeading("Preezm")
+	brand := container.NewHBox(iconOf(appIcon(), 28), title)
+	menu := container.NewVBox(container.New(layout.NewCustomPaddedLayout(6, 10, 6, 0), brand))
+	for i, screen := range screens() {
+		f.items[screen] = newNavItem(names[i], pictures[i], func() { u.goTo(screen) })
+		menu.Add(f.items[screen])
+	}
 	machine := container.NewBorder(nil, nil, iconOf(icon("online", colorSafe), 12), nil, f.name)
 	side := container.NewBorder(menu, container.New(layout.NewCustomPaddedLayout(0, 0, 10, 0), machine), nil, nil)
-	sidebar := newPanel(colorSidebar, 0, container.New(layout.NewCustomPaddedLayout(12, 10, 10, 10), container.New(widthLayout{180}, side)))
+	sidebar := newPanel(colorSidebar, 0, container.New(layout.NewCustomPaddedLayout(12, 10, 10, 10), side))
 	u.frame = f
 	f.named(u.about)
 	if u.health != nil {
 		f.files.setHealth(*u.health)
 	}
-	page := container.New(layout.NewCustomPaddedLayout(18, 16, 22, 22), f.stage)
-	u.win.SetContent(newPanel(theme.ColorNameBackground, 0, container.NewBorder(nil, nil, sidebar, nil, page)))
+	hide := widget.NewButtonWithIcon("", theme.CancelIcon(), func() { u.mention("") })
+	hide.Importance = widget.LowImportance
+	f.note = newPanel(colorChosen, 8, container.NewBorder(nil, nil, nil, hide, f.said))
+	f.note.Hide()
+	page := container.New(layout.NewCustomPaddedLayout(18, 16, 22, 22), container.NewBorder(nil, f.note, nil, nil, f.stage))
+	u.win.SetContent(newPanel(theme.ColorNameBackground, 0, container.New(frameLayout{narrow: func(narrow bool) { visible(title, !narrow) }}, sidebar, page)))
 	u.goTo(name)
+}
+
+// frameLayout sets the sidebar beside the page; in a narrow window only its
+// pictures are shown.
+type frameLayout struct{ narrow func(bool) }
+
+const (
+	sidebarWide   = 200
+	sidebarNarrow = 64
+	narrowWindow  = 780
+)
+
+func (l frameLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
+	w := float32(sidebarWide)
+	if s.Width < narrowWindow {
+		w = sidebarNarrow
+	}
+	l.narrow(w == sidebarNarrow)
+	objects[0].Resize(fyne.NewSize(w, s.Height))
+	objects[0].Move(fyne.NewPos(0, 0))
+	objects[1].Resize(fyne.NewSize(s.Width-w, s.Height))
+	objects[1].Move(fyne.NewPos(w, 0))
+}
+
+func (frameLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	page := objects[1].MinSize()
+	return fyne.NewSize(sidebarNarrow+page.Width, max(page.Height, objects[0].MinSize().Height))
 }
 
 // goTo brings a screen to the front.
 func (u *UI) goTo(name string) {
-	f := u.frame
-	if f == nil {
-		return
+	if f := u.frame; f != nil {
+		f.open(f.pages[name], name)
 	}
-	f.front = f.pages[name]
-	for n, item := range f.items {
-		item.choose(n == name)
+}
+
+// open shows a screen; item is the line of the sidebar it belongs to.
+func (f *frame) open(s screen, item string) {
+	f.front = s
+	for n, i := range f.items {
+		i.choose(n == item)
 	}
-	f.stage.Objects = []fyne.CanvasObject{f.front.view()}
+	f.ui.mention("")
+	f.stage.Objects = []fyne.CanvasObject{s.view()}
 	f.stage.Refresh()
-	f.front.refresh()
+	f.ui.lives()
+	s.refresh()
+}
+
+// mention says something that needs no answer; "" takes it away.
+func (u *UI) mention(text string) {
+	if f := u.frame; f != nil {
+		setText(f.said, text)
+		if f.note.Visible() != (text != "") {
+			visible(f.note, text != "")
+			u.relayout()
+		}
+	}
+}
+
+// relayout lets everything find its place after something changed its size.
+func (u *UI) relayout() {
+	if f := u.frame; f != nil {
+		f.front.view().Refresh()
+		f.stage.Refresh()
+	}
 }
 
 // named shows what the node says of itself.
@@ -124,29 +189,19 @@ func centred(t *widget.RichText) *widget.RichText {
 	return t
 }
 
-// askToClose quits, after a question when something is still running.
-func (u *UI) askToClose() {
-	running := u.transfers.running()
-	if running == 0 {
-		u.app.Quit()
-		return
-	}
-	u.show(dialog.NewCustomConfirm(u.t("quit.title"), u.t("quit.yes"), u.t("quit.no"),
-		container.New(widthLayout{420}, newNote(u.n("quit.text", int64(running)))),
-		func(yes bool) {
-			if yes {
-				u.app.Quit()
-			}
-		}, u.win))
-}
-
 // show shows a dialog and remembers it, for the Escape key.
 func (u *UI) show(d dialog.Dialog) {
 	u.asking = d
 	d.Show()
 }
 
-// keys are the ones that work wherever one is: Ctrl+F searches; on the files,
+// inform shows something to read.
+func (u *UI) inform(title string, content fyne.CanvasObject) {
+	u.show(dialog.NewCustom(title, u.t("dialog.close"), container.New(widthLayout{460}, content), u.win))
+}
+
+// keys are the ones that work wherever one is: Ctrl+1 to Ctrl+6 go to a
+// screen, Ctrl+F searches, Ctrl+W closes the window, Ctrl+Q quits; on the files,
 // Delete deletes what is picked, Escape lets go of it and Backspace goes up.
 // Escape closes a dialog first.
 func (u *UI) keys() {
@@ -157,6 +212,11 @@ func (u *UI) keys() {
 			c.Focus(u.frame.files.entry)
 		}
 	})
+	for i, name := range screens() {
+		c.AddShortcut(&desktop.CustomShortcut{KeyName: fyne.KeyName('1' + rune(i)), Modifier: fyne.KeyModifierShortcutDefault}, func(fyne.Shortcut) { u.goTo(name) })
+	}
+	c.AddShortcut(&desktop.CustomShortcut{KeyName: fyne.KeyW, Modifier: fyne.KeyModifierShortcutDefault}, func(fyne.Shortcut) { u.askToClose() })
+	c.AddShortcut(&desktop.CustomShortcut{KeyName: fyne.KeyQ, Modifier: fyne.KeyModifierShortcutDefault}, func(fyne.Shortcut) { u.askToQuit() })
 	c.SetOnTypedKey(u.typedKey)
 }
 
@@ -168,7 +228,13 @@ func (u *UI) typedKey(e *fyne.KeyEvent) {
 		}
 		return
 	}
-	if u.frame == nil || u.frame.front != screen(u.frame.files) {
+	if u.frame == nil {
+		return
+	}
+	if g := u.frame.granting; g != nil && u.frame.front == screen(g) && e.Name == fyne.KeyEscape {
+		u.goTo("access")
+	}
+	if u.frame.front != screen(u.frame.files) {
 		return
 	}
 	f := u.frame.files

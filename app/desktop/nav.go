@@ -3,6 +3,9 @@
 package desktop
 
 import (
+	"image/color"
+	"strconv"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/driver/desktop"
@@ -17,6 +20,7 @@ type navItem struct {
 	text             string
 	picture          fyne.Resource
 	chosen           bool
+	unread           int // shown beside the name
 	hovered, focused bool
 	tapped           func()
 }
@@ -35,6 +39,14 @@ func newNavItem(text string, picture fyne.Resource, tapped func()) *navItem {
 func (n *navItem) choose(chosen bool) {
 	if n.chosen != chosen {
 		n.chosen = chosen
+		n.Refresh()
+	}
+}
+
+// count shows a number beside the name; 0 takes it away.
+func (n *navItem) count(unread int) {
+	if n.unread != unread {
+		n.unread = unread
 		n.Refresh()
 	}
 }
@@ -78,6 +90,8 @@ func (n *navItem) CreateRenderer() fyne.WidgetRenderer {
 		ground: canvas.NewRectangle(nil),
 		icon:   widget.NewIcon(n.picture),
 		text:   canvas.NewText(n.text, nil),
+		badge:  canvas.NewRectangle(nil),
+		number: canvas.NewText("", nil),
 	}
 	r.ground.CornerRadius = 8
 	r.paint()
@@ -89,11 +103,13 @@ type navRenderer struct {
 	ground *canvas.Rectangle
 	icon   *widget.Icon
 	text   *canvas.Text
+	badge  *canvas.Rectangle
+	number *canvas.Text
 }
 
 func (r *navRenderer) paint() {
 	ground := theme.ColorNameBackground
-	r.ground.FillColor, r.ground.StrokeWidth = nil, 0
+	r.ground.FillColor, r.ground.StrokeWidth = color.Transparent, 0
 	switch {
 	case r.item.chosen:
 		ground = colorChosen
@@ -109,6 +125,14 @@ func (r *navRenderer) paint() {
 	r.text.Color = themeColor(theme.ColorNameForeground)
 	r.text.TextSize = theme.TextSize()
 	r.text.TextStyle.Bold = r.item.chosen
+	r.badge.FillColor, r.badge.CornerRadius = themeColor(theme.ColorNamePrimary), 9
+	r.number.Color, r.number.TextSize = themeColor(theme.ColorNameForegroundOnPrimary), theme.CaptionTextSize()
+	r.number.Text = strconv.Itoa(min(r.item.unread, 99))
+	if r.item.unread > 99 {
+		r.number.Text += "+"
+	}
+	visible(r.badge, r.item.unread > 0)
+	visible(r.number, r.item.unread > 0)
 }
 
 func (r *navRenderer) Layout(s fyne.Size) {
@@ -118,21 +142,34 @@ func (r *navRenderer) Layout(s fyne.Size) {
 	t := r.text.MinSize()
 	r.text.Resize(t)
 	r.text.Move(fyne.NewPos(42, (s.Height-t.Height)/2))
+	visible(r.text, s.Width >= 42+t.Width) // in a narrow window the pictures stand alone
+	m := r.number.MinSize()
+	w := max(m.Width+10, 18)
+	at := fyne.NewPos(s.Width-w-10, (s.Height-18)/2)
+	if !r.text.Visible() {
+		at = fyne.NewPos(s.Width-w, 0)
+	}
+	r.badge.Resize(fyne.NewSize(w, 18))
+	r.badge.Move(at)
+	r.number.Resize(m)
+	r.number.Move(at.AddXY((w-m.Width)/2, (18-m.Height)/2))
 }
 
 func (r *navRenderer) MinSize() fyne.Size {
-	bold := fyne.MeasureText(r.item.text, theme.TextSize(), fyne.TextStyle{Bold: true})
-	return fyne.NewSize(42+bold.Width+12, 40)
+	return fyne.NewSize(44, 40)
 }
 
 func (r *navRenderer) Refresh() {
 	r.paint()
+	r.Layout(r.item.Size())
 	r.ground.Refresh()
 	r.icon.Refresh()
 	r.text.Refresh()
+	r.badge.Refresh()
+	r.number.Refresh()
 }
 
 func (r *navRenderer) Objects() []fyne.CanvasObject {
-	return []fyne.CanvasObject{r.ground, r.icon, r.text}
+	return []fyne.CanvasObject{r.ground, r.icon, r.text, r.badge, r.number}
 }
 func (r *navRenderer) Destroy() {}

@@ -198,6 +198,25 @@ func ellipsize(text string, width, size float32, style fyne.TextStyle) string {
 	return string(runes[:low]) + "…" + string(runes[len(runes)-tail:])
 }
 
+// ellipsizeEnd shortens a sentence at its end.
+func ellipsizeEnd(text string, width, size float32) string {
+	fits := func(s string) bool { return fyne.MeasureText(s, size, fyne.TextStyle{}).Width <= width }
+	if fits(text) {
+		return text
+	}
+	runes := []rune(text)
+	low, high := 0, len(runes)
+	for low < high {
+		middle := (low + high + 1) / 2
+		if fits(string(runes[:middle]) + "…") {
+			low = middle
+		} else {
+			high = middle - 1
+		}
+	}
+	return string(runes[:low]) + "…"
+}
+
 // widthLayout grows its content to a smallest width. Text that wraps is as
 // high as its width lets it be, so the content gets the width before it is
 // asked for its height.

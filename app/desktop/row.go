@@ -3,6 +3,7 @@
 package desktop
 
 import (
+	"image/color"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -134,7 +135,7 @@ func (n *rowRenderer) MinSize() fyne.Size { return fyne.NewSize(400, rowHeight) 
 
 func (n *rowRenderer) Refresh() {
 	r := n.row
-	n.ground.FillColor = nil
+	n.ground.FillColor = color.Transparent
 	if r.picked {
 		n.ground.FillColor = themeColor(theme.ColorNameSelection)
 	}

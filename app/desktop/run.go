@@ -12,6 +12,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/app"
 	"fyne.io/fyne/v2/driver"
+	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/lang"
 )
 
@@ -35,9 +36,12 @@ func Run(home, version string) (err error) {
 	if err != nil {
 		hostname = "" // the person types a name
 	}
-	ui, err := New(app.NewWithID(appID), host, Options{
-		Version: version, Home: home, Hostname: hostname, Locales: systemLocales(), Toolkit: speakToolkit,
-	})
+	a := app.NewWithID(appID)
+	o := Options{Version: version, Home: home, Hostname: hostname, Locales: systemLocales(), Toolkit: speakToolkit, Login: newLogin(home)}
+	if t, ok := a.(desktop.App); ok && hasTray() {
+		o.Tray = t
+	}
+	ui, err := New(a, host, o)
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,15 @@
 package desktop
 
 import (
+	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/layout"
+	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
 	"github.com/preezm/preezm/app/desktop/i18n"
@@ -35,14 +38,96 @@ func newSettings(u *UI) *settings {
 		setting(u.t("settings.language"), languages),
 		setting(u.t("settings.theme"), themes),
 	))
+	notices := newCard(container.NewVBox(
+		newHeading(u.t("settings.notices")),
+		noticeBox(u, noticeOpened, u.t("settings.notice-opened")),
+		noticeBox(u, noticeEnding, u.t("settings.notice-ending")),
+		noticeBox(u, noticeMissing, u.t("settings.notice-missing")),
+		noticeBox(u, noticeRepaired, u.t("settings.notice-repaired")),
+	))
+	lasting := newCard(container.NewVBox(
+		newHeading(u.t("settings.grants")),
+		setting(u.t("settings.usual"), periodChoice(u, "grant.usual", u.prefs.usual())),
+		setting(u.t("settings.longest"), periodChoice(u, "grant.longest", u.prefs.longest())),
+	))
+	start := newCard(container.NewVBox(newHeading(u.t("settings.start")), s.loginBox(), container.NewHBox(
+		widget.NewButtonWithIcon(u.t("settings.quit"), theme.LogoutIcon(), u.askToQuit))))
 	storage := newCard(container.NewVBox(newHeading(u.t("settings.storage")), s.room))
-	about := newCard(container.NewVBox(newHeading(u.t("settings.about")), s.about, newNote(u.t("settings.licence"))))
+	about := newCard(container.NewVBox(newHeading(u.t("settings.about")), s.about, newNote(u.t("settings.licence")),
+		container.NewHBox(widget.NewButton(u.t("settings.licences"), s.showLicences))))
 	s.root = container.NewBorder(newTitle(u.t("nav.settings")), nil, nil, nil,
-		container.NewVScroll(container.NewVBox(look, storage, about)))
+		scrolled(container.NewVBox(look, storage, lasting, notices, start, about)))
 	return s
 }
 
 func (s *settings) view() fyne.CanvasObject { return s.root }
+
+// noticeBox is a notification to have or not.
+func noticeBox(u *UI, n notice, words string) fyne.CanvasObject {
+	box := widget.NewCheck(words, func(on bool) { u.prefs.want(n, on) })
+	box.Checked = u.prefs.wanted(n)
+	return box
+}
+
+// periodChoice is one of the periods of grants.
+func periodChoice(u *UI, key string, now time.Duration) fyne.CanvasObject {
+	all := periods()
+	if !slices.Contains(all, now) {
+		all = append(all, now)
+	}
+	var names []string
+	for _, p := range all {
+		names = append(names, u.locale.Duration(p))
+	}
+	choice := widget.NewSelect(names, nil)
+	choice.SetSelectedIndex(slices.Index(all, now))
+	choice.OnChanged = func(string) {
+		if i := choice.SelectedIndex(); i >= 0 {
+			u.prefs.store.SetInt(key, int(all[i]/time.Second))
+		}
+	}
+	return container.NewHBox(choice)
+}
+
+// loginBox starts the program when the person logs in, where that is known
+// how to.
+func (s *settings) loginBox() fyne.CanvasObject {
+	u := s.ui
+	trouble := newTrouble()
+	box := widget.NewCheck(u.t("settings.login"), nil)
+	if u.opt.Login == nil {
+		box.Disable()
+		return container.NewVBox(box, newNote(u.t("settings.login-unknown")))
+	}
+	on, err := u.opt.Login.Enabled()
+	if err != nil {
+		setText(trouble, u.say(err))
+	}
+	box.Checked = on
+	box.OnChanged = func(on bool) {
+		if err := u.opt.Login.Set(on); err != nil {
+			setText(trouble, u.say(err))
+			s.root.Refresh()
+		}
+	}
+	return container.NewVBox(box, trouble)
+}
+
+// showLicences lists what the program is built from.
+func (s *settings) showLicences() {
+	u := s.ui
+	var b strings.Builder
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			b.WriteString(m.Path + " " + m.Version + "\n")
+		}
+	}
+	text := widget.NewLabel(b.String())
+	text.Selectable = true
+	scroll := container.NewVScroll(text)
+	scroll.SetMinSize(fyne.NewSize(520, 320))
+	u.inform(u.t("settings.licences"), container.NewVBox(newNote(u.t("settings.licences-text")), scroll))
+}
 
 // refresh has nothing to ask: UI.refresh brings what the node says of itself.
 func (s *settings) refresh() {}
@@ -67,7 +152,7 @@ func newChoice(names []string, on int, chosen func(i int)) *widget.RadioGroup {
 
 func setting(what string, control fyne.CanvasObject) fyne.CanvasObject {
 	label := widget.NewLabel(what)
-	return container.NewBorder(nil, nil, container.New(widthLayout{130}, label), nil, control)
+	return container.NewBorder(nil, nil, container.New(widthLayout{190}, label), nil, control)
 }
 
 // setAbout shows what the node says of itself.

@@ -126,6 +126,7 @@ func (ts *transfers) show() {
 		ts.list.Add(t.row.view)
 	}
 	ts.list.Refresh()
+	ts.ui.healthChanged()
 	if ts.seen != nil {
 		ts.seen()
 	}

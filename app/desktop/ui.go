@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -20,6 +22,10 @@ import (
 // every is how often the window asks anew what it shows.
 const every = 15 * time.Second
 
+// logRounds is after how many of these the custodians' logs are read when
+// nobody looks at them, for the count of what is new.
+const logRounds = 4
+
 // Options is what the window needs to know of the world; tests fix all of it.
 type Options struct {
 	Version  string
@@ -28,6 +34,8 @@ type Options struct {
 	Locales  []string          // the system's languages, most wanted first
 	Now      func() time.Time  // nil is time.Now
 	Toolkit  func(lang string) // tells the toolkit's own dialogs the language; may be nil
+	Tray     tray              // nil where there is none
+	Login    loginStart        // nil where it is not known how to start at login
 	do       func(func())      // nil is fyne.Do
 }
 
@@ -53,6 +61,10 @@ type UI struct {
 	frame     *frame  // nil while there is no node
 	transfers transfers
 	asking    dialog.Dialog // the one shown last; nil before
+	viewing   func(now time.Time)
+	alive     atomic.Bool // something on screen counts seconds
+	away      bool        // the window cannot be seen
+	trayState trayState
 }
 
 // New makes the window and shows in it what there is: the Welcome screen, or
@@ -92,6 +104,7 @@ func New(app fyne.App, host Host, opt Options) (*UI, error) {
 func (u *UI) Start() {
 	u.wg.Go(func() { u.pump.run(u.ctx) })
 	u.wg.Go(u.watch)
+	u.showTray()
 	if u.host.Exists() {
 		u.open(nil)
 	}
@@ -107,16 +120,63 @@ func (u *UI) Close() error {
 
 // watch passes on what happens without being asked: time, and lost nodes.
 func (u *UI) watch() {
-	clock := time.NewTicker(every)
+	clock, second := time.NewTicker(every), time.NewTicker(time.Second)
 	defer clock.Stop()
+	defer second.Stop()
+	rounds := 0
 	for {
 		select {
 		case <-u.ctx.Done():
 			return
 		case err := <-u.host.Lost():
 			u.pump.post(u.ctx, func() { u.lost(err) })
+		case <-second.C:
+			if u.alive.Load() {
+				u.pump.post(u.ctx, u.tick)
+			}
 		case <-clock.C:
+			rounds++
+			if rounds%logRounds == 0 {
+				u.pump.post(u.ctx, u.readLogs)
+			}
 			u.pump.post(u.ctx, u.refresh)
+		}
+	}
+}
+
+// tick lets the clocks on screen go on.
+func (u *UI) tick() {
+	now := u.opt.Now()
+	if u.frame != nil && u.frame.front != nil {
+		if s, ok := u.frame.front.(living); ok {
+			s.tick(now)
+		}
+	}
+	if u.viewing != nil {
+		u.viewing(now)
+	}
+}
+
+// lives finds out whether anything that can be seen counts seconds.
+func (u *UI) lives() {
+	on := false
+	if u.frame != nil && !u.away {
+		switch s := u.frame.front.(type) {
+		case *access:
+			on = slices.ContainsFunc(s.clocks, func(c *clock) bool { return !c.rung })
+		case *received:
+			on = slices.ContainsFunc(s.clocks, func(c *clock) bool { return !c.rung })
+		}
+	}
+	u.alive.Store(on)
+}
+
+// readLogs asks for what the custodians wrote down, whatever is in front.
+func (u *UI) readLogs() {
+	if u.frame != nil {
+		u.frame.pages["activity"].refresh()
+		if u.prefs.wanted(noticeMissing) {
+			u.frame.pages["circle"].refresh()
 		}
 	}
 }
@@ -159,6 +219,7 @@ func (u *UI) open(then func()) {
 			u.node, u.trouble = n, nil
 			u.showHome("files")
 			u.refresh()
+			u.readLogs()
 			if then != nil {
 				then()
 			}
@@ -168,6 +229,8 @@ func (u *UI) open(then func()) {
 
 func (u *UI) failedToOpen(err error) {
 	u.node, u.frame, u.trouble = nil, nil, err
+	u.lives()
+	u.trayShows(trayTrouble)
 	u.showFailure()
 }
 
@@ -231,7 +294,11 @@ func (u *UI) askHealth() {
 				return
 			}
 			known := u.health != nil
+			if known && u.health.grade > gradeSafe && h.grade == gradeSafe {
+				u.notify(noticeRepaired, h.sentence)
+			}
 			u.health = &h
+			u.healthChanged()
 			f.files.setHealth(h)
 			if known && f.front == screen(f.files) {
 				f.files.refresh()
@@ -289,3 +356,21 @@ func (p prefs) scheme() scheme {
 }
 
 func (p prefs) setScheme(s scheme) { p.store.SetString("theme", string(s)) }
+
+// seen is up to when the activity of a home was looked at.
+func (p prefs) seen(home string) time.Time {
+	return time.Unix(int64(p.store.Int("seen:"+home)), 0)
+}
+
+func (p prefs) setSeen(home string, at time.Time) { p.store.SetInt("seen:"+home, int(at.Unix())) }
+
+func (p prefs) span(key string, usual time.Duration) time.Duration {
+	if d := time.Duration(p.store.Int(key)) * time.Second; d > 0 && d <= 10*longestPeriod {
+		return d
+	}
+	return usual
+}
+
+// usual and longest are the periods of a grant.
+func (p prefs) usual() time.Duration   { return p.span("grant.usual", usualPeriod) }
+func (p prefs) longest() time.Duration { return p.span("grant.longest", longestPeriod) }

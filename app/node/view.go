@@ -23,6 +23,13 @@ import (
 	"github.com/preezm/preezm/peers"
 )
 
+// What a view's answer tells beside its text when a file cannot be opened now.
+const (
+	HeaderRefused = "Preezm-Refused" // the custodians' reason, a custody.Reason
+	HeaderAgreed  = "Preezm-Agreed"  // so many custodians agreed
+	HeaderNeeded  = "Preezm-Needed"  // of so many that must
+)
+
 // viewTime bounds how long a view's listener waits for a request's header.
 const viewTime = 10 * time.Second
 
@@ -181,12 +188,19 @@ func (v *view) file(w http.ResponseWriter, r *http.Request, i int) {
 		return
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(http.StatusForbidden)
 	text := "This cannot be opened now: " + err.Error()
+	// The headers are for the window, which says it in the person's language.
 	var no *brand.RefusedError
-	if errors.As(err, &no) {
+	var waiting *brand.WaitingError
+	switch {
+	case errors.As(err, &no):
 		text = "This cannot be opened now: " + no.Error()
+		h.Set(HeaderRefused, string(no.Reason))
+	case errors.As(err, &waiting):
+		h.Set(HeaderAgreed, strconv.Itoa(waiting.Have))
+		h.Set(HeaderNeeded, strconv.Itoa(waiting.Need))
 	}
+	w.WriteHeader(http.StatusForbidden)
 	fmt.Fprintln(w, text)
 }
 

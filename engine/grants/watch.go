@@ -41,6 +41,7 @@ type Info struct {
 	StatusAge  int64     `json:"status_max_age,omitempty"` // seconds of silence of the owner that close it
 	Need       int       `json:"need"`                     // custodians that must agree
 	Custodians int       `json:"custodians"`
+	Follow     bool      `json:"follow,omitempty"` // Refresh may replace the files by newer versions
 	Files      []string  `json:"files"`
 	Openings   []Opening `json:"openings"`
 	Refusals   int       `json:"refusals"`
@@ -114,7 +115,7 @@ func (d *Desk) info(ctx context.Context, row *catalog.Grant, book *Ledger) (*Inf
 	in := &Info{
 		ID: ticket.ShortID(b.ID), Hash: g.Hash.String(), BrandKey: b.Grantee.String(),
 		Issued: time.Unix(b.IssuedAt, 0), NotBefore: time.Unix(b.NotBefore, 0), NotAfter: time.Unix(b.NotAfter, 0),
-		Purpose: b.Purpose, MaxOpens: b.MaxOpens, StatusAge: b.StatusMaxAge, Need: int(b.K), Custodians: len(b.Custodians),
+		Purpose: b.Purpose, MaxOpens: b.MaxOpens, StatusAge: b.StatusMaxAge, Follow: b.Follow, Need: int(b.K), Custodians: len(b.Custodians),
 		Quorum: custody.RevocationQuorum(b), Openings: []Opening{}, Files: []string{}, Ticket: row.Ticket,
 		Notice: b.Notice,
 	}

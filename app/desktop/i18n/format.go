@@ -61,6 +61,31 @@ func (l *Locale) Duration(d time.Duration) string {
 	}
 }
 
+// Countdown writes what is left of a time, in two units and rounded down: it
+// must never promise more than there is.
+func (l *Locale) Countdown(d time.Duration) string {
+	s := int64(max(d, 0) / time.Second)
+	switch {
+	case s < 60:
+		return l.N("unit.seconds", s)
+	case s < 3600:
+		return l.N("unit.minutes", s/60) + " " + l.N("unit.seconds", s%60)
+	case s < 24*3600:
+		return l.N("unit.hours", s/3600) + " " + l.N("unit.minutes", s/60%60)
+	}
+	days := l.N("unit.days", s/(24*3600))
+	if hours := s / 3600 % 24; hours > 0 && s < 14*24*3600 {
+		return days + " " + l.N("unit.hours", hours)
+	}
+	return days
+}
+
+// Moment writes a date with its time, as a promise needs it.
+func (l *Locale) Moment(t, now time.Time) string {
+	t = t.In(now.Location())
+	return l.T("date.moment", A{"day": l.Date(t), "time": t.Format("15:04")})
+}
+
 // When writes a moment as people speak of it seen from now: today and its
 // neighbours by name, else the date. Both are shown in now's time zone.
 func (l *Locale) When(t, now time.Time) string {

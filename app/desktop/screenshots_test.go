@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package desktop
+
+import (
+	"image/png"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// shot is a screen in a state worth looking at.
+type shot struct {
+	name string
+	home func() *fakeNode // nil: there is none yet
+	set  func(b *bench)
+}
+
+// shots are the pictures of make screenshots, and what the tests of the
+// layout walk through.
+func shots() []shot {
+	page := func(name string) func(b *bench) {
+		return func(b *bench) { b.goTo(name) }
+	}
+	return []shot{
+		{"welcome", nil, func(b *bench) { b.showWelcome() }},
+		{"files", family, func(b *bench) { b.frame.files.pick(4, false, false) }},
+		{"files-empty", func() *fakeNode { return &fakeNode{} }, func(*bench) {}},
+		{"circle", family, func(b *bench) {
+			b.goTo("circle")
+			b.settle("the circle is shown", func() bool { return b.frame.pages["circle"].(*circleScreen).loaded })
+		}},
+		{"invite", family, func(b *bench) {
+			b.goTo("circle")
+			b.invite()
+			b.settle("the invite is shown", func() bool { return b.win.Canvas().Overlays().Top() != nil })
+		}},
+		{"access", lending, func(b *bench) {
+			b.goTo("access")
+			b.settle("the grants are shown", func() bool { return b.frame.pages["access"].(*access).loaded })
+		}},
+		{"granting", lending, func(b *bench) {
+			b.goTo("access")
+			b.settle("the grants are shown", func() bool { return b.frame.pages["access"].(*access).loaded })
+			b.grantPage(pathsOf(newItems(b.host.node.entries)[4:6]))
+			g := b.frame.granting
+			b.settle("all is known", func() bool { return len(g.draft.files) == 2 && g.draft.via != nil })
+			g.brands.SetSelectedIndex(0)
+		}},
+		{"ticket", lending, func(b *bench) {
+			b.showTicket("ACME Insurance", "g-7f3a9b21", "preezm-ticket1-QIAxN2M3MjE1ZTk4ZjE1YjI2YzYxZmQ1NmE0N2E3ZTgy")
+		}},
+		{"received-none", family, func(b *bench) {
+			b.goTo("received")
+			b.settle("it is known", func() bool { return b.frame.pages["received"].(*received).loaded })
+		}},
+		{"received", company, func(b *bench) {
+			b.goTo("received")
+			r := b.frame.pages["received"].(*received)
+			b.settle("it is known", func() bool { return r.loaded })
+			o := r.openers["g-7f3a9b21"]
+			o.cancel = func() {}
+			o.agreed(2, 3)
+		}},
+		{"activity", lending, func(b *bench) {
+			b.goTo("activity")
+			a := b.frame.pages["activity"].(*activity)
+			b.settle("it is read", func() bool { return a.loaded })
+			a.check()
+			b.settle("it is verified", func() bool { return len(a.verdict.Objects) > 0 })
+		}},
+		{"settings", family, page("settings")},
+	}
+}
+
+// take shows one of them.
+func (s shot) take(t *testing.T, lang string, of scheme) *bench {
+	t.Helper()
+	if s.home == nil {
+		b := newBenchIn(t, &fakeHost{node: family()}, lang, of)
+		s.set(b)
+		return b
+	}
+	b := newBenchIn(t, &fakeHost{node: s.home(), exists: true}, lang, of)
+	b.enter()
+	s.set(b)
+	return b
+}
+
+// TestScreenshots writes a picture of every screen in both themes and
+// languages into the folder PREEZM_SCREENSHOTS names: see make screenshots.
+func TestScreenshots(t *testing.T) {
+	dir := os.Getenv("PREEZM_SCREENSHOTS")
+	if dir == "" {
+		t.Skip("PREEZM_SCREENSHOTS names no folder")
+	}
+	for _, lang := range []string{"en", "fr"} {
+		for _, of := range []scheme{schemeLight, schemeDark} {
+			for _, s := range shots() {
+				t.Run(s.name+"-"+lang+"-"+string(of), func(t *testing.T) {
+					b := s.take(t, lang, of)
+					f, err := os.Create(filepath.Join(dir, s.name+"-"+lang+"-"+string(of)+".png"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer f.Close()
+					if err := png.Encode(f, b.win.Canvas().Capture()); err != nil {
+						t.Fatal(err)
+					}
+				})
+			}
+		}
+	}
+}
