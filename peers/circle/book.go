@@ -55,12 +55,14 @@ type Book struct {
 	path string
 	now  func() time.Time
 
-	mu      sync.Mutex
-	peers   []Peer // in the order they were added
-	invites []invite
-	saved   map[peers.DeviceID]time.Time // LastSeen as on disk
-	told    map[peers.DeviceID]time.Time // when what Hear noted was written last
-	dirty   bool                         // the disk lacks something
+	mu       sync.Mutex
+	peers    []Peer // in the order they were added
+	invites  []invite
+	accounts []Account                    // who is behind them; see accounts.go
+	own      []byte                       // the list of this person's own machines
+	saved    map[peers.DeviceID]time.Time // LastSeen as on disk
+	told     map[peers.DeviceID]time.Time // when what Hear noted was written last
+	dirty    bool                         // the disk lacks something
 }
 
 // Open reads the circle at path; a missing file is an empty circle.
@@ -237,7 +239,7 @@ func (b *Book) Remove(id peers.DeviceID) error {
 		return inv.UsedBy != nil && *inv.UsedBy == id
 	})
 	delete(b.told, id)
-	return b.commit(slices.Delete(slices.Clone(b.peers), i, i+1), invites)
+	return b.commitAll(b.marked(id, true), slices.Delete(slices.Clone(b.peers), i, i+1), invites)
 }
 
 // NewInvite makes an invite from self (its device, name and addresses) that
@@ -312,7 +314,7 @@ func (b *Book) Redeem(token [16]byte, device peers.DeviceID, note func(*Peer)) (
 	}
 	invites := slices.Clone(b.invites)
 	invites[found].UsedBy = &device
-	if err := b.commit(next, invites); err != nil {
+	if err := b.commitAll(b.marked(device, false), next, invites); err != nil {
 		return Peer{}, err
 	}
 	return b.peers[b.index(device)].clone(), nil

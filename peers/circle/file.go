@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/preezm/preezm/peers/account"
 	"github.com/preezm/preezm/peers/durable"
 )
 
@@ -27,6 +28,9 @@ type bookFile struct {
 	Version int      `json:"version"`
 	Peers   []Peer   `json:"peers"`
 	Invites []invite `json:"invites"`
+	// Accounts and Own are missing in a file of before there were any.
+	Accounts []Account `json:"accounts,omitempty"`
+	Own      []byte    `json:"own,omitempty"`
 }
 
 func (b *Book) load() error {
@@ -46,7 +50,7 @@ func (b *Book) load() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(b.path), err)
 	}
-	b.peers, b.invites = in.Peers, in.Invites
+	b.peers, b.invites, b.accounts, b.own = in.Peers, in.Invites, in.Accounts, in.Own
 	for _, p := range b.peers {
 		b.saved[p.Device] = p.LastSeen
 	}
@@ -85,12 +89,22 @@ func decodeBook(raw []byte) (bookFile, error) {
 			return bookFile{}, fmt.Errorf("%w: bad invite", ErrBook)
 		}
 	}
+	for i := range in.Accounts {
+		if err := in.Accounts[i].load(); err != nil {
+			return bookFile{}, fmt.Errorf("%w: %w", ErrBook, err)
+		}
+	}
+	if len(in.Own) > 0 {
+		if _, err := account.Parse(in.Own); err != nil {
+			return bookFile{}, fmt.Errorf("%w: %w", ErrBook, err)
+		}
+	}
 	return in, nil
 }
 
 // save replaces the file.
 func (b *Book) save(ps []Peer, invites []invite) error {
-	out := bookFile{Version: bookVersion, Peers: ps, Invites: make([]invite, len(invites))}
+	out := bookFile{Version: bookVersion, Peers: ps, Invites: make([]invite, len(invites)), Accounts: b.accounts, Own: b.own}
 	if out.Peers == nil {
 		out.Peers = []Peer{}
 	}

@@ -32,6 +32,22 @@ type accounts struct {
 	minFree int64
 	all     account
 	owners  map[peers.DeviceID]*account
+	// same gives the name of the account that an owner belongs to; owners
+	// holds what each device stored before it was known to be one of several.
+	same func(peers.DeviceID) peers.DeviceID
+}
+
+// sum adds up all that belongs to an account. The lock is held by the caller.
+func (a *accounts) sum(owner peers.DeviceID) (out account) {
+	name := a.same(owner)
+	for id, acc := range a.owners {
+		if id == name || a.same(id) == name {
+			out.used += acc.used
+			out.reserved += acc.reserved
+			out.shards += acc.shards
+		}
+	}
+	return out
 }
 
 // owner gives the account, made when needed. The lock is held by the caller.
@@ -67,8 +83,9 @@ func (a *accounts) reserve(owner peers.DeviceID, n, quota int64, space func() (S
 	defer a.mu.Unlock()
 	acc := a.owner(owner)
 	defer a.prune(owner, acc)
-	if lim := limit(quota, a.offer); acc.used+acc.reserved+n > lim {
-		return fmt.Errorf("%d of %d bytes used: %w", acc.used+acc.reserved, lim, peers.ErrQuota)
+	sum := a.sum(owner)
+	if lim := limit(quota, a.offer); sum.used+sum.reserved+n > lim {
+		return fmt.Errorf("%d of %d bytes used: %w", sum.used+sum.reserved, lim, peers.ErrQuota)
 	}
 	if a.all.used+a.all.reserved+n > a.offer {
 		return fmt.Errorf("the offer to all is used up: %w", peers.ErrQuota)
@@ -135,10 +152,7 @@ func (a *accounts) setOffer(n int64) {
 func (a *accounts) usage(owner peers.DeviceID, quota, disk int64) Usage {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var acc account
-	if p := a.owners[owner]; p != nil {
-		acc = *p
-	}
+	acc := a.sum(owner)
 	lim := limit(quota, a.offer)
 	return Usage{
 		Quota:  lim,

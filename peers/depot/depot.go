@@ -28,6 +28,11 @@ type Options struct {
 	// offer, negative is nothing. Nil: 0 for everybody. It is called from
 	// many goroutines and must not call the depot.
 	Quota func(peers.DeviceID) int64
+	// Account gives the name under which a device's shards are counted and
+	// found: several machines of one person have one. It may unite devices
+	// later that stored shards apart, and never parts them. Nil: each device
+	// its own. It is called from many goroutines and must not call the depot.
+	Account func(peers.DeviceID) peers.DeviceID
 	// Logger gets damage and repairs. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Storage holds the shards; the depot closes it. Nil: a Disk in the
@@ -42,6 +47,7 @@ type Depot struct {
 	lock     *flock.Flock
 	log      *slog.Logger
 	quota    func(peers.DeviceID) int64
+	account  func(peers.DeviceID) peers.DeviceID
 	accounts accounts
 	claims   claims
 	step     func(point string) // crash tests stop here; nil otherwise
@@ -62,6 +68,7 @@ func Open(ctx context.Context, dir string, o Options) (*Depot, error) {
 		storage: o.Storage,
 		log:     o.Logger,
 		quota:   o.Quota,
+		account: o.Account,
 		lock:    flock.New(filepath.Join(dir, "lock")),
 		claims:  claims{held: map[peers.ShardID]*claim{}},
 	}
@@ -71,6 +78,10 @@ func Open(ctx context.Context, dir string, o Options) (*Depot, error) {
 	if d.quota == nil {
 		d.quota = func(peers.DeviceID) int64 { return 0 }
 	}
+	if d.account == nil {
+		d.account = func(id peers.DeviceID) peers.DeviceID { return id }
+	}
+	d.accounts.same = d.account
 	if got, err := d.lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("depot %s: %w", dir, err)
 	} else if !got {

@@ -37,13 +37,13 @@ func (d *Depot) Put(ctx context.Context, owner peers.DeviceID, id peers.ShardID,
 		return err
 	}
 	defer d.working.Done()
-	if err := d.put(ctx, owner, id, root, size, r); err != nil {
+	if err := d.put(ctx, d.account(owner), d.quota(owner), id, root, size, r); err != nil {
 		return fmt.Errorf("depot: put %s: %w", id, err)
 	}
 	return nil
 }
 
-func (d *Depot) put(ctx context.Context, owner peers.DeviceID, id peers.ShardID, root erasure.Root, size int64, r io.Reader) error {
+func (d *Depot) put(ctx context.Context, owner peers.DeviceID, quota int64, id peers.ShardID, root erasure.Root, size int64, r io.Reader) error {
 	if err := checkSize(size); err != nil {
 		return fmt.Errorf("%w: %w", err, peers.ErrRefused)
 	}
@@ -58,7 +58,7 @@ func (d *Depot) put(ctx context.Context, owner peers.DeviceID, id peers.ShardID,
 	}
 	room := cost(size)
 	space := func() (Space, error) { return d.storage.Space(ctx) }
-	if err := d.accounts.reserve(owner, room, d.quota(owner), space); err != nil {
+	if err := d.accounts.reserve(owner, room, quota, space); err != nil {
 		return err
 	}
 	stored := false
@@ -88,7 +88,7 @@ func (d *Depot) holds(ctx context.Context, owner peers.DeviceID, id peers.ShardI
 	if err != nil || !ok {
 		return false, err
 	}
-	if r.owner != owner || r.root != root || r.size != size {
+	if d.account(r.owner) != owner || r.root != root || r.size != size {
 		return false, fmt.Errorf("the ID is taken: %w", peers.ErrRefused)
 	}
 	o, err := d.storage.Open(ctx, id)

@@ -21,7 +21,7 @@ func (d *Depot) Get(ctx context.Context, owner peers.DeviceID, id peers.ShardID)
 		return nil, err
 	}
 	defer d.working.Done()
-	s, err := d.get(ctx, owner, id)
+	s, err := d.get(ctx, d.account(owner), id)
 	if err != nil {
 		return nil, fmt.Errorf("depot: get %s: %w", id, err)
 	}
@@ -33,7 +33,7 @@ func (d *Depot) get(ctx context.Context, owner peers.DeviceID, id peers.ShardID)
 	if err != nil {
 		return nil, err
 	}
-	if !ok || r.owner != owner {
+	if !ok || d.account(r.owner) != owner {
 		return nil, peers.ErrNotFound
 	}
 	o, err := d.storage.Open(ctx, id)
@@ -41,7 +41,7 @@ func (d *Depot) get(ctx context.Context, owner peers.DeviceID, id peers.ShardID)
 		return nil, d.missed(ctx, owner, id)
 	}
 	// The index never overrules a header on whose shard it is.
-	if o.Header().Owner != owner {
+	if d.account(o.Header().Owner) != owner {
 		return nil, errors.Join(peers.ErrNotFound, o.Close())
 	}
 	return o, nil
@@ -59,7 +59,7 @@ func (d *Depot) missed(ctx context.Context, owner peers.DeviceID, id peers.Shard
 	if err != nil {
 		return err
 	}
-	if !ok || r.owner != owner {
+	if !ok || d.account(r.owner) != owner {
 		return peers.ErrNotFound
 	}
 	o, err := d.storage.Open(ctx, id)
@@ -102,6 +102,7 @@ func (d *Depot) Stat(ctx context.Context, owner peers.DeviceID, ids []peers.Shar
 		return nil, err
 	}
 	defer d.working.Done()
+	owner = d.account(owner)
 	sizes := make([]int64, len(ids))
 	for i, id := range ids {
 		size, err := d.stat(ctx, owner, id)
@@ -118,7 +119,7 @@ func (d *Depot) stat(ctx context.Context, owner peers.DeviceID, id peers.ShardID
 	if err != nil {
 		return 0, err
 	}
-	if !ok || r.owner != owner {
+	if !ok || d.account(r.owner) != owner {
 		return -1, nil
 	}
 	if e, err := d.storage.Stat(ctx, id); err == nil && e.Stamp == r.stamp && e.Size == r.size {
@@ -149,7 +150,7 @@ func (d *Depot) Delete(ctx context.Context, owner peers.DeviceID, ids []peers.Sh
 	// for each other in a circle.
 	ids = slices.SortedFunc(slices.Values(ids), compareIDs)
 	for batch := range slices.Chunk(slices.Compact(ids), deleteBatch) {
-		if err := d.deleteBatch(ctx, owner, batch); err != nil {
+		if err := d.deleteBatch(ctx, d.account(owner), batch); err != nil {
 			return fmt.Errorf("depot: delete: %w", err)
 		}
 	}
@@ -158,7 +159,7 @@ func (d *Depot) Delete(ctx context.Context, owner peers.DeviceID, ids []peers.Sh
 
 func (d *Depot) deleteBatch(ctx context.Context, owner peers.DeviceID, ids []peers.ShardID) error {
 	gone := make([]peers.ShardID, 0, len(ids))
-	var room int64
+	freed := map[peers.DeviceID]*account{} // by who stored it
 	for _, id := range ids {
 		done, err := d.claims.take(ctx, owner, id)
 		if errors.Is(err, peers.ErrRefused) {
@@ -172,9 +173,13 @@ func (d *Depot) deleteBatch(ctx context.Context, owner peers.DeviceID, ids []pee
 		if err != nil {
 			return err
 		}
-		if ok && r.owner == owner {
+		if ok && d.account(r.owner) == owner {
 			gone = append(gone, id)
-			room += cost(r.size)
+			if freed[r.owner] == nil {
+				freed[r.owner] = &account{}
+			}
+			freed[r.owner].used += cost(r.size)
+			freed[r.owner].shards++
 		}
 	}
 	if len(gone) == 0 {
@@ -189,6 +194,8 @@ func (d *Depot) deleteBatch(ctx context.Context, owner peers.DeviceID, ids []pee
 	if err := d.index.change(context.WithoutCancel(ctx), nil, gone); err != nil {
 		return err
 	}
-	d.accounts.release(owner, room, int64(len(gone)))
+	for by, acc := range freed {
+		d.accounts.release(by, acc.used, acc.shards)
+	}
 	return nil
 }

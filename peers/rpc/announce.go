@@ -4,6 +4,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -45,7 +46,7 @@ func (s *Service) announceOnce(ctx context.Context, told map[peers.DeviceID]stri
 	ctx, cancel := context.WithTimeout(ctx, max(s.cfg.times.announce, s.cfg.times.probe))
 	defer cancel()
 	addresses := s.Addresses()
-	now := strings.Join(addresses, " ")
+	now := strings.Join(addresses, " ") + " " + string(s.cfg.Book.Own())
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, id := range s.cfg.Book.Devices() {
@@ -56,7 +57,13 @@ func (s *Service) announceOnce(ctx context.Context, told map[peers.DeviceID]stri
 			continue
 		}
 		wg.Go(func() {
-			if _, _, err := s.client(id).hello(ctx, addresses); err != nil {
+			_, _, err := s.client(id).hello(ctx, addresses)
+			if errors.Is(err, peers.ErrRefused) {
+				if err = s.claimAgain(ctx, id); err == nil {
+					_, _, err = s.client(id).hello(ctx, addresses)
+				}
+			}
+			if err != nil {
 				s.log.Debug("announce", "to", id.Short(), "error", err)
 				return
 			}

@@ -153,7 +153,7 @@ func (c *Client) hello(ctx context.Context, addresses []string) (peers.Info, tim
 	var a helloAnswer
 	msg := helloMsg{
 		Name: circle.CleanName(c.s.cfg.Name()), Version: c.s.cfg.Version,
-		Addresses: circle.CleanAddresses(addresses), Keys: c.s.keys(),
+		Addresses: circle.CleanAddresses(addresses), Keys: c.s.keys(), Own: c.s.cfg.Book.Own(),
 	}
 	latency, err := c.callTimed(ctx, pathHello, msg, maxSmall, &a)
 	if err == nil && (a.Quota < 0 || a.Used < 0 || a.Free < 0 || a.Shards < 0) {
@@ -162,6 +162,8 @@ func (c *Client) hello(ctx context.Context, addresses []string) (peers.Info, tim
 	if err != nil {
 		return peers.Info{}, latency, c.wrap(err)
 	}
+	c.s.introduced(c.device, a.Own)
+	c.s.learned(a.Newer)
 	name := circle.CleanName(a.Name)
 	if err := c.s.cfg.Book.Hear(c.device, func(p *circle.Peer) {
 		p.Name = name

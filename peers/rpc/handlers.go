@@ -36,6 +36,9 @@ func (v *server) routes() http.Handler {
 	mux.Handle("POST "+pathFarewell, v.member(v.farewell))
 	mux.Handle("GET "+pathLent+"{id}", v.member(v.lent))
 	mux.Handle("POST "+pathGateway+"{verb}", v.member(v.gateway))
+	mux.Handle("POST "+pathHeadsPut, v.member(v.putHead))
+	mux.Handle("POST "+pathHeadsGet, v.member(v.getHeads))
+	mux.HandleFunc("POST "+pathAccount, v.claim)
 	mux.HandleFunc("POST "+pathPass, v.present)
 	// A member may redeem again: its first answer may have been lost.
 	mux.HandleFunc("POST "+pathJoin, v.join)
@@ -172,6 +175,7 @@ func (v *server) hello(w http.ResponseWriter, r *http.Request, owner peers.Devic
 		return err
 	}
 	v.s.heard(owner, in.Name, circle.Learned(in.Addresses, local(connOf(r))), in.Keys)
+	newer := v.s.introduced(owner, in.Own)
 	var u peers.Usage
 	if v.s.cfg.Depot != nil {
 		var err error
@@ -182,6 +186,7 @@ func (v *server) hello(w http.ResponseWriter, r *http.Request, owner peers.Devic
 	v.answer(w, http.StatusOK, helloAnswer{
 		Name: circle.CleanName(v.s.cfg.Name()), Version: v.s.cfg.Version,
 		Quota: u.Quota, Used: u.Used, Free: u.Free, Shards: u.Shards, UnixTime: v.s.cfg.Now().Unix(), Keys: v.s.keys(),
+		Own: v.s.cfg.Book.Own(), Newer: newer,
 	})
 	return nil
 }

@@ -36,7 +36,7 @@ func (s *Service) Join(ctx context.Context, inv circle.Invite) (circle.Peer, err
 	var a joinAnswer
 	_, err := l.call(ctx, pathJoin, joinMsg{
 		Token: inv.Token[:], Name: circle.CleanName(s.cfg.Name()), Version: s.cfg.Version,
-		Addresses: circle.CleanAddresses(s.Addresses()), Keys: s.keys(),
+		Addresses: circle.CleanAddresses(s.Addresses()), Keys: s.keys(), Own: s.cfg.Book.Own(),
 	}, maxSmall, &a)
 	if err != nil {
 		if errors.Is(err, peers.ErrRefused) {
@@ -52,6 +52,7 @@ func (s *Service) Join(ctx context.Context, inv circle.Invite) (circle.Peer, err
 	if err != nil {
 		return circle.Peer{}, fmt.Errorf("join %s: %w", circle.CleanName(inv.Name), err)
 	}
+	s.introduced(inv.Device, a.Own)
 	s.client(inv.Device).forgive()
 	return p, nil
 }
@@ -78,9 +79,10 @@ func (v *server) join(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.s.log.Info("a device joined", "device", c.Device().Short())
+	v.s.introduced(c.Device(), in.Own)
 	v.answer(w, http.StatusOK, joinAnswer{
 		Name: circle.CleanName(v.s.cfg.Name()), Version: v.s.cfg.Version,
-		Addresses: circle.CleanAddresses(v.s.Addresses()), Keys: v.s.keys(),
+		Addresses: circle.CleanAddresses(v.s.Addresses()), Keys: v.s.keys(), Own: v.s.cfg.Book.Own(),
 	})
 }
 

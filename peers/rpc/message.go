@@ -29,7 +29,7 @@ const (
 // Limits of messages, in bytes.
 const (
 	maxSmall   = 16 << 10 // hello and its answer, an error
-	maxJoin    = 4 << 10  // join: the sender is a stranger
+	maxJoin    = 10 << 10 // join: the sender is a stranger
 	maxIDs     = 4096     // shards in one stat or delete
 	maxList    = 32*maxIDs + 64
 	maxSizes   = 9*maxIDs + 64
@@ -43,6 +43,7 @@ type helloMsg struct {
 	Version   string   `cbor:"2,keyasint"`
 	Addresses []string `cbor:"3,keyasint"`
 	Keys      *keysMsg `cbor:"4,keyasint,omitempty"`
+	Own       []byte   `cbor:"5,keyasint,omitempty"` // the list of its person's machines
 }
 
 // helloAnswer is what a keeper says of itself to one owner.
@@ -55,7 +56,9 @@ type helloAnswer struct {
 	Shards   int64  `cbor:"6,keyasint"`
 	UnixTime int64  `cbor:"7,keyasint"`
 
-	Keys *keysMsg `cbor:"8,keyasint,omitempty"`
+	Keys  *keysMsg `cbor:"8,keyasint,omitempty"`
+	Own   []byte   `cbor:"9,keyasint,omitempty"`
+	Newer []byte   `cbor:"10,keyasint,omitempty"` // a newer list than the one shown
 }
 
 // joinMsg redeems an invite.
@@ -65,6 +68,7 @@ type joinMsg struct {
 	Version   string   `cbor:"3,keyasint"`
 	Addresses []string `cbor:"4,keyasint"`
 	Keys      *keysMsg `cbor:"5,keyasint,omitempty"`
+	Own       []byte   `cbor:"6,keyasint,omitempty"`
 }
 
 // joinAnswer tells the new member about the one that let it in.
@@ -73,6 +77,7 @@ type joinAnswer struct {
 	Version   string   `cbor:"2,keyasint"`
 	Addresses []string `cbor:"3,keyasint"`
 	Keys      *keysMsg `cbor:"4,keyasint,omitempty"`
+	Own       []byte   `cbor:"5,keyasint,omitempty"`
 }
 
 // keysMsg are the sender's own keys, for documents; missing when it has none.
@@ -145,6 +150,7 @@ func failures() []failure {
 		{"invite_used", http.StatusForbidden, circle.ErrInviteUsed},
 		{"invite_unknown", http.StatusForbidden, circle.ErrInviteUnknown},
 		{"circle_full", http.StatusForbidden, circle.ErrTooManyPeers},
+		{"stale", http.StatusConflict, peers.ErrStale},
 		{"no_custodian", http.StatusNotFound, peers.ErrNoCustodian},
 		{"refused", http.StatusForbidden, peers.ErrRefused},
 		{"range", http.StatusRequestedRangeNotSatisfiable, errRange},

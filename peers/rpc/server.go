@@ -67,6 +67,8 @@ func newServer(s *Service) *server {
 	join := http.NewServeMux()
 	join.HandleFunc("POST "+pathJoin, v.join)
 	join.HandleFunc("POST "+pathPass, v.present)
+	join.HandleFunc("POST "+pathAccount, v.claim)
+	join.HandleFunc("/", v.refuse)
 	v.guests = &http.Server{
 		Handler:                      join,
 		ReadTimeout:                  s.cfg.times.join,
@@ -100,7 +102,7 @@ func (v *server) admit(id peers.DeviceID, kind transport.Kind) transport.Welcome
 	if kind != transport.Requests {
 		return transport.Refused
 	}
-	if !v.s.cfg.Book.MayJoin(id, time.Now()) && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) {
+	if !v.s.cfg.Book.MayJoin(id, time.Now()) && !v.s.cfg.Book.MayClaim() && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) {
 		return transport.Refused
 	}
 	return transport.Guest

@@ -37,6 +37,7 @@ type Config struct {
 	Offers         func() []string             // those that this device runs for its circle
 	Mapping        bool                        // ask the router for a port
 	Left           func(peers.DeviceID)        // a device says that it removes this one; may be nil
+	Heads          Heads                       // nil: no heads of backups are kept
 	Now            func() time.Time            // the clock peers are told; nil: time.Now
 	Logger         *slog.Logger
 
@@ -239,6 +240,12 @@ func (s *Service) Remove(id peers.DeviceID) error {
 	if err := s.cfg.Book.Remove(id); err != nil {
 		return err
 	}
+	s.cutOff(id)
+	return nil
+}
+
+// cutOff closes the connections of a device that is out of the circle.
+func (s *Service) cutOff(id peers.DeviceID) {
 	s.mu.Lock()
 	srv, c, p := s.server, s.clients[id], s.contacts[id]
 	delete(s.contacts, id)
@@ -252,7 +259,6 @@ func (s *Service) Remove(id peers.DeviceID) error {
 	if srv != nil {
 		srv.cut(id)
 	}
-	return nil
 }
 
 // Reach is what Probe found out about one device.
