@@ -88,6 +88,7 @@ const (
 	StageGet    Stage = "get"
 	StageVerify Stage = "verify"
 	StageRepair Stage = "repair"
+	StageBackup Stage = "backup"
 	StageWait   Stage = "wait" // for another put, or for a keeper
 
 	// StageAsk: custodians are asked for the key of Now; Files of the

@@ -80,6 +80,9 @@ type Engine struct {
 	// putting holds one token: a put, or whoever removes segments that a put
 	// could be about to need, owns it.
 	putting chan struct{}
+	// yielding is the backup that holds the token, if it gives way to a put.
+	yielding atomic.Pointer[yield]
+	wanted   atomic.Int32 // puts that wait for the token
 	// maintaining holds one token: who makes pieces anew owns it, so that no
 	// two pay the same debt. urgent counts those that a person waits for;
 	// background work then makes way. foreground counts puts and gets.
@@ -94,6 +97,10 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newEngine(cfg, cat), nil
+}
+
+func newEngine(cfg Config, cat *catalog.Catalog) *Engine {
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -106,7 +113,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		dir: cfg.Dir, cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets, device: cfg.Device,
 		keepers: cfg.Keepers, roles: cfg.Roles, now: now, log: log, scores: newScores(),
 		putting: make(chan struct{}, 1), maintaining: make(chan struct{}, 1),
-	}, nil
+	}
 }
 
 // Close releases the catalog. No other call may be running.

@@ -249,7 +249,7 @@ func (p *put) encodeOne(s *openSegment) error {
 	if err := p.codec.Encode(s.shards); err != nil {
 		return fmt.Errorf("erasure coding: %w", err)
 	}
-	s.rec.K, s.rec.N, s.rec.ShardLen, s.rec.DataLen = k, n, size, s.off
+	s.rec.K, s.rec.N, s.rec.ShardLen, s.rec.DataLen, s.rec.Backup = k, n, size, s.off, p.backup
 	s.rec.Shards, s.why = make([]catalog.Shard, n), make([]error, n)
 	for i, t := range p.place(s.rec.ID, size) {
 		sh := &s.rec.Shards[i]

@@ -66,6 +66,7 @@ type put struct {
 	inFlight  map[chunk.ID]*flyingChunk
 	nextChunk int64
 
+	backup     bool           // what is kept is a backup of the catalog
 	home       fs.FileInfo    // the folder that is never kept
 	deadChunks map[int64]bool // rows of chunks that cannot be brought back
 
@@ -93,13 +94,16 @@ func (e *Engine) Put(ctx context.Context, o PutOptions, progress func(Progress))
 	if err != nil {
 		return &p.report, err
 	}
-	if err := e.lockPut(ctx, func() { p.meter.set(StageWait) }); err != nil {
+	e.wanted.Add(1)
+	err = e.lockPut(ctx, func() { p.meter.set(StageWait); e.giveWay() })
+	e.wanted.Add(-1)
+	if err != nil {
 		return &p.report, err
 	}
 	defer e.unlockPut()
 	e.foreground.Add(1)
 	defer e.foreground.Add(-1)
-	err = p.run(ctx, sources)
+	err = p.run(ctx, func() { p.count(sources) }, func() { p.scan(sources) })
 	if err == nil {
 		for _, pr := range p.report.Problems {
 			if pr.Failed {
@@ -110,7 +114,9 @@ func (e *Engine) Put(ctx context.Context, o PutOptions, progress func(Progress))
 	return &p.report, err
 }
 
-func (p *put) run(ctx context.Context, sources []source) error {
+// run keeps what feed sends to jobs; count, which may be nil, adds up ahead of
+// it what that will be.
+func (p *put) run(ctx context.Context, count, feed func()) error {
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	defer p.cancel(nil)
 	if err := p.prepare(); err != nil {
@@ -119,8 +125,8 @@ func (p *put) run(ctx context.Context, sources []source) error {
 	defer p.finder.Close()
 
 	var counting, packing, encoding sync.WaitGroup
-	if p.meter.report != nil {
-		counting.Go(func() { p.count(sources) })
+	if p.meter.report != nil && count != nil {
+		counting.Go(count)
 	}
 	workers := runtime.GOMAXPROCS(0)
 	for range workers {
@@ -133,7 +139,7 @@ func (p *put) run(ctx context.Context, sources []source) error {
 	}
 	p.meter.set(StagePut)
 
-	p.scan(sources)
+	feed()
 	close(p.jobs)
 	packing.Wait()
 	p.flush()
@@ -252,6 +258,9 @@ type fileJob struct {
 	open atomic.Int64
 	bad  atomic.Bool // given up: never committed
 	size int64       // bytes read so far
+	// bare: not a file but a stream of this program's own, whose parts the
+	// caller takes.
+	bare bool
 }
 
 func (f *fileJob) setPart(i int, p catalog.Part) {
@@ -275,7 +284,7 @@ func (f *fileJob) addPart(p catalog.Part) int {
 
 // release ends one thing that kept f open.
 func (p *put) release(f *fileJob) {
-	if f.open.Add(-1) == 0 && !f.bad.Load() {
+	if f.open.Add(-1) == 0 && !f.bad.Load() && !f.bare {
 		f.v.Kept, f.v.Origin = time.Now().UnixNano(), p.e.device
 		p.commits.add(commitItem{version: &f.v})
 	}

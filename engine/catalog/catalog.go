@@ -31,6 +31,8 @@ var ErrNewer = errors.New("was written by a newer version of Preezm; update this
 type Catalog struct {
 	w *sql.DB // one connection: SQLite has one writer
 	r *sql.DB
+
+	opened int64 // what Changes counts from
 }
 
 // cacheKiB is the page cache of each connection.
@@ -44,6 +46,28 @@ func Open(ctx context.Context, path string) (*Catalog, error) { return OpenSeale
 // crash left half written are turned into deletions that wait for their
 // keepers.
 func OpenSealed(ctx context.Context, path string, key []byte) (*Catalog, error) {
+	c, err := openAt(ctx, path, key, len(migrations))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ready(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), c.Close())
+	}
+	return c, nil
+}
+
+// ready puts right what a crash left.
+func (c *Catalog) ready(ctx context.Context) error {
+	if err := c.abandonWriting(ctx); err != nil {
+		return err
+	}
+	var err error
+	c.opened, err = c.changes(ctx)
+	return err
+}
+
+// openAt opens or makes a catalog whose schema has at least that many steps.
+func openAt(ctx context.Context, path string, key []byte, steps int) (*Catalog, error) {
 	o := sqlite.Options{Key: key, CacheKiB: cacheKiB}
 	w, err := sqlite.Open(path, o)
 	if err != nil {
@@ -51,11 +75,8 @@ func OpenSealed(ctx context.Context, path string, key []byte) (*Catalog, error) 
 	}
 	w.SetMaxOpenConns(1)
 	c := &Catalog{w: w}
-	if err := c.migrate(ctx); err != nil {
+	if err := c.migrate(ctx, steps); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, explain(err)), w.Close())
-	}
-	if err := c.abandonWriting(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), w.Close())
 	}
 	o.ReadOnly = true
 	c.r, err = sqlite.Open(path, o)

@@ -201,9 +201,10 @@ CREATE TABLE lost_logs(
   doc     BLOB NOT NULL,
   PRIMARY KEY(device, number, seq)
 ) WITHOUT ROWID;
-`, historySchema, careSchema}
+`, historySchema, careSchema, backupSchema}
 
-func (c *Catalog) migrate(ctx context.Context) error {
+// migrate applies the steps that are missing up to the given one.
+func (c *Catalog) migrate(ctx context.Context, steps int) error {
 	var have int
 	if err := c.w.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
 		return explain(err)
@@ -211,7 +212,7 @@ func (c *Catalog) migrate(ctx context.Context) error {
 	if have > len(migrations) {
 		return ErrNewer
 	}
-	for i := have; i < len(migrations); i++ {
+	for i := have; i < steps; i++ {
 		err := c.write(ctx, func(tx *sql.Tx) error {
 			if _, err := tx.ExecContext(ctx, migrations[i]); err != nil {
 				return fmt.Errorf("schema step %d: %w", i+1, err)

@@ -36,8 +36,9 @@ type Shard struct {
 type Segment struct {
 	ID       int64
 	K, N     int
-	ShardLen int // bytes
-	DataLen  int // bytes used of K*ShardLen
+	ShardLen int  // bytes
+	DataLen  int  // bytes used of K*ShardLen
+	Backup   bool // holds backups of the catalog; only Intend looks at it
 	Shards   []Shard
 }
 
@@ -81,8 +82,8 @@ func keeperID(ctx context.Context, tx *sql.Tx, d peers.DeviceID) (int64, error) 
 func (c *Catalog) Intend(ctx context.Context, segs []*Segment, now int64) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
 		for _, s := range segs {
-			_, err := tx.ExecContext(ctx, "INSERT INTO segments(id, k, n, shard_len, data_len, state, made) VALUES(?,?,?,?,?,0,?)",
-				s.ID, s.K, s.N, s.ShardLen, s.DataLen, now)
+			_, err := tx.ExecContext(ctx, "INSERT INTO segments(id, k, n, shard_len, data_len, state, made, backup) VALUES(?,?,?,?,?,0,?,?)",
+				s.ID, s.K, s.N, s.ShardLen, s.DataLen, now, s.Backup)
 			if err != nil {
 				return err
 			}

@@ -19,6 +19,9 @@ import (
 const (
 	maskShort uint64 = 0xaaaa_aaaa_aaa0_0000 // bits 63, 61, ... 21
 	maskLong  uint64 = 0x9249_2492_4924_9000 // bits 63, 60, ... 12
+
+	maskShortFine uint64 = 0xaaaa_aaaa_a000_0000 // 18 bits: 63, 61, ... 29
+	maskLongFine  uint64 = 0x9249_2492_4900_0000 // 14 bits: 63, 60, ... 24
 )
 
 // readSize is how much is read at a time: what was just read is still in the
@@ -35,6 +38,7 @@ var errReadCount = errors.New("chunk: the reader returned an impossible count")
 // used for many files, by one goroutine.
 type Splitter struct {
 	gear  *[256]uint64
+	size  sizes
 	src   io.Reader
 	buf   []byte
 	end   int   // buf[:end] is read and not yet handed out, but for
@@ -45,11 +49,27 @@ type Splitter struct {
 // NewSplitter makes a Splitter for the owner's chunker key; Reset gives it
 // something to read.
 func NewSplitter(key [32]byte) (*Splitter, error) {
+	return newSplitter(key, sizes{Min, Avg, Max, maskShort, maskLong})
+}
+
+// NewFineSplitter makes a Splitter whose chunks are a sixteenth in size: for
+// data that changes in many small places.
+func NewFineSplitter(key [32]byte) (*Splitter, error) {
+	return newSplitter(key, sizes{Min / 16, Avg / 16, Avg / 4, maskShortFine, maskLongFine})
+}
+
+// sizes are the limits of chunks, and the masks that meet them.
+type sizes struct {
+	min, avg, max int
+	short, long   uint64
+}
+
+func newSplitter(key [32]byte, size sizes) (*Splitter, error) {
 	gear, err := gearTable(key)
 	if err != nil {
 		return nil, err
 	}
-	return &Splitter{gear: gear, buf: make([]byte, Max+readSize), err: io.EOF}, nil
+	return &Splitter{gear: gear, size: size, buf: make([]byte, size.max+readSize), err: io.EOF}, nil
 }
 
 // gearTable derives the 256 words of the rolling hash: 2,048 bytes of keyed
@@ -90,24 +110,24 @@ func (s *Splitter) Next() ([]byte, error) {
 	s.given = 0
 
 	var hash uint64
-	for at := Min; ; s.fill() {
+	for at := s.size.min; ; s.fill() {
 		if at < s.end {
-			limit := min(s.end, Max)
+			limit := min(s.end, s.size.max)
 			cut := -1
-			if at < Avg {
-				cut, hash = scan(s.gear, s.buf[at:min(limit, Avg)], hash, maskShort)
+			if at < s.size.avg {
+				cut, hash = scan(s.gear, s.buf[at:min(limit, s.size.avg)], hash, s.size.short)
 				if cut < 0 {
-					at = min(limit, Avg)
+					at = min(limit, s.size.avg)
 				}
 			}
 			if cut < 0 && at < limit {
-				cut, hash = scan(s.gear, s.buf[at:limit], hash, maskLong)
+				cut, hash = scan(s.gear, s.buf[at:limit], hash, s.size.long)
 			}
 			if cut >= 0 {
 				return s.give(at + cut), nil
 			}
-			if at = limit; at == Max {
-				return s.give(Max), nil
+			if at = limit; at == s.size.max {
+				return s.give(s.size.max), nil
 			}
 		}
 		switch {

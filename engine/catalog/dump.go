@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/zeebo/blake3"
+)
+
+// localTables mean something on this machine only and do not leave it.
+var localTables = []string{"candidates", "chores", "head_acks"}
+
+// restless tables change all the time, or because of a backup: alone they are no
+// reason for one.
+var restless = []string{"backups", "deletions", "moves", "keepers", "presence", "audits", "care", "receipts"}
+
+// TableSink takes a dump.
+type TableSink interface {
+	Table(name string, columns []string) error
+	Row(values []any) error
+}
+
+// Schema is how many steps the tables of this program stand on.
+func Schema() int { return len(migrations) }
+
+// Dump gives everything in the catalog at one moment to a sink: the tables by
+// name, their rows by primary key. So two dumps differ only where the catalog
+// does.
+func (c *Catalog) Dump(ctx context.Context, to TableSink) error {
+	return c.still(ctx, func(tx queryer) error { return dump(ctx, tx, to) })
+}
+
+// still runs f on the catalog as it is at one moment.
+func (c *Catalog) still(ctx context.Context, f func(queryer) error) error {
+	conn, err := c.r.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("catalog: %w", explain(err))
+	}
+	defer conn.Close()
+	// Not BeginTx, which would begin a transaction that writes.
+	if _, err := conn.ExecContext(ctx, "BEGIN DEFERRED"); err != nil {
+		return fmt.Errorf("catalog: %w", explain(err))
+	}
+	err = f(conn)
+	if _, rerr := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err == nil && rerr != nil {
+		err = fmt.Errorf("catalog: %w", explain(rerr))
+	}
+	return err
+}
+
+// Stamp tells two states of the catalog apart by all that a backup is made for:
+// it leaves out the backups themselves, and what keepers still are to forget.
+func (c *Catalog) Stamp(ctx context.Context) (stamp [32]byte, err error) {
+	h := &hashing{blake3.New()}
+	err = c.still(ctx, func(tx queryer) error {
+		names, err := tableNames(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			where, ok := stampWhere(n)
+			if !ok {
+				continue
+			}
+			columns, key, err := tableColumns(ctx, tx, n)
+			if err != nil {
+				return err
+			}
+			if err := dumpTable(ctx, tx, h, n, columns, where+" ORDER BY "+strings.Join(quoted(key), ", ")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	h.Sum(stamp[:0])
+	return stamp, err
+}
+
+// stampWhere says which rows of a table count for a Stamp.
+func stampWhere(table string) (where string, ok bool) {
+	switch {
+	case slices.Contains(localTables, table), slices.Contains(restless, table):
+		return "", false
+	case table == "segments":
+		return "WHERE backup = 0", true
+	case table == "chunks":
+		// How often backups need them is no matter: they share none with files.
+		return "WHERE segment NOT IN (SELECT id FROM segments WHERE backup = 1)", true
+	case table == "shards":
+		return "WHERE segment NOT IN (SELECT id FROM segments WHERE backup = 1)", true
+	}
+	return "", true
+}
+
+// hashing is a sink that only hashes.
+type hashing struct{ *blake3.Hasher }
+
+func (h *hashing) Table(name string, columns []string) error {
+	fmt.Fprintf(h, "%q %q\n", name, columns)
+	return nil
+}
+
+func (h *hashing) Row(values []any) error {
+	for _, v := range values {
+		switch v := v.(type) {
+		case int64:
+			var b [9]byte
+			b[0] = 1
+			binary.LittleEndian.PutUint64(b[1:], uint64(v))
+			h.Write(b[:])
+		case []byte:
+			var b [9]byte
+			b[0] = 2
+			binary.LittleEndian.PutUint64(b[1:], uint64(len(v)))
+			h.Write(b[:])
+			h.Write(v)
+		default:
+			fmt.Fprintf(h, "%q", fmt.Sprint(v))
+		}
+	}
+	return nil
+}
+
+func dump(ctx context.Context, tx queryer, to TableSink) error {
+	names, err := tableNames(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if slices.Contains(localTables, n) {
+			continue
+		}
+		columns, key, err := tableColumns(ctx, tx, n)
+		if err != nil {
+			return err
+		}
+		if err := dumpTable(ctx, tx, to, n, columns, "ORDER BY "+strings.Join(quoted(key), ", ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type queryer interface {
+	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+}
+
+// dumpTable gives the rows that meet a condition and order.
+func dumpTable(ctx context.Context, db queryer, to TableSink, name string, columns []string, where string, args ...any) error {
+	if err := to.Table(name, columns); err != nil {
+		return err
+	}
+	rows, err := db.QueryContext(ctx, "SELECT "+strings.Join(quoted(columns), ", ")+" FROM "+quote(name)+" "+where, args...)
+	if err != nil {
+		return fmt.Errorf("catalog: %w", explain(err))
+	}
+	defer rows.Close()
+	values := make([]any, len(columns))
+	into := make([]any, len(columns))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return fmt.Errorf("catalog: %w", err)
+		}
+		if err := to.Row(values); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("catalog: %w", explain(err))
+	}
+	return nil
+}
+
+func tableNames(ctx context.Context, db queryer) ([]string, error) {
+	return collect(ctx, db, func(rows *sql.Rows) (n string, err error) {
+		err = rows.Scan(&n)
+		return n, err
+	}, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+}
+
+// tableColumns gives a table's columns in their order, and those of its key.
+func tableColumns(ctx context.Context, db queryer, table string) (columns, key []string, err error) {
+	type column struct {
+		name string
+		key  int
+	}
+	all, err := collect(ctx, db, func(rows *sql.Rows) (c column, err error) {
+		err = rows.Scan(&c.name, &c.key)
+		return c, err
+	}, "SELECT name, pk FROM pragma_table_info(?) ORDER BY cid", table)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range all {
+		columns = append(columns, c.name)
+	}
+	slices.SortStableFunc(all, func(a, b column) int { return a.key - b.key })
+	for _, c := range all {
+		if c.key > 0 {
+			key = append(key, c.name)
+		}
+	}
+	if len(key) == 0 {
+		return nil, nil, fmt.Errorf("catalog: table %s has no primary key", table)
+	}
+	return columns, key, nil
+}
+
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func quoted(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = quote(n)
+	}
+	return out
+}
+
+// Builder makes a catalog from a dump, possibly of an older program: the tables
+// are made as they were then, filled, and brought up to date.
+type Builder struct {
+	ctx    context.Context
+	c      *Catalog
+	tx     *sql.Tx
+	insert *sql.Stmt
+	table  string
+	// Ignore lets rows pass whose key is there already.
+	Ignore bool
+}
+
+// NewBuilder begins a catalog, sealed with key unless that is nil, in a file that
+// must not be there. ErrNewer when
+// the dump is of a newer program.
+func NewBuilder(ctx context.Context, path string, key []byte, schema int) (*Builder, error) {
+	if schema > len(migrations) {
+		return nil, ErrNewer
+	}
+	if schema < 1 {
+		return nil, fmt.Errorf("catalog: schema %d", schema)
+	}
+	c, err := openAt(ctx, path, key, schema)
+	if err != nil {
+		return nil, err
+	}
+	b := &Builder{ctx: ctx, c: c}
+	// The order of the tables is not that of what they refer to: all of it is
+	// checked at the end.
+	b.tx, err = c.w.BeginTx(ctx, nil)
+	if err == nil {
+		_, err = b.tx.ExecContext(ctx, "PRAGMA defer_foreign_keys = ON")
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("catalog: %w", explain(err)), b.Abort())
+	}
+	return b, nil
+}
+
+// Table begins a table.
+func (b *Builder) Table(name string, columns []string) error {
+	if err := b.endTable(); err != nil {
+		return err
+	}
+	have, _, err := tableColumns(b.ctx, b.tx, name)
+	if err != nil {
+		return err
+	}
+	for _, c := range columns {
+		if !slices.Contains(have, c) {
+			return fmt.Errorf("catalog: a backup with a column %s.%s", name, c)
+		}
+	}
+	marks := strings.TrimSuffix(strings.Repeat("?,", len(columns)), ",")
+	verb := "INSERT INTO "
+	if b.Ignore {
+		verb = "INSERT OR IGNORE INTO "
+	}
+	b.insert, err = b.tx.PrepareContext(b.ctx, verb+quote(name)+"("+strings.Join(quoted(columns), ", ")+") VALUES("+marks+")")
+	if err != nil {
+		return fmt.Errorf("catalog: %w", explain(err))
+	}
+	b.table = name
+	return nil
+}
+
+// Row adds a row to the table begun last.
+func (b *Builder) Row(values []any) error {
+	if b.insert == nil {
+		return errors.New("catalog: a row of no table")
+	}
+	if _, err := b.insert.ExecContext(b.ctx, values...); err != nil {
+		return fmt.Errorf("catalog: table %s: %w", b.table, explain(err))
+	}
+	return nil
+}
+
+func (b *Builder) endTable() error {
+	if b.insert == nil {
+		return nil
+	}
+	err := b.insert.Close()
+	b.insert = nil
+	return err
+}
+
+// Finish makes the catalog durable and gives it, open and up to date.
+func (b *Builder) Finish() (*Catalog, error) {
+	err := b.endTable()
+	if err == nil {
+		if err = b.tx.Commit(); err != nil {
+			err = fmt.Errorf("catalog: %w", explain(err))
+		}
+	}
+	if err == nil {
+		err = b.c.migrate(b.ctx, len(migrations))
+	}
+	if err == nil {
+		err = b.c.ready(b.ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.Abort())
+	}
+	return b.c, nil
+}
+
+// Abort gives up what was begun. The file stays for the caller to remove.
+func (b *Builder) Abort() error {
+	var errs []error
+	if b.tx != nil {
+		errs = append(errs, b.endTable(), ignoreDone(b.tx.Rollback()))
+	}
+	return errors.Join(append(errs, b.c.Close())...)
+}
