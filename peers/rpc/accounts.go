@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/account"
@@ -181,23 +182,33 @@ func (s *Service) Claim(ctx context.Context, device peers.DeviceID, addresses []
 	return out, nil
 }
 
+// claimGap is how long a device that did not let this one in is left alone.
+const claimGap = 20 * time.Second
+
 // claimAgain tries to be let in by a device of the circle that does not know
-// this one yet: it knew another machine of the same person.
-func (s *Service) claimAgain(ctx context.Context, id peers.DeviceID) error {
+// this one yet: it may know another machine of the same person.
+func (s *Service) claimAgain(ctx context.Context, id peers.DeviceID) bool {
 	own := s.cfg.Book.Own()
 	p, ok := s.cfg.Book.Peer(id)
-	if len(own) == 0 || !ok {
-		return peers.ErrRefused
+	s.mu.Lock()
+	wait := time.Since(s.claimed[id]) < claimGap
+	if s.claimed == nil {
+		s.claimed = make(map[peers.DeviceID]time.Time)
+	}
+	s.claimed[id] = time.Now()
+	s.mu.Unlock()
+	if len(own) == 0 || !ok || wait {
+		return false
 	}
 	c, err := s.Claim(ctx, id, p.Addresses, own)
 	if err != nil {
-		return err
+		s.log.Debug("claim", "of", id.Short(), "error", err)
+		return false
 	}
 	if !c.Admitted {
 		s.learned(c.List)
-		return peers.ErrRefused
 	}
-	return nil
+	return c.Admitted
 }
 
 func (v *server) putHead(w http.ResponseWriter, r *http.Request, from peers.DeviceID) error {

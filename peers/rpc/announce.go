@@ -4,7 +4,6 @@ package rpc
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -57,13 +56,7 @@ func (s *Service) announceOnce(ctx context.Context, told map[peers.DeviceID]stri
 			continue
 		}
 		wg.Go(func() {
-			_, _, err := s.client(id).hello(ctx, addresses)
-			if errors.Is(err, peers.ErrRefused) {
-				if err = s.claimAgain(ctx, id); err == nil {
-					_, _, err = s.client(id).hello(ctx, addresses)
-				}
-			}
-			if err != nil {
+			if _, _, err := s.client(id).hello(ctx, addresses); err != nil {
 				s.log.Debug("announce", "to", id.Short(), "error", err)
 				return
 			}

@@ -26,10 +26,12 @@ type Client struct {
 }
 
 func newClient(s *Service, id peers.DeviceID) *Client {
-	return &Client{s: s, device: id, link: newLink(s, id, func() []string {
+	c := &Client{s: s, device: id, link: newLink(s, id, func() []string {
 		p, _ := s.cfg.Book.Peer(id)
 		return p.Addresses
 	})}
+	c.link.member = true
+	return c
 }
 
 // Device is the device's ID.

@@ -160,6 +160,9 @@ func (p *contact) reach(ctx context.Context, better bool) error {
 	p.mu.Unlock()
 	if err != nil {
 		s.journal.add(p.device, "dial failed", errorClass(err), "", time.Since(started))
+		if errors.Is(err, transport.ErrNotAdmitted) && s.claimAgain(ctx, p.device) {
+			p.wake()
+		}
 		return err
 	}
 	s.journal.add(p.device, "dialled", c.Route().String(), addressClass(addr), time.Since(started))

@@ -40,6 +40,7 @@ type link struct {
 	device    peers.DeviceID
 	host      string // stands for the device in URLs; never resolved
 	addresses func() []string
+	member    bool // the device is of the circle: one that takes this for a stranger may know its person
 	http      atomic.Pointer[http.Transport]
 	pause     backoff
 	waiting   chan *transport.Conn // opened by the device, to be asked on
@@ -102,6 +103,10 @@ func (l *link) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	defer stop()
 
 	c, addr, err := l.open(ctx, finders)
+	if err == nil && l.member && c.Welcome() == transport.Guest && s.claimAgain(ctx, l.device) {
+		c.Close()
+		c, addr, err = l.open(ctx, finders)
+	}
 	if err != nil {
 		err = dialError(err)
 		if ctx.Err() == nil {

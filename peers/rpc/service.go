@@ -89,6 +89,7 @@ type Service struct {
 	finders  []transport.Finder
 	clients  map[peers.DeviceID]*Client
 	fellows  map[peers.DeviceID]fellow
+	claimed  map[peers.DeviceID]time.Time // when claimAgain was tried last
 
 	touching   context.Context // ends with Serve; nil: it does not run
 	contacts   map[peers.DeviceID]*contact
