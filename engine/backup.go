@@ -60,7 +60,7 @@ type BackupReport struct {
 // first: the backup then ends with an error and is to be tried again, unless
 // it insists. ErrUnchanged when the last backup says the same.
 func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progress func(Progress)) (head []byte, r BackupReport, err error) {
-	p := &put{e: e, meter: newMeter(StageBackup, progress)}
+	p := newPut(e, newMeter(StageBackup, progress))
 	defer p.meter.close()
 	if err := e.lockPut(ctx, func() { p.meter.set(StageWait) }); err != nil {
 		return nil, r, err
@@ -101,7 +101,7 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 		return nil, r, err
 	}
 	p.meter.set(StageBackup)
-	second := &put{e: e, meter: p.meter}
+	second := newPut(e, p.meter)
 	index, err := second.stream(ctx, func(w io.Writer) error {
 		return e.dumpWay(ctx, body.v.Parts, w)
 	})

@@ -80,6 +80,10 @@ type put struct {
 	debt     atomic.Int64
 }
 
+func newPut(e *Engine, m *meter) *put {
+	return &put{e: e, meter: m, circle: map[peers.DeviceID]bool{}}
+}
+
 // Put keeps the sources, files or folders, in the circle. It returns when
 // everything that could be kept is durable on the keepers and in the catalog.
 // The report is valid, as far as it goes, also with an error. A put that was
@@ -87,7 +91,7 @@ type put struct {
 // again. Files that cannot be read are reported and make ErrNotKept; the rest
 // is kept.
 func (e *Engine) Put(ctx context.Context, o PutOptions, progress func(Progress)) (*PutReport, error) {
-	p := &put{e: e, meter: newMeter(StageScan, progress), circle: map[peers.DeviceID]bool{}}
+	p := newPut(e, newMeter(StageScan, progress))
 	defer p.meter.close()
 	defer p.finish()
 	sources, err := p.resolve(o)
