@@ -16,7 +16,7 @@ BIN_HL   := bin/preezm-headless
 FUZZTIME ?= 2s
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-headless build build-headless run demo test bench lint fmt clean
+.PHONY: servers help deps deps-headless build build-headless run demo test bench lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ build: deps ## build bin/preezm with the window
 
 build-headless: deps-headless ## build bin/preezm-headless, for servers: no X11, no OpenGL
 	$(BUILD) $(HEADLESS) -o $(BIN_HL) ./app/preezm
+
+servers: deps-headless ## build bin/strelaysrv and bin/stdiscosrv, Syncthing's own, for 'preezm serve --relay --discovery'
+	@mkdir -p bin
+	cd packaging/servers && go build -o ../../bin/ github.com/syncthing/syncthing/cmd/strelaysrv github.com/syncthing/syncthing/cmd/stdiscosrv
 
 run: build ## build and open the window
 	$(BIN)

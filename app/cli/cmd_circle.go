@@ -4,7 +4,7 @@ package cli
 
 import (
 	"context"
-	"io"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -19,13 +19,18 @@ const maxCode = 64 << 10
 
 func (a *app) inviteCommand() *cobra.Command {
 	var lasts string
+	var wait bool
 	cmd := &cobra.Command{
 		Use:   "invite",
 		Short: "Print a code that lets one machine join your circle",
 		Long: `Print a code for one other machine. Send it over a way you trust: whoever has
-it can join your circle, once, until it ends. There, 'preezm join CODE' (or the
-window) uses it, and both machines then keep for each other.`,
-		Example: `  preezm invite
+it can join your circle, once, until it ends. There, 'preezm join' (or the
+window) uses it, and both machines then keep for each other.
+
+With --wait it stays until the code was used, and shows four words. When the
+other screen shows the same, nobody came between the two of you; when it does
+not, answer 'n', and the machine that joined is out again.`,
+		Example: `  preezm invite --wait
   preezm invite --for 7d`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,6 +47,9 @@ window) uses it, and both machines then keep for each other.`,
 				if err != nil {
 					return err
 				}
+				if wait && !about.Running {
+					return usagef("nobody can join before 'preezm serve' runs here; start it, then use --wait")
+				}
 				if a.json {
 					err = a.printJSON(inv)
 				} else {
@@ -53,10 +61,14 @@ window) uses it, and both machines then keep for each other.`,
 				if err == nil && !about.Running {
 					a.note("Nobody can join yet: 'preezm serve' must run here for that.")
 				}
+				if err == nil && wait {
+					return a.await(ctx, api, inv)
+				}
 				return err
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it was used, and compare four words")
 	cmd.Flags().StringVar(&lasts, "for", "", "how `long` it is good, such as 2h or 7d (default 24h)")
 	return cmd
 }
@@ -80,27 +92,22 @@ func parseDays(s string) (time.Duration, error) {
 
 func (a *app) joinCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "join CODE",
+		Use:   "join [CODE]",
 		Short: "Join a circle with a code you were given",
 		Long: `Use a code that 'preezm invite' printed on the other machine, which must be
-running. With '-' the code is read from standard input, so that it stays out
-of the shell's history. Both machines then keep for each other.`,
-		Example: `  preezm join preezm1-...
-  preezm join - < code.txt`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usagef("which code? Give it, or '-' to read it from standard input")
-			}
-			return nil
-		},
+running. Without one on the command line, where every program on this machine
+could read it, it is asked for, or read from standard input. Both machines then
+keep for each other. It shows four words: compare them with those on the other
+screen ('preezm invite --wait').`,
+		Example: `  preezm join
+  preezm join < code.txt`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			code := strings.Join(args, " ") // a code may be pasted in pieces
-			if code == "-" {
-				raw, err := io.ReadAll(io.LimitReader(a.in, maxCode))
-				if err != nil {
+			if code == "-" || code == "" {
+				var err error
+				if code, err = a.readCode(); err != nil {
 					return err
 				}
-				code = string(raw)
 			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
 				m, err := api.Join(ctx, code)
@@ -115,6 +122,9 @@ of the shell's history. Both machines then keep for each other.`,
 					err = a.printJSON(m)
 				} else {
 					err = a.say("You and %s (%s) are in one circle now and keep for each other.", printable(m.Name), m.Device.Short())
+				}
+				if err == nil && !a.json && len(m.Words) > 0 {
+					err = errors.Join(a.say("Its screen shows the same four words, or somebody came between you ('preezm circle remove'):"), a.printWords(m.Words))
 				}
 				if err == nil && !about.Running {
 					a.note("This machine keeps nothing for others before 'preezm serve' runs here.")

@@ -137,7 +137,9 @@ func (a *app) idCommand() *cobra.Command {
 func (a *app) serveCommand() *cobra.Command {
 	var listen []string
 	var offer string
-	var noDiscovery, verbose bool
+	var noDiscovery, verbose, noMapping bool
+	var relay, discovery string
+	var announce []string
 	var clockShift time.Duration
 	var custodian bool
 	cmd := &cobra.Command{
@@ -150,9 +152,16 @@ machines come back. Other commands find it and work through it.
 Who invites this machine can also ask it to be a custodian: to say, with
 others, whether a granted file may still be opened. It can read none of it.
 
---listen, --offer and --custodian are remembered in the home.`,
+A machine that is always on and reached from everywhere can serve its circle
+with --relay and --discovery, for those whose routers let nobody in. These are
+Syncthing's own servers, run beside this program for your circle alone; no
+public server is ever used.
+
+--listen, --offer, --custodian, --relay, --discovery, --announce and
+--no-mapping are remembered in the home.`,
 		Example: `  preezm serve
-  preezm serve --listen 192.168.1.10:24930 --offer 1TB`,
+  preezm serve --listen 192.168.1.10:24930 --offer 1TB
+  preezm serve --relay --discovery --announce home.example.org:24930`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := node.Options{Role: node.RoleServe, Wait: serveWait, Version: a.version, Listen: listen, NoDiscovery: noDiscovery}
@@ -167,6 +176,18 @@ others, whether a granted file may still be opened. It can read none of it.
 			}
 			if cmd.Flags().Changed("custodian") {
 				o.Custodian = &custodian
+			}
+			if cmd.Flags().Changed("relay") {
+				o.Net.Relay = server(relay)
+			}
+			if cmd.Flags().Changed("discovery") {
+				o.Net.Discovery = server(discovery)
+			}
+			if cmd.Flags().Changed("announce") {
+				o.Net.Announce = announce
+			}
+			if cmd.Flags().Changed("no-mapping") {
+				o.Net.NoMapping = &noMapping
 			}
 			level := slog.LevelWarn
 			if verbose {
@@ -183,11 +204,25 @@ others, whether a granted file may still be opened. It can read none of it.
 	cmd.Flags().StringSliceVar(&listen, "listen", nil, "`host:port` to listen on from now on")
 	cmd.Flags().StringVar(&offer, "offer", "", "`bytes` offered to the circle from now on, such as 200GB")
 	cmd.Flags().BoolVar(&noDiscovery, "no-discovery", false, "do not announce or look for machines on the local network")
+	cmd.Flags().StringVar(&relay, "relay", "", "run a relay for the circle from now on, on `host:port` (:22067 when none is given; 'off' ends it)")
+	cmd.Flags().StringVar(&discovery, "discovery", "", "run a discovery server for the circle from now on, on `host:port` (:24932 when none is given; 'off' ends it)")
+	cmd.Flags().Lookup("relay").NoOptDefVal = node.DefaultRelay
+	cmd.Flags().Lookup("discovery").NoOptDefVal = node.DefaultDiscovery
+	cmd.Flags().StringSliceVar(&announce, "announce", nil, "`host:port` to tell others from now on, such as a port that your router passes on")
+	cmd.Flags().BoolVar(&noMapping, "no-mapping", false, "do not ask the router to open a port, from now on")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log everything on standard error")
 	cmd.Flags().BoolVar(&custodian, "custodian", true, "be a custodian for those who ask, from now on")
 	cmd.Flags().DurationVar(&clockShift, "clock-shift", 0, "run as if the clock were wrong by this `duration` (for tests)")
 	cmd.Flags().Lookup("clock-shift").Hidden = true
 	return cmd
+}
+
+// server reads --relay and --discovery.
+func server(at string) *string {
+	if at == "off" {
+		at = ""
+	}
+	return &at
 }
 
 // serve runs a node until ctx ends and prints one line, or one JSON document,

@@ -29,6 +29,7 @@ type API interface {
 	HistoryAPI
 	ReadAPI
 	CareAPI
+	NetAPI
 	Close() error
 }
 
@@ -50,6 +51,7 @@ type InviteOptions struct{ For time.Duration }
 
 // Invite is a code that lets one device join, once.
 type Invite struct {
+	ID      string    `json:"id"` // names the invite without giving it away
 	Code    string    `json:"code"`
 	Expires time.Time `json:"expires"`
 }
@@ -69,4 +71,6 @@ type Member struct {
 	Free      int64          `json:"free"`     // room it still offers this home
 	Text      string         `json:"text,omitempty"`
 	MemberCare
+	// Words, by language, are what the inviter's screen shows too; after a join.
+	Words map[string][]string `json:"words,omitempty"`
 }

@@ -4,7 +4,9 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"slices"
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers"
@@ -43,12 +45,12 @@ func (n *Node) Invite(ctx context.Context, o InviteOptions) (Invite, error) {
 		return Invite{}, err
 	}
 	inv, err := n.book.NewInvite(circle.Invite{
-		Device: n.device, Name: n.settings.Name, Addresses: n.addresses(),
+		Device: n.device, Name: n.settings.Name, Addresses: n.addresses(), Servers: slices.Concat(n.offers(), n.usedServers()),
 	}, o.For)
 	if err != nil {
 		return Invite{}, err
 	}
-	return Invite{Code: inv.Code(), Expires: inv.Expires}, nil
+	return Invite{ID: inv.ID(), Code: inv.Code(), Expires: inv.Expires}, nil
 }
 
 // Join uses a code somebody else's Invite made.
@@ -62,7 +64,13 @@ func (n *Node) Join(ctx context.Context, code string) (Member, error) {
 		return Member{}, err
 	}
 	n.wake()
-	return member(p), nil
+	if err := n.useServers(inv.Servers); err != nil {
+		return Member{}, fmt.Errorf("you are in; the servers of the invite were not kept: %w", err)
+	}
+	m := member(p)
+	pairing, err := circle.NewPairing(inv.Device, n.device, inv.Token)
+	m.Words = words(pairing)
+	return m, err
 }
 
 // Circle lists the other machines; with probe each is asked whether it

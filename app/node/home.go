@@ -44,6 +44,7 @@ const (
 	OfferNothing = -1
 
 	maxListen       = 16
+	maxAnnounce     = 4
 	maxSettingsFile = 64 << 10
 	settingsFormat  = 1
 )
@@ -66,6 +67,17 @@ type Settings struct {
 	// NoWitness turns the custodian's role off: nobody is answered. What it
 	// keeps goes on being forgotten, day by day.
 	NoWitness bool `json:"no_witness,omitempty"`
+	// Announce are addresses to tell others beside those that are bound, such
+	// as that of a port which a router was told to pass on.
+	Announce []string `json:"announce,omitempty"`
+	// NoMapping does not ask the router to pass a port on.
+	NoMapping bool `json:"no_mapping,omitempty"`
+	// Servers are relays and discovery servers to use, with their IDs.
+	Servers []string `json:"servers,omitempty"`
+	// Relay and Discovery are where this home runs such servers for its
+	// circle, host:port; empty: it does not.
+	Relay     string `json:"relay,omitempty"`
+	Discovery string `json:"discovery,omitempty"`
 }
 
 // DefaultHome is $PREEZM_HOME, or preezm in the system's folder for settings.
@@ -127,7 +139,7 @@ func (s *Settings) check() error {
 			return err
 		}
 	}
-	return nil
+	return s.checkNet()
 }
 
 func (s *Settings) write(home string) error {

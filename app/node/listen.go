@@ -103,7 +103,7 @@ func (n *Node) addresses() []string {
 	if len(would) == 0 {
 		would = n.settings.Listen
 	}
-	out := []string{}
+	out := slices.Clone(n.settings.Announce)
 	for _, a := range would {
 		host, port, err := net.SplitHostPort(a)
 		if err != nil || port == "0" {
@@ -125,5 +125,5 @@ func (n *Node) addresses() []string {
 
 func equalSettings(a, b Settings) bool {
 	return a.Format == b.Format && a.Name == b.Name && a.Offer == b.Offer && a.MinFree == b.MinFree && a.NoWitness == b.NoWitness &&
-		slices.Equal(a.Listen, b.Listen) && slices.Equal(a.Bound, b.Bound)
+		slices.Equal(a.Listen, b.Listen) && slices.Equal(a.Bound, b.Bound) && a.equalNet(b)
 }

@@ -38,6 +38,7 @@ type Options struct {
 	// says, for good.
 	Listen      []string
 	Offer       int64
+	Net         NetOptions
 	NoDiscovery bool             // do not announce or look for peers on the local network
 	Custodian   *bool            // take the custodian's role, or not, from now on
 	Clock       func() time.Time // what custodians and peers go by; nil: time.Now
@@ -68,7 +69,11 @@ type (
 		Addresses() []string
 		Join(context.Context, circle.Invite) (circle.Peer, error)
 		Probe(context.Context) []rpc.Reach
+		Touch() []rpc.Reach
+		Changes() <-chan struct{}
 		Remove(peers.DeviceID) error
+		Report() rpc.Report
+		Journal() []rpc.Event
 		Close() error
 	}
 )
@@ -105,6 +110,7 @@ type Node struct {
 	told    introduced
 	updates updated
 	views   views
+	servers []*server // that this node runs for its circle
 
 	goodbyes chan peers.DeviceID // of devices that removed this one
 	removing removing
@@ -184,6 +190,9 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 		cfg.Witness = n.witness
 	}
 	n.openGateway(o, &cfg)
+	if err := n.configureNet(o, &cfg); err != nil {
+		return err
+	}
 	service, err := rpc.New(cfg)
 	if err != nil {
 		return fmt.Errorf("network: %w", err)
@@ -242,6 +251,7 @@ func (n *Node) changeSettings(ctx context.Context, o Options) error {
 	if o.Custodian != nil {
 		s.NoWitness = !*o.Custodian
 	}
+	o.Net.apply(&s)
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -286,6 +296,9 @@ func (n *Node) Close() error {
 		}
 		if n.net != nil {
 			errs = append(errs, n.net.Close())
+		}
+		if n.book != nil {
+			errs = append(errs, n.book.Flush())
 		}
 		if n.witness != nil {
 			errs = append(errs, n.witness.Close())

@@ -16,14 +16,9 @@ import (
 const (
 	// maintainEvery is how often debts are looked at without a reason.
 	maintainEvery = time.Minute
-	// probeEvery is how often a node asks who of its circle answers, to notice
-	// that somebody came back.
-	probeEvery = 20 * time.Second
-	// lookEvery is how often it looks whether somebody called meanwhile, which
-	// is seen sooner and costs nothing.
-	lookEvery = time.Second
-	// probeGap is the least time between probes for calls.
-	probeGap = 3 * time.Second
+	// watchEvery is how often a node compares its peers' clocks, and who is in
+	// touch, without a reason.
+	watchEvery = 20 * time.Second
 )
 
 // Serve runs the node until ctx ends: it listens to the circle, answers
@@ -51,6 +46,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	g.Go(func() error { return n.net.Serve(ctx) })
 	g.Go(func() error { return local.serve(ctx, l) })
 	g.Go(func() error { n.watch(ctx); return nil })
+	g.Go(func() error { n.runServers(ctx); return nil })
 	g.Go(func() error { n.maintain(ctx); return nil })
 	g.Go(func() error { n.errands(ctx); return nil })
 	g.Go(func() error { n.tidy(ctx); return nil })
@@ -93,35 +89,13 @@ func (n *Node) wake() {
 	}
 }
 
-// watch tells the engine, and wakes maintain, when a peer joins, calls after
-// it was away, or answers a probe again.
+// watch tells the engine, and wakes maintain, when a peer comes into touch that
+// was away.
 func (n *Node) watch(ctx context.Context) {
-	look, probe := time.NewTicker(lookEvery), time.NewTicker(probeEvery)
-	defer look.Stop()
-	defer probe.Stop()
-	heard := n.heard()
-	online := n.online(ctx)
-	probed := time.Now()
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	online := make(map[peers.DeviceID]bool)
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-probe.C:
-		case <-look.C:
-			now := n.heard()
-			joined, called := false, false
-			for d, at := range now {
-				before, known := heard[d]
-				joined = joined || !known
-				called = called || (at.After(before) && !online[d])
-			}
-			// A peer that can call and cannot be called calls all the time.
-			if !joined && (!called || time.Since(probed) < probeGap) {
-				continue
-			}
-			heard = now
-		}
-		probed = time.Now()
 		now := n.online(ctx)
 		for d := range now {
 			if !online[d] {
@@ -130,30 +104,27 @@ func (n *Node) watch(ctx context.Context) {
 			}
 		}
 		online = now
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.net.Changes():
+		case <-tick.C:
+		}
 	}
 }
 
-// heard gives when each device of the circle was last heard of.
-func (n *Node) heard() map[peers.DeviceID]time.Time {
-	out := make(map[peers.DeviceID]time.Time)
-	for _, p := range n.book.Peers() {
-		out[p.Device] = p.LastSeen
-	}
-	return out
-}
-
-// online gives the devices that answer now.
+// online gives the devices that are in touch now, and passes their clocks on.
 func (n *Node) online(ctx context.Context) map[peers.DeviceID]bool {
 	out := make(map[peers.DeviceID]bool)
-	if len(n.book.Peers()) == 0 {
+	reach := n.net.Touch()
+	if len(reach) == 0 {
 		return out
 	}
-	reach := n.net.Probe(ctx)
 	n.notice(ctx, reach)
 	for _, r := range reach {
 		if r.Online {
 			out[r.Device] = true
-			if n.witness != nil {
+			if n.witness != nil && r.Info.UnixTime != 0 {
 				n.witness.Heard(r.Device, r.Info.UnixTime)
 			}
 		}

@@ -108,6 +108,7 @@ func (s *localServer) handler() http.Handler {
 	s.historyCalls(mux)
 	s.readCalls(mux)
 	s.careCalls(mux)
+	s.netCalls(mux)
 	return mux
 }
 

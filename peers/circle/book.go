@@ -39,6 +39,7 @@ type invite struct {
 	HashHex string          `json:"token_sha256"`
 	Expires time.Time       `json:"expires"`
 	UsedBy  *peers.DeviceID `json:"used_by,omitempty"`
+	Words   []byte          `json:"words,omitempty"` // a Pairing, once it is used
 }
 
 // end is when the invite is good for nothing more.
@@ -254,7 +255,9 @@ func (b *Book) NewInvite(self Invite, ttl time.Duration) (Invite, error) {
 	if self.Device == (peers.DeviceID{}) {
 		return Invite{}, errors.New("an invite needs a device ID")
 	}
-	inv := Invite{Device: self.Device, Name: CleanName(self.Name), Addresses: CleanAddresses(self.Addresses)}
+	inv := Invite{
+		Device: self.Device, Name: CleanName(self.Name), Addresses: CleanAddresses(self.Addresses), Servers: CleanServers(self.Servers),
+	}
 	rand.Read(inv.Token[:]) // never fails, as crypto/rand documents
 
 	b.mu.Lock()
@@ -273,12 +276,12 @@ func (b *Book) NewInvite(self Invite, ttl time.Duration) (Invite, error) {
 	return inv, nil
 }
 
-// Redeem uses an invite up and puts device into the circle, both or neither;
+// Redeem uses an invite of this device, self, up and puts device into the circle, both or neither;
 // note fills in what is known of it, or changes it when it is there already.
 // A second time succeeds for the same device, whose answer may have been
 // lost, until a day after the invite's end. ErrInviteUsed (by another, or one
 // that was removed), ErrInviteExpired and ErrInviteUnknown are the refusals.
-func (b *Book) Redeem(token [16]byte, device peers.DeviceID, note func(*Peer)) (Peer, error) {
+func (b *Book) Redeem(token [16]byte, self, device peers.DeviceID, note func(*Peer)) (Peer, error) {
 	h := hashToken(token)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -312,8 +315,12 @@ func (b *Book) Redeem(token [16]byte, device peers.DeviceID, note func(*Peer)) (
 	if err != nil {
 		return Peer{}, err
 	}
+	words, err := NewPairing(self, device, token)
+	if err != nil {
+		return Peer{}, err
+	}
 	invites := slices.Clone(b.invites)
-	invites[found].UsedBy = &device
+	invites[found].UsedBy, invites[found].Words = &device, words[:]
 	if err := b.commitAll(b.marked(device, false), next, invites); err != nil {
 		return Peer{}, err
 	}

@@ -134,7 +134,7 @@ func TestInvites(t *testing.T) {
 		t.Error("pending")
 	}
 	redeem := func(token [16]byte, id peers.DeviceID) error {
-		_, err := b.Redeem(token, id, func(p *Peer) { p.Name = "new" })
+		_, err := b.Redeem(token, peers.DeviceID{9}, id, func(p *Peer) { p.Name = "new" })
 		return err
 	}
 	if err := redeem([16]byte{1}, laptop); !errors.Is(err, ErrInviteUnknown) {
@@ -192,14 +192,14 @@ func TestRemovedStaysOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Redeem(inv.Token, laptop, func(*Peer) {}); err != nil {
+	if _, err := b.Redeem(inv.Token, peers.DeviceID{9}, laptop, func(*Peer) {}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Remove(laptop); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := b.Redeem(inv.Token, laptop, func(*Peer) {}); !errors.Is(err, ErrInviteUnknown) {
+		if _, err := b.Redeem(inv.Token, peers.DeviceID{9}, laptop, func(*Peer) {}); !errors.Is(err, ErrInviteUnknown) {
 			t.Errorf("its old invite: %v", err)
 		}
 		b = reopen(t, b)
@@ -208,11 +208,11 @@ func TestRemovedStaysOut(t *testing.T) {
 		t.Error("somebody else's invite went too")
 	}
 	// A book from before could hold the used invite of a device that is gone.
-	if _, err := b.Redeem(other.Token, laptop, func(*Peer) {}); err != nil {
+	if _, err := b.Redeem(other.Token, peers.DeviceID{9}, laptop, func(*Peer) {}); err != nil {
 		t.Fatal(err)
 	}
 	b.peers = nil
-	if _, err := b.Redeem(other.Token, laptop, func(*Peer) {}); !errors.Is(err, ErrInviteUsed) {
+	if _, err := b.Redeem(other.Token, peers.DeviceID{9}, laptop, func(*Peer) {}); !errors.Is(err, ErrInviteUsed) {
 		t.Errorf("the used invite of a device that is gone: %v", err)
 	}
 }
@@ -227,7 +227,7 @@ func TestJoiningAgainExpires(t *testing.T) {
 		t.Fatal(err)
 	}
 	redeem := func() error {
-		_, err := b.Redeem(inv.Token, peers.DeviceID{1}, func(*Peer) {})
+		_, err := b.Redeem(inv.Token, peers.DeviceID{9}, peers.DeviceID{1}, func(*Peer) {})
 		return err
 	}
 	if err := redeem(); err != nil {
@@ -253,7 +253,7 @@ func TestRedeemIntoAFullCircle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Redeem(inv.Token, peers.DeviceID{1}, func(*Peer) {}); !errors.Is(err, ErrTooManyPeers) {
+	if _, err := b.Redeem(inv.Token, peers.DeviceID{9}, peers.DeviceID{1}, func(*Peer) {}); !errors.Is(err, ErrTooManyPeers) {
 		t.Error(err)
 	}
 	if !b.Pending(time.Now()) || b.Has(peers.DeviceID{1}) {
@@ -272,7 +272,7 @@ func TestOnlyOneRedeems(t *testing.T) {
 	won := 0
 	for i := range 8 {
 		wg.Go(func() {
-			if _, err := b.Redeem(inv.Token, peers.DeviceID{byte(i + 1)}, func(*Peer) {}); err == nil {
+			if _, err := b.Redeem(inv.Token, peers.DeviceID{9}, peers.DeviceID{byte(i + 1)}, func(*Peer) {}); err == nil {
 				mu.Lock()
 				won++
 				mu.Unlock()

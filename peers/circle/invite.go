@@ -44,6 +44,7 @@ type Invite struct {
 	Addresses []string       // where it may be reached
 	Token     [16]byte       // the secret that lets in
 	Expires   time.Time      // to the second
+	Servers   []string       // relays and discovery servers of the inviter's circle
 }
 
 // inviteBody is the CBOR inside a code.
@@ -53,6 +54,7 @@ type inviteBody struct {
 	Addresses []string `cbor:"3,keyasint"`
 	Token     []byte   `cbor:"4,keyasint"`
 	Expires   int64    `cbor:"5,keyasint"` // Unix seconds
+	Servers   []string `cbor:"6,keyasint,omitempty"`
 }
 
 func inviteText() *base32.Encoding { return base32.StdEncoding.WithPadding(base32.NoPadding) }
@@ -74,7 +76,7 @@ func (i Invite) Code() string {
 	}
 	body, err := codec.Marshal(inviteBody{
 		Device: i.Device[:], Name: CleanName(i.Name), Addresses: CleanAddresses(i.Addresses),
-		Token: i.Token[:], Expires: i.Expires.Unix(),
+		Token: i.Token[:], Expires: i.Expires.Unix(), Servers: CleanServers(i.Servers),
 	})
 	if err != nil {
 		return ""
@@ -98,11 +100,11 @@ func ParseInvite(code string) (Invite, error) {
 	if err := codec.Unmarshal(body, &b); err != nil {
 		return Invite{}, fmt.Errorf("%w (%w)", ErrInviteCode, err)
 	}
-	inv := Invite{Name: b.Name, Addresses: Learned(b.Addresses, true), Expires: time.Unix(b.Expires, 0)}
+	inv := Invite{Name: b.Name, Addresses: Learned(b.Addresses, true), Expires: time.Unix(b.Expires, 0), Servers: CleanServers(b.Servers)}
 	switch {
 	case len(b.Device) != len(inv.Device), len(b.Token) != len(inv.Token):
 		return Invite{}, fmt.Errorf("%w (wrong lengths)", ErrInviteCode)
-	case b.Name != CleanName(b.Name), len(CleanAddresses(b.Addresses)) != len(b.Addresses):
+	case b.Name != CleanName(b.Name), len(CleanAddresses(b.Addresses)) != len(b.Addresses), len(inv.Servers) != len(b.Servers):
 		return Invite{}, fmt.Errorf("%w (bad name or address)", ErrInviteCode)
 	case b.Expires <= 0 || b.Expires > 1<<40:
 		return Invite{}, fmt.Errorf("%w (bad date)", ErrInviteCode)

@@ -11,13 +11,22 @@ import (
 	"github.com/preezm/preezm/peers"
 )
 
+// askAgain is how often a device in touch is asked how it is, without a reason.
+const askAgain = 5 * time.Minute
+
+// saying is what a device was told, and when.
+type saying struct {
+	addresses string
+	at        time.Time
+}
+
 // announce tells every device of the circle that this one is in touch with what
 // it is called, which keys it has and where it is: at the start, when its
 // addresses change, and again to those that were away.
 func (s *Service) announce(ctx context.Context) {
 	tick := time.NewTicker(s.cfg.times.announce)
 	defer tick.Stop()
-	told := make(map[peers.DeviceID]string)
+	told := make(map[peers.DeviceID]saying)
 	for {
 		s.announceOnce(ctx, told)
 		select {
@@ -39,9 +48,9 @@ func (s *Service) reconnect() {
 	}
 }
 
-// announceOnce says hello to everybody who has not heard the present
-// addresses. A device that is away is told when it is back.
-func (s *Service) announceOnce(ctx context.Context, told map[peers.DeviceID]string) {
+// announceOnce says hello to everybody who has not heard the present addresses,
+// or was not asked for long. A device that is away is told when it is back.
+func (s *Service) announceOnce(ctx context.Context, told map[peers.DeviceID]saying) {
 	ctx, cancel := context.WithTimeout(ctx, max(s.cfg.times.announce, s.cfg.times.probe))
 	defer cancel()
 	addresses := s.Addresses()
@@ -52,7 +61,7 @@ func (s *Service) announceOnce(ctx context.Context, told map[peers.DeviceID]stri
 		mu.Lock()
 		heard, ok := told[id]
 		mu.Unlock()
-		if ok && heard == now || s.touch(id) == nil {
+		if ok && heard.addresses == now && time.Since(heard.at) < askAgain || s.touch(id) == nil {
 			continue
 		}
 		wg.Go(func() {
@@ -62,7 +71,7 @@ func (s *Service) announceOnce(ctx context.Context, told map[peers.DeviceID]stri
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			told[id] = now
+			told[id] = saying{now, time.Now()}
 		})
 	}
 	wg.Wait()

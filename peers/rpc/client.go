@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/preezm/preezm/erasure"
@@ -23,6 +24,7 @@ type Client struct {
 	s      *Service
 	device peers.DeviceID
 	link   *link
+	last   atomic.Pointer[peers.Info] // what it said of itself last
 }
 
 func newClient(s *Service, id peers.DeviceID) *Client {
@@ -173,10 +175,14 @@ func (c *Client) hello(ctx context.Context, addresses []string) (peers.Info, tim
 	}); err != nil {
 		c.s.log.Debug("note name", "device", c.device.Short(), "error", err)
 	}
-	return peers.Info{
+	info := peers.Info{
 		Name: name, Version: circle.CleanName(a.Version), Quota: a.Quota, Used: a.Used,
 		Free: a.Free, Shards: a.Shards, UnixTime: a.UnixTime,
-	}, latency, nil
+	}
+	if c.last.Swap(&info) == nil {
+		c.s.changed()
+	}
+	return info, latency, nil
 }
 
 // call sends a message and reads the answer; a nil answer expects none.

@@ -67,6 +67,7 @@ type control struct {
 
 	rtt   atomic.Int64 // nanoseconds; 0: not measured yet
 	clock atomic.Int64 // the other side's, Unix seconds, when it last told
+	told  atomic.Int64 // when that was, nanoseconds since the connection was opened
 	done  chan struct{}
 }
 
@@ -143,6 +144,7 @@ func (c *control) run(hear func(controlMsg)) error {
 func (c *control) note(m controlMsg) error {
 	if m.Clock > 0 {
 		c.clock.Store(m.Clock)
+		c.told.Store(int64(time.Since(c.conn.Opened())))
 	}
 	switch m.What {
 	case controlPing:
@@ -158,6 +160,15 @@ func (c *control) note(m controlMsg) error {
 		}
 	}
 	return nil
+}
+
+// unixTime is the other side's clock now, 0 while it has not told.
+func (c *control) unixTime() int64 {
+	clock := c.clock.Load()
+	if clock == 0 {
+		return 0
+	}
+	return clock + int64((time.Since(c.conn.Opened())-time.Duration(c.told.Load()))/time.Second)
 }
 
 // ended says whether the connection is over.

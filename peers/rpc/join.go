@@ -74,7 +74,7 @@ func (v *server) join(w http.ResponseWriter, r *http.Request) {
 		v.fail(w, r, errMessage)
 		return
 	}
-	if _, err := v.s.cfg.Book.Redeem(token, c.Device(), joined(in.Name, circle.Learned(in.Addresses, local(c)), in.Keys)); err != nil {
+	if _, err := v.s.cfg.Book.Redeem(token, v.s.cfg.Identity.Device(), c.Device(), joined(in.Name, circle.Learned(in.Addresses, local(c)), in.Keys)); err != nil {
 		v.fail(w, r, err)
 		return
 	}

@@ -245,15 +245,18 @@ func (s *Service) changed() {
 func (s *Service) Changes() <-chan struct{} { return s.changes }
 
 // Touch says of every device of the circle whether there is a connection to it
-// now, at no cost; Info holds its clock alone. It knows nothing before Serve.
+// now, at no cost; Info is what it said last, its clock that of now. It knows
+// nothing before Serve.
 func (s *Service) Touch() []Reach {
 	var out []Reach
 	for _, p := range s.cfg.Book.Peers() {
 		r := Reach{Device: p.Device, Name: p.Name, Err: peers.ErrUnreachable}
-		if c := s.touch(p.Device); c != nil {
-			r.Online, r.Err = true, nil
+		// One that has not said yet how it is counts from then on.
+		c, info := s.touch(p.Device), s.client(p.Device).last.Load()
+		if c != nil && info != nil {
+			r.Online, r.Err, r.Info = true, nil, *info
 			r.Latency = time.Duration(c.rtt.Load())
-			r.Info.UnixTime = c.clock.Load()
+			r.Info.UnixTime = c.unixTime()
 		}
 		out = append(out, r)
 	}

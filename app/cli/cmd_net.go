@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/peers/rpc"
+)
+
+func (a *app) netCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "net",
+		Short: "Show how each machine is reached, and what to do where it is not",
+		Long: `Show how this machine reaches each machine of the circle: directly on the local
+network or over the internet, through a port that a router passes on, or by a
+relay; how long an answer takes and how much moved lately. Where a machine is
+not reached it says what stands in the way and what to do.`,
+		Example: `  preezm net
+  preezm net log
+  preezm net use 'relay://host:22067/?id=...'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				r, err := api.Net(ctx)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(r)
+				}
+				return a.printNet(r)
+			})
+		},
+	}
+	cmd.AddCommand(a.netLogCommand(), a.netUseCommand(false), a.netUseCommand(true))
+	return cmd
+}
+
+func (a *app) printNet(r *node.NetReport) error {
+	if len(r.Addresses) > 0 {
+		if err := a.say("This machine is reached at %s.", printable(strings.Join(shortAddresses(r.Addresses), ", "))); err != nil {
+			return err
+		}
+	}
+	if r.Mapped != "" {
+		if err := a.say("Its router passes %s on.", printable(r.Mapped)); err != nil {
+			return err
+		}
+	}
+	for _, s := range r.Servers {
+		state := "works"
+		if !s.Works {
+			state = a.paint(red, "does not work") + ": " + oneLine(s.Text)
+		}
+		whose := ""
+		if s.Own {
+			whose = ", run by this machine"
+		}
+		if err := a.say("The %s server %s%s %s.", s.Kind, printable(s.Address), whose, state); err != nil {
+			return err
+		}
+	}
+	if len(r.Peers) == 0 {
+		return a.say("Nobody is in your circle yet. 'preezm invite' prints a code for a friend.")
+	}
+	t := &table{head: []string{"NAME", "DEVICE", "REACHED", ">ANSWERS IN", ">SENDS", ">RECEIVES", "IN TOUCH"}}
+	for _, p := range r.Peers {
+		t.add(printable(p.Name), p.Device.Short(), a.how(p), latency(p), perSecond(p.OutRate), perSecond(p.InRate), touch(p))
+	}
+	if err := t.print(a.out); err != nil {
+		return err
+	}
+	for _, p := range r.Peers {
+		if p.Blocked != "" {
+			if err := a.say("%s: %s. %s.", printable(p.Name), p.Blocked, p.Advice); err != nil {
+				return err
+			}
+		}
+	}
+	for _, text := range r.Advice {
+		if err := a.say("%s.", oneLine(text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// how writes the way to a machine.
+func (a *app) how(p node.NetPeer) string {
+	if !p.Online {
+		return a.paint(red, "not")
+	}
+	words := map[string]string{
+		"this machine": "on this machine", "LAN": "local network", "direct": "internet, directly",
+		"mapped": "internet, through its router's open port", "relay": "relay",
+	}
+	text := words[p.How]
+	if p.How == "relay" {
+		return a.paint(yellow, text)
+	}
+	return a.paint(green, text)
+}
+
+func latency(p node.NetPeer) string {
+	switch {
+	case !p.Online || p.Latency == 0:
+		return "-"
+	case p.Latency < time.Millisecond:
+		return "<1 ms"
+	}
+	return took(p.Latency)
+}
+
+func perSecond(bytes int64) string {
+	if bytes < 1000 {
+		return "-"
+	}
+	return size(bytes) + "/s"
+}
+
+func touch(p node.NetPeer) string {
+	switch {
+	case p.Online:
+		return "since " + clock(p.Since)
+	case p.Met.IsZero():
+		return "never"
+	}
+	return "last " + clock(p.Met)
+}
+
+// shortAddresses leaves the long IDs out of relays' addresses.
+func shortAddresses(all []string) []string {
+	var out []string
+	for _, s := range all {
+		if rest, ok := strings.CutPrefix(s, "relay://"); ok {
+			host, _, _ := strings.Cut(rest, "/")
+			s = "relay " + host
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (a *app) netLogCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "log",
+		Short: "Print what happened to connections, for a bug report",
+		Long: `Print what happened to connections since 'preezm serve' began. It holds no name,
+no address and no device ID: machines are numbered, addresses are only of a
+kind. So it can be sent along with a bug report.`,
+		Example: `  preezm net log > connections.txt`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				events, err := api.NetLog(ctx)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					if events == nil {
+						events = []rpc.Event{}
+					}
+					return a.printJSON(events)
+				}
+				if len(events) == 0 {
+					a.note("Nothing happened yet; 'preezm serve' must run here.")
+					return nil
+				}
+				t := &table{head: []string{"TIME (UTC)", "MACHINE", "WHAT", "HOW", "NOTE", ">AFTER"}}
+				for _, e := range events {
+					who, after := "this", "-"
+					if e.Peer > 0 {
+						who = "no. " + count(int64(e.Peer), "", "")
+						who = strings.TrimSpace(who)
+					}
+					if e.Took != 0 {
+						after = e.Took.Round(time.Millisecond).String()
+					}
+					t.add(e.At.Format("2006-01-02 15:04:05.000"), who, e.What, orDash(e.How), orDash(e.Note), after)
+				}
+				return t.print(a.out)
+			})
+		},
+	}
+}
+
+func (a *app) netUseCommand(drop bool) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "use [ADDRESS]",
+		Short: "Use a relay or a discovery server, or list those in use",
+		Long: `Use a relay (relay://HOST:PORT/?id=ID&token=TOKEN) or a discovery server
+(https://HOST:PORT/?id=ID). Any of Syncthing's servers will do; none is used
+unless it is named here, in an invite, or run by a machine of your circle. A
+relay learns who talks with whom and how much, and nothing of what.`,
+		Example: `  preezm net use
+  preezm net use 'relay://203.0.113.7:22067/?id=...&token=...'`,
+	}
+	if drop {
+		cmd.Use, cmd.Short, cmd.Long = "drop ADDRESS", "Use a relay or a discovery server no longer", ""
+		cmd.Example = "  preezm net drop 203.0.113.7:22067"
+	}
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 1 || drop && len(args) == 0 {
+			return usagef("name one server")
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o := node.ServerOrder{Drop: drop}
+		if len(args) > 0 {
+			o.Address = args[0]
+		}
+		return a.with(cmd, func(ctx context.Context, api node.API) error {
+			servers, err := api.UseServer(ctx, o)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				if servers == nil {
+					servers = []string{}
+				}
+				return a.printJSON(servers)
+			}
+			if len(servers) == 0 {
+				return a.say("This home uses no relay and no discovery server of its own choice.")
+			}
+			for _, s := range servers {
+				if err := a.say("%s", printable(s)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return cmd
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/transport"
+)
+
+// pairedLook is how often Paired looks whether an invite was used.
+const pairedLook = 200 * time.Millisecond
+
+// NetOptions are what Options say about the network. What is not nil replaces
+// what home.json says, for good.
+type NetOptions struct {
+	Relay     *string  // host:port of a relay to run, empty: none
+	Discovery *string  // host:port of a discovery server to run, empty: none
+	Announce  []string // addresses to tell others, such as a forwarded port's
+	NoMapping *bool    // do not ask the router for a port
+}
+
+func (o NetOptions) apply(s *Settings) {
+	if o.Relay != nil {
+		s.Relay = *o.Relay
+	}
+	if o.Discovery != nil {
+		s.Discovery = *o.Discovery
+	}
+	if o.Announce != nil {
+		s.Announce = slices.DeleteFunc(slices.Clone(o.Announce), func(a string) bool { return a == "" })
+	}
+	if o.NoMapping != nil {
+		s.NoMapping = *o.NoMapping
+	}
+}
+
+// checkNet checks the settings about the network.
+func (s *Settings) checkNet() error {
+	if len(s.Announce) > maxAnnounce {
+		return fmt.Errorf("more than %d addresses to announce", maxAnnounce)
+	}
+	if len(circle.CleanAddresses(s.Announce)) != len(s.Announce) {
+		return fmt.Errorf("%s: an address to announce is host:port", strings.Join(s.Announce, " "))
+	}
+	return errors.Join(checkServerListen(s.Relay), checkServerListen(s.Discovery), checkServers(s.Servers))
+}
+
+func (s *Settings) equalNet(o Settings) bool {
+	return s.Relay == o.Relay && s.Discovery == o.Discovery && s.NoMapping == o.NoMapping &&
+		slices.Equal(s.Announce, o.Announce) && slices.Equal(s.Servers, o.Servers)
+}
+
+// network fills in what the network service is told of relays and the like.
+func (n *Node) configureNet(o Options, cfg *rpc.Config) error {
+	if o.Role != RoleCommand {
+		if err := n.prepareServers(); err != nil {
+			return err
+		}
+		cfg.Offers = n.offers
+	}
+	cfg.Servers, cfg.Announce = n.usedServers, n.settings.Announce
+	cfg.Mapping = !n.settings.NoMapping && !o.NoDiscovery
+	return nil
+}
+
+// usedServers are those of the settings.
+func (n *Node) usedServers() []string {
+	n.boundMu.Lock()
+	defer n.boundMu.Unlock()
+	return slices.Clone(n.settings.Servers)
+}
+
+// useServers puts servers into the settings, as far as there is room.
+func (n *Node) useServers(servers []string) error {
+	n.boundMu.Lock()
+	defer n.boundMu.Unlock()
+	next := n.settings
+	next.Servers = slices.Clone(next.Servers)
+	for _, s := range servers {
+		if !slices.Contains(next.Servers, s) && len(next.Servers) < circle.MaxServers {
+			next.Servers = append(next.Servers, s)
+		}
+	}
+	if slices.Equal(next.Servers, n.settings.Servers) {
+		return nil
+	}
+	if err := next.write(n.home); err != nil {
+		return err
+	}
+	n.settings.Servers = next.Servers
+	return nil
+}
+
+// UseServer begins to use a relay or a discovery server, or ends it.
+func (n *Node) UseServer(_ context.Context, o ServerOrder) ([]string, error) {
+	if o.Address == "" {
+		return n.usedServers(), nil
+	}
+	if !o.Drop {
+		if err := circle.CheckServer(o.Address); err != nil {
+			return nil, err
+		}
+		if have := n.usedServers(); len(have) >= circle.MaxServers && !slices.Contains(have, o.Address) {
+			return nil, fmt.Errorf("%d servers are in use already; 'preezm net drop' one first", circle.MaxServers)
+		}
+		err := n.useServers([]string{o.Address})
+		return n.usedServers(), err
+	}
+	n.boundMu.Lock()
+	defer n.boundMu.Unlock()
+	next := n.settings
+	next.Servers = slices.DeleteFunc(slices.Clone(next.Servers), func(s string) bool { return s == o.Address || hostOf(s) == o.Address })
+	if len(next.Servers) == len(n.settings.Servers) {
+		return nil, fmt.Errorf("%s is not among the servers of this home's settings", o.Address)
+	}
+	if err := next.write(n.home); err != nil {
+		return nil, err
+	}
+	n.settings.Servers = next.Servers
+	return slices.Clone(next.Servers), nil
+}
+
+// hostOf is a server's host:port.
+func hostOf(server string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// Paired waits until an invite was used.
+func (n *Node) Paired(ctx context.Context, o PairedOrder) (Paired, error) {
+	tick := time.NewTicker(pairedLook)
+	defer tick.Stop()
+	for {
+		u, ok, err := n.book.UsedInvite(o.ID)
+		if err != nil {
+			return Paired{}, err
+		}
+		if ok {
+			return Paired{Device: u.Device, Name: u.Name, Words: words(u.Words)}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return Paired{}, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// words are a pairing's, by language.
+func words(p circle.Pairing) map[string][]string {
+	return map[string][]string{"en": p.In("en"), "fr": p.In("fr")}
+}
+
+// Dismiss takes a machine out of the circle.
+func (n *Node) Dismiss(_ context.Context, device peers.DeviceID) (Paired, error) {
+	p, ok := n.book.Peer(device)
+	if !ok {
+		return Paired{}, fmt.Errorf("%s %w", device.Short(), circle.ErrUnknownPeer)
+	}
+	return Paired{Device: device, Name: p.Name}, n.net.Remove(device)
+}
+
+// NetLog is what happened to connections.
+func (n *Node) NetLog(context.Context) ([]rpc.Event, error) { return n.net.Journal(), nil }
+
+// Net says how each machine is reached.
+func (n *Node) Net(context.Context) (*NetReport, error) {
+	r := n.net.Report()
+	out := &NetReport{Addresses: n.addresses(), Mapped: r.Mapped, Servers: []NetServer{}, Peers: []NetPeer{}}
+	select {
+	case <-n.ready:
+		out.Running = true
+	default:
+	}
+	relays := 0
+	for _, s := range r.Servers {
+		one := NetServer{Kind: "discovery", Address: hostOf(s.Address), Own: s.Own, Works: s.Err == nil}
+		if s.Relay {
+			one.Kind = "relay"
+			if one.Works {
+				relays++
+			}
+		}
+		if s.Err != nil {
+			one.Text = s.Err.Error()
+		}
+		out.Servers = append(out.Servers, one)
+	}
+	for _, p := range r.Peers {
+		out.Peers = append(out.Peers, netPeer(p, relays > 0))
+	}
+	out.Advice = adviceHere(out, r)
+	return out, nil
+}
+
+func netPeer(p rpc.PeerReport, relays bool) NetPeer {
+	out := NetPeer{
+		Device: p.Device, Name: p.Name, Online: p.Online, How: p.Route.String(), Address: p.Address, Dialled: p.Dialled,
+		Since: p.Since, Met: p.Met, Latency: p.Latency, In: p.In, Out: p.Out, InRate: p.InRate, OutRate: p.OutRate,
+	}
+	if p.Mapped && p.Route == transport.Direct {
+		out.How = "mapped"
+	}
+	classes := make(map[string]bool)
+	for _, t := range p.Tried {
+		out.Tried = append(out.Tried, NetTried{t.Address, t.At, t.Class})
+		if transport.RouteOf(t.Address) != transport.Relayed {
+			classes[t.Class] = true
+		}
+	}
+	switch {
+	case !p.Online:
+		out.Blocked, out.Advice = whyAway(p, classes, relays)
+	case p.Route == transport.Relayed:
+		out.Blocked = "no direct way: the routers between you let neither side in"
+		out.Advice = "It works, more slowly. To do without the relay, turn UPnP on in one of the two routers, or forward that machine's port in it and tell it with 'preezm serve --announce HOST:PORT'"
+	}
+	return out
+}
+
+// whyAway says in plain words what stands in the way to a machine, and what
+// somebody can do about it.
+func whyAway(p rpc.PeerReport, classes map[string]bool, relays bool) (blocked, advice string) {
+	switch {
+	case classes["not admitted"]:
+		return "it answers and does not know this machine any more", "Ask its owner for a new invite"
+	case classes["busy"]:
+		return "it answers and is too busy", "Wait a moment"
+	case len(p.Addresses) == 0 && len(p.Tried) == 0:
+		return "nobody knows where it is", "It tells once it runs: start 'preezm serve' there. If it never could dial this one, one of you needs a forwarded port or a relay"
+	case classes["another device"]:
+		return "another device answers at its address", "It has a new address, which it tells once it runs and reaches anybody you share"
+	case classes["refused"]:
+		return "its machine is on, and Preezm does not run there", "Start 'preezm serve' there"
+	case classes["name not found"]:
+		return "the name of its address is not found", "Check the name, and that this machine is on the internet"
+	case classes["no route"] && !classes["silence"]:
+		return "this machine has no network that leads there", "Check cable, Wi-Fi or VPN here"
+	case len(p.Tried) == 0:
+		return "it was not tried yet", "Wait a moment; 'preezm serve' must run here"
+	case relays:
+		return "its addresses do not answer, and it does not wait at your relay", "It is probably off, or off the internet"
+	}
+	return "its addresses do not answer: it is off, or a router or firewall is in the way",
+		"If it is on: let its firewall and router pass its port (24930 as a rule), or run a relay at a machine that both reach: 'preezm serve --relay --discovery' there"
+}
+
+// adviceHere is about this machine as a whole.
+func adviceHere(out *NetReport, r rpc.Report) []string {
+	var a []string
+	if !out.Running {
+		return append(a, "No node runs for this home, so nobody can reach it: start 'preezm serve'")
+	}
+	for _, s := range out.Servers {
+		if !s.Works {
+			a = append(a, fmt.Sprintf("The %s server %s does not work: %s", s.Kind, s.Address, s.Text))
+		}
+	}
+	public := r.Mapped != ""
+	for _, addr := range r.Own {
+		public = public || transport.RouteOf(addr) >= transport.Direct
+	}
+	if !public && len(out.Peers) > 0 {
+		a = append(a, "Machines outside this network cannot dial this one: it has no public address, the router opened no port, and no relay is in use. They are reached when this one can dial them")
+	}
+	return a
+}
