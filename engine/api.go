@@ -122,6 +122,17 @@ type Problem struct {
 type PutOptions struct {
 	Sources []string // absolute local paths
 	Into    Path     // folder in the catalog; "" is the top
+	// Placed are more sources, each with its own name in the catalog.
+	Placed []Placed
+	// Skip, where it is given, leaves out local files and folders. It cannot
+	// travel to another process.
+	Skip func(local string, folder bool) bool `json:"-" cbor:"-"`
+}
+
+// Placed is a local file or folder and its name in the catalog.
+type Placed struct {
+	Local string
+	Path  Path
 }
 
 // PutReport is the outcome of Put. Sizes in bytes.

@@ -66,7 +66,8 @@ type put struct {
 	inFlight  map[chunk.ID]*flyingChunk
 	nextChunk int64
 
-	backup     bool           // what is kept is a backup of the catalog
+	backup     bool // what is kept is a backup of the catalog
+	skip       func(local string, folder bool) bool
 	home       fs.FileInfo    // the folder that is never kept
 	deadChunks map[int64]bool // rows of chunks that cannot be brought back
 
@@ -92,6 +93,7 @@ func newPut(e *Engine, m *meter) *put {
 // is kept.
 func (e *Engine) Put(ctx context.Context, o PutOptions, progress func(Progress)) (*PutReport, error) {
 	p := newPut(e, newMeter(StageScan, progress))
+	p.skip = o.Skip
 	defer p.meter.close()
 	defer p.finish()
 	sources, err := p.resolve(o)

@@ -29,10 +29,19 @@ func (p *put) resolve(o PutOptions) ([]source, error) {
 			return nil, err
 		}
 	}
-	if len(o.Sources) == 0 {
+	if len(o.Sources)+len(o.Placed) == 0 {
 		return nil, errors.New("nothing to keep: name a file or folder")
 	}
 	var out []source
+	for _, s := range o.Placed {
+		if err := checkPath(s.Path); err != nil {
+			return nil, err
+		}
+		if !filepath.IsAbs(s.Local) {
+			return nil, fmt.Errorf("%q is not an absolute path", s.Local)
+		}
+		out = append(out, source{filepath.Clean(s.Local), string(s.Path)})
+	}
 	for _, s := range o.Sources {
 		if !filepath.IsAbs(s) {
 			return nil, fmt.Errorf("%q is not an absolute path", s)
@@ -70,11 +79,20 @@ func plain(err error) error {
 // count adds up the sources ahead of the scan, for the time left.
 func (p *put) count(sources []source) {
 	for _, s := range sources {
-		err := filepath.WalkDir(s.local, func(_ string, d fs.DirEntry, err error) error {
+		err := filepath.WalkDir(s.local, func(local string, d fs.DirEntry, err error) error {
 			if p.ctx.Err() != nil {
 				return fs.SkipAll
 			}
-			if err != nil || !d.Type().IsRegular() {
+			if err != nil {
+				return nil
+			}
+			if p.skip != nil && p.skip(local, d.IsDir()) {
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			}
+			if !d.Type().IsRegular() {
 				return nil
 			}
 			if fi, err := d.Info(); err == nil {
@@ -156,6 +174,9 @@ func (s *scanner) visit(local, path string, had catalog.Version) {
 		return
 	}
 	kind := kindOf(fi.Mode())
+	if s.skip != nil && s.skip(local, kind == catalog.Folder) {
+		return
+	}
 	if had.Kind != 0 && had.Kind != kind && (had.Kind == catalog.Folder || kind == catalog.Folder) {
 		s.problem(Path(path), true, "is a %s here and kept as a %s: remove that one first (preezm rm)", Kind(kind), Kind(had.Kind))
 		return

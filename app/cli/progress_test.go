@@ -11,8 +11,8 @@ import (
 	"github.com/preezm/preezm/engine"
 )
 
-// watch is a meter on a clock that a test turns.
-func watch(t *testing.T, tty bool, width int) (m *meter, out *strings.Builder, turn func(time.Duration)) {
+// metered is a meter on a clock that a test turns.
+func metered(t *testing.T, tty bool, width int) (m *meter, out *strings.Builder, turn func(time.Duration)) {
 	t.Helper()
 	now := time.Unix(1000, 0)
 	out = &strings.Builder{}
@@ -28,7 +28,7 @@ func snapshot(bytes int64) engine.Progress {
 }
 
 func TestProgressLine(t *testing.T) {
-	m, _, turn := watch(t, true, 200)
+	m, _, turn := metered(t, true, 200)
 	m.update(snapshot(0))
 	turn(2 * time.Second)
 	m.update(snapshot(200e6))
@@ -47,7 +47,7 @@ func TestProgressLine(t *testing.T) {
 }
 
 func TestUnknownTotalsGiveNoPercent(t *testing.T) {
-	m, _, turn := watch(t, true, 200)
+	m, _, turn := metered(t, true, 200)
 	p := snapshot(0)
 	p.TotalKnown = false
 	m.update(p)
@@ -64,7 +64,7 @@ func TestUnknownTotalsGiveNoPercent(t *testing.T) {
 }
 
 func TestRedrawing(t *testing.T) {
-	m, out, _ := watch(t, true, 30)
+	m, out, _ := metered(t, true, 30)
 	m.update(snapshot(0))
 	m.update(engine.Progress{Stage: engine.StageWait})
 	m.done()
@@ -89,7 +89,7 @@ func TestRedrawing(t *testing.T) {
 }
 
 func TestQuietLines(t *testing.T) {
-	m, out, turn := watch(t, false, 80)
+	m, out, turn := metered(t, false, 80)
 	for range 29 {
 		m.update(snapshot(1e6))
 		turn(100 * time.Millisecond)

@@ -53,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"random":    randomCmd,
 			"same":      sameCmd,
 			"interrupt": interruptCmd,
+			"await":     awaitCmd,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {

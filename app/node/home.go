@@ -31,6 +31,7 @@ const (
 	socketFile   = "node.sock"
 	gatewayFile  = "gateway.json"
 	brandFolder  = "brand"
+	watchFile    = "watch.json"
 )
 
 // Limits and defaults of a home's settings.

@@ -20,6 +20,7 @@ import (
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/identity"
+	"github.com/preezm/preezm/engine/watch"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/depot"
@@ -93,6 +94,9 @@ type Node struct {
 	depot  *depot.Depot
 	net    network
 	engine fileEngine
+
+	watcher  *watch.Watcher // nil: its file is damaged
+	watchErr error
 
 	// A node that serves is a custodian, for those who ask. keys are the
 	// machine's own, for documents.
@@ -216,6 +220,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.checkCircle(ctx); err != nil {
 		return err
 	}
+	n.openWatch()
 	n.peer, n.visit = service.Peer, service.Visit
 	n.desk, err = grants.NewDesk(grants.Config{
 		Catalog: files.Catalog(), Secrets: secrets, Sign: n.keys.Sign, Device: n.device, Members: n.members, Now: n.now,

@@ -51,6 +51,9 @@ func (n *Node) Serve(ctx context.Context) error {
 	g.Go(func() error { n.errands(ctx); return nil })
 	g.Go(func() error { n.tidy(ctx); return nil })
 	g.Go(func() error { n.careLoop(ctx); return nil })
+	if n.watcher != nil {
+		g.Go(func() error { n.watcher.Run(ctx); return nil })
+	}
 	if n.witness != nil {
 		g.Go(func() error { n.witness.Run(ctx, n.fellow); return nil })
 	}

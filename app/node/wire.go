@@ -16,6 +16,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/engine/watch"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 )
@@ -126,6 +127,8 @@ func sentinels() map[string]error {
 		"no-keepers":      engine.ErrNoKeepers,
 		"invalid-path":    engine.ErrInvalidPath,
 		"occupied":        engine.ErrOccupied,
+		"not-watched":     watch.ErrUnknown,
+		"watched-already": watch.ErrTwice,
 		"not-kept":        engine.ErrNotKept,
 		"not-back":        engine.ErrNotBack,
 		"unreachable":     peers.ErrUnreachable,
