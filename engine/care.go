@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/preezm/preezm/engine/audit"
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/placement"
 	"github.com/preezm/preezm/engine/presence"
@@ -34,13 +35,6 @@ const (
 	savePresence = 10 * time.Minute
 	// noticeAge is how long a look at a keeper tells that it is away.
 	noticeAge = 2 * time.Minute
-	// goodScore is the score below which a keeper's pieces are made anew
-	// elsewhere.
-	goodScore = 0.9
-	// secondChance is how long after its last bad check a keeper may be given
-	// new pieces again.
-	secondChance = 30 * 24 * time.Hour
-
 	careGrace = "grace_seconds"
 )
 
@@ -214,7 +208,7 @@ func (e *Engine) standing(c *care, d peers.DeviceID) repair.Standing {
 	if _, ok := c.leaving[d]; ok {
 		return repair.Leaving
 	}
-	if a, ok := c.audits[d]; ok && a.Score < goodScore && now.Sub(time.Unix(a.BadAt, 0)) < secondChance {
+	if a, ok := c.audits[d]; ok && a.Score < audit.Bad && now.Sub(time.Unix(a.BadAt, 0)) < audit.Forgive {
 		return repair.Failing
 	}
 	if h := c.history[d]; h != nil && h.AwayFor(now) >= c.grace && c.grace > 0 {

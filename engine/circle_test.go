@@ -161,6 +161,26 @@ func (k *testKeeper) Info(ctx context.Context) (peers.Info, error) {
 	return peers.Info{Name: k.name, Quota: u.Quota, Used: u.Used, Free: u.Free, Shards: u.Shards}, k.wrap(err)
 }
 
+func (k *testKeeper) AuditShards(ctx context.Context, nonce peers.Nonce, ids []peers.ShardID, _ []int64, spots int) ([]peers.Proof, error) {
+	if err := k.gate(ctx, 0); err != nil {
+		return nil, err
+	}
+	if k.forget.Load() {
+		out := make([]peers.Proof, len(ids))
+		for i := range out {
+			out[i].Finding = peers.Lacking
+		}
+		return out, nil
+	}
+	out, err := k.depot.Audit(ctx, k.owner, nonce, ids, spots)
+	if k.flip.Load() {
+		for i := range out {
+			out[i].Spots[0].Data[0] ^= 1
+		}
+	}
+	return out, k.wrap(err)
+}
+
 // circle is an owner's engine and its keepers.
 type circle struct {
 	*Engine

@@ -91,6 +91,8 @@ var (
 	// ErrNoCustodian: the other side has no part in the time-limited keys of
 	// that owner, or does not take the role.
 	ErrNoCustodian = errors.New("is not a custodian there")
+	// ErrUnknown: the other side, of an older version, knows no such request.
+	ErrUnknown = errors.New("knows no such request")
 	// ErrProtocol: the answer breaks the rules of the protocol.
 	ErrProtocol = errors.New("gave an answer that breaks the protocol")
 )

@@ -228,6 +228,9 @@ func (n *Node) careLoop(ctx context.Context) {
 		if err := n.finishLeaves(ctx); err != nil && ctx.Err() == nil {
 			n.log.Warn("a machine that leaves is not out yet", "err", err)
 		}
+		if err := n.auditDue(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("checks go on later", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -407,4 +410,45 @@ func (n *Node) Repair(ctx context.Context, o RepairOrder, progress func(engine.P
 	n.online(ctx) // to know who can take something
 	r.Done, err = n.engine.Repair(ctx, progress)
 	return r, err
+}
+
+// Audit asks keepers for proofs.
+func (n *Node) Audit(ctx context.Context, o AuditOrder, progress func(engine.Progress)) (*engine.AuditReport, error) {
+	opts := engine.AuditOptions{Sample: o.Sample}
+	if o.Who != "" {
+		p, err := n.machine(o.Who)
+		if err != nil {
+			return nil, err
+		}
+		if !p.Keeper {
+			return nil, fmt.Errorf("%s keeps nothing for you", p.Name)
+		}
+		opts.Keepers = []peers.DeviceID{p.Device}
+	}
+	r, err := n.engine.Audit(ctx, opts, progress)
+	n.wakeIfBad(r)
+	return r, err
+}
+
+func (n *Node) wakeIfBad(r *engine.AuditReport) {
+	if r == nil {
+		return
+	}
+	for _, a := range r.Keepers {
+		if a.Bad() {
+			n.log.Warn("a check found something", "machine", a.Name, "text", a.Text)
+			n.wake()
+		}
+	}
+}
+
+// auditDue asks those keepers whose turn it is.
+func (n *Node) auditDue(ctx context.Context) error {
+	due, err := n.engine.AuditDue(ctx)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	r, err := n.engine.Audit(ctx, engine.AuditOptions{Keepers: due}, nil)
+	n.wakeIfBad(r)
+	return err
 }

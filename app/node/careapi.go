@@ -22,6 +22,8 @@ type CareAPI interface {
 	RemoveMember(ctx context.Context, o RemovalOrder, progress func(engine.Progress)) (*Removal, error)
 	// SetRoles changes what a machine is to this home.
 	SetRoles(ctx context.Context, o RolesOrder, progress func(engine.Progress)) (Member, error)
+	// Audit asks keepers to prove that they hold what they were given.
+	Audit(ctx context.Context, o AuditOrder, progress func(engine.Progress)) (*engine.AuditReport, error)
 	// Repair makes everything as whole as the circle allows now.
 	Repair(ctx context.Context, o RepairOrder, progress func(engine.Progress)) (*RepairReport, error)
 }
@@ -37,6 +39,8 @@ type carer interface {
 	Repair(ctx context.Context, progress func(engine.Progress)) (*engine.DrainReport, error)
 	Grace(ctx context.Context) (time.Duration, error)
 	SetGrace(ctx context.Context, d time.Duration) error
+	Audit(ctx context.Context, o engine.AuditOptions, progress func(engine.Progress)) (*engine.AuditReport, error)
+	AuditDue(ctx context.Context) ([]peers.DeviceID, error)
 }
 
 // MemberCare is what is known of a machine beyond its answers.
@@ -79,6 +83,12 @@ type RolesOrder struct {
 	House     *string `json:"house"`
 }
 
+// AuditOrder says whom to ask.
+type AuditOrder struct {
+	Who    string `json:"who"`    // name or device; empty: every keeper
+	Sample int    `json:"sample"` // pieces; 0: as many as by itself
+}
+
 // RepairOrder asks for a repair, or changes how long machines are waited for.
 type RepairOrder struct {
 	// Grace, when positive, is the new time that a machine may be away before
@@ -97,6 +107,7 @@ const (
 	pathRemoveMember = "/v1/circle/remove"
 	pathRoles        = "/v1/circle/roles"
 	pathRepair       = "/v1/repair"
+	pathAudit        = "/v1/audit"
 )
 
 func (s *localServer) careCalls(mux *http.ServeMux) {
@@ -104,6 +115,7 @@ func (s *localServer) careCalls(mux *http.ServeMux) {
 	handle(mux, s, pathRemoveMember, s.api.RemoveMember)
 	handle(mux, s, pathRoles, s.api.SetRoles)
 	handle(mux, s, pathRepair, s.api.Repair)
+	handle(mux, s, pathAudit, s.api.Audit)
 }
 
 func (c *client) PlanRemoval(ctx context.Context, o RemovalOrder) (*Removal, error) {
@@ -120,4 +132,8 @@ func (c *client) SetRoles(ctx context.Context, o RolesOrder, progress func(engin
 
 func (c *client) Repair(ctx context.Context, o RepairOrder, progress func(engine.Progress)) (*RepairReport, error) {
 	return invoke[*RepairReport](ctx, c, pathRepair, o, progress)
+}
+
+func (c *client) Audit(ctx context.Context, o AuditOrder, progress func(engine.Progress)) (*engine.AuditReport, error) {
+	return invoke[*engine.AuditReport](ctx, c, pathAudit, o, progress)
 }

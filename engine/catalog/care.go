@@ -54,6 +54,11 @@ CREATE TABLE receipts(
 ) WITHOUT ROWID;
 `
 
+// careRow is a later step.
+const careRow = `
+ALTER TABLE audits ADD COLUMN in_a_row INTEGER NOT NULL DEFAULT 0; -- bad ones, without a good one since
+`
+
 // Presence gives the histories that were saved.
 func (c *Catalog) Presence(ctx context.Context) (map[peers.DeviceID][]byte, error) {
 	type row struct {
@@ -95,6 +100,8 @@ type Audit struct {
 	Good  int64
 	Score float64
 	BadAt int64
+	// InARow counts bad audits since the last good one.
+	InARow int64
 }
 
 // Audits gives what is known of each keeper.
@@ -105,10 +112,10 @@ func (c *Catalog) Audits(ctx context.Context) (map[peers.DeviceID]Audit, error) 
 	}
 	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (r row, err error) {
 		var b []byte
-		err = rows.Scan(&b, &r.a.At, &r.a.Asked, &r.a.Good, &r.a.Score, &r.a.BadAt)
+		err = rows.Scan(&b, &r.a.At, &r.a.Asked, &r.a.Good, &r.a.Score, &r.a.BadAt, &r.a.InARow)
 		copy(r.d[:], b)
 		return r, err
-	}, "SELECT device, at, asked, good, score, bad_at FROM audits")
+	}, "SELECT device, at, asked, good, score, bad_at, in_a_row FROM audits")
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +129,8 @@ func (c *Catalog) Audits(ctx context.Context) (map[peers.DeviceID]Audit, error) 
 // SetAudit replaces what is known of a keeper.
 func (c *Catalog) SetAudit(ctx context.Context, d peers.DeviceID, a Audit) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO audits(device, at, asked, good, score, bad_at) VALUES(?,?,?,?,?,?)",
-			d[:], a.At, a.Asked, a.Good, a.Score, a.BadAt)
+		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO audits(device, at, asked, good, score, bad_at, in_a_row) VALUES(?,?,?,?,?,?,?)",
+			d[:], a.At, a.Asked, a.Good, a.Score, a.BadAt, a.InARow)
 		return err
 	})
 }

@@ -96,3 +96,27 @@ func TestEveryFailureTravels(t *testing.T) {
 		}
 	}
 }
+
+func FuzzAudit(f *testing.F) {
+	fuzzMessage(f, auditMsg{Nonce: make([]byte, 16), IDs: make([]byte, 64), Spots: 3})
+}
+
+func FuzzAuditAnswer(f *testing.F) {
+	fuzzMessage(f, auditAnswer{Proofs: []proofMsg{{Leaves: make([]byte, 64), Spots: []byte("x")}, {Finding: 1, Leaves: []byte{}, Spots: []byte{}}}})
+}
+
+// A proof of any form is refused or taken apart without a panic, and checks
+// for no root that it does not lead to.
+func FuzzProof(f *testing.F) {
+	f.Add(uint8(0), make([]byte, 32), make([]byte, 1024), int64(1024), 1)
+	f.Fuzz(func(t *testing.T, finding uint8, leaves, spots []byte, size int64, n int) {
+		if size < 1 || size > peers.MaxShard || n < 1 || n > peers.MaxSpots {
+			return
+		}
+		m := proofMsg{Finding: finding, Leaves: leaves, Spots: spots}
+		p, err := m.proof(peers.Nonce{}, peers.ShardID{1}, size, n)
+		if err == nil && p.Check(peers.Nonce{}, peers.ShardID{1}, size, peers.Root{1}, n) {
+			t.Error("it checks")
+		}
+	})
+}

@@ -136,7 +136,7 @@ var (
 	errRange    = errors.New("reaches beyond the shard's end")
 	errInternal = errors.New("has trouble of its own")
 	errBusy     = errors.New("is too busy now")
-	errPath     = errors.New("knows no such request")
+	errPath     = peers.ErrUnknown
 )
 
 // failures lists the ways, most telling first.

@@ -38,6 +38,7 @@ type server struct {
 	passed  map[*transport.Conn]bool             // guests with a pass
 	room    int                                  // of those at most: maxPassed
 	letters chan struct{}                        // open-requests being answered
+	audits  chan struct{}                        // audits being answered
 	news    chan struct{}                        // custodians' other messages
 	asks    chan struct{}                        // what guests ask this gateway
 	serving sync.WaitGroup                       // connections in an HTTP server
@@ -48,6 +49,7 @@ type server struct {
 func newServer(s *Service) *server {
 	v := &server{s: s, open: make(map[peers.DeviceID][]*transport.Conn), toHTTP: newHandover(), toJoin: newHandover(),
 		toPass: newHandover(), passed: make(map[*transport.Conn]bool), room: maxPassed,
+		audits:  make(chan struct{}, auditsAtOnce),
 		letters: make(chan struct{}, maxWitness), news: make(chan struct{}, maxWitness), asks: make(chan struct{}, maxWitness)}
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	v.members = &http.Server{
