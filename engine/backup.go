@@ -86,12 +86,9 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 	if err != nil {
 		return nil, r, err
 	}
-	stamp, err := e.cat.Stamp(ctx)
+	stamp, err := StampOf(ctx, e.cat, o.Notes)
 	if err != nil {
 		return nil, r, err
-	}
-	for name, note := range o.Notes {
-		stamp = sumNote(stamp, name, note)
 	}
 	if stamp == last.Stamp {
 		return nil, r, ErrUnchanged
@@ -100,7 +97,6 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 	if err != nil {
 		return nil, r, err
 	}
-	p.meter.set(StageBackup)
 	second := newPut(e, p.meter)
 	index, err := second.stream(ctx, func(w io.Writer) error {
 		return e.dumpWay(ctx, body.v.Parts, w)
@@ -129,6 +125,15 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 	}, nil
 }
 
+// StampOf tells two states of a catalog, and of what is noted beside it, apart.
+func StampOf(ctx context.Context, c *catalog.Catalog, notes map[string][]byte) ([32]byte, error) {
+	stamp, err := c.Stamp(ctx)
+	for name, note := range notes {
+		stamp = sumNote(stamp, name, note)
+	}
+	return stamp, err
+}
+
 // sumNote adds a note to a stamp, in any order.
 func sumNote(stamp [32]byte, name string, note []byte) [32]byte {
 	h := sha256.New()
@@ -153,7 +158,7 @@ func (e *Engine) giveWay() {
 // stream keeps what write makes as one run of bytes and gives its chunks, all
 // of which are durable then. The caller holds the put lock.
 func (p *put) stream(ctx context.Context, write func(io.Writer) error) (*fileJob, error) {
-	p.backup = true
+	p.backup, p.stage = true, StageBackup
 	f := &fileJob{bare: true}
 	f.open.Store(1)
 	err := p.run(ctx, nil, func() {

@@ -240,7 +240,7 @@ func (p *put) deliver(s *openSegment) {
 			return
 		}
 	}
-	p.meter.set(StagePut)
+	p.meter.set(p.stage)
 	for i, sh := range s.rec.Shards {
 		if sh.State == catalog.There {
 			p.stored.Add(int64(s.rec.ShardLen))

@@ -68,6 +68,7 @@ type put struct {
 
 	backup     bool // what is kept is a backup of the catalog
 	skip       func(local string, folder bool) bool
+	stage      Stage
 	home       fs.FileInfo    // the folder that is never kept
 	deadChunks map[int64]bool // rows of chunks that cannot be brought back
 
@@ -82,7 +83,7 @@ type put struct {
 }
 
 func newPut(e *Engine, m *meter) *put {
-	return &put{e: e, meter: m, circle: map[peers.DeviceID]bool{}}
+	return &put{e: e, meter: m, stage: StagePut, circle: map[peers.DeviceID]bool{}}
 }
 
 // Put keeps the sources, files or folders, in the circle. It returns when
@@ -143,7 +144,7 @@ func (p *put) run(ctx context.Context, count, feed func()) error {
 	for _, t := range p.targets {
 		t.start(p.ctx)
 	}
-	p.meter.set(StagePut)
+	p.meter.set(p.stage)
 
 	feed()
 	close(p.jobs)

@@ -122,6 +122,7 @@ Each machine has a home folder and runs 'preezm serve' (or the window).`,
 		a.custodiansCommand(), a.grantCommand(), a.grantsCommand(), a.revokeCommand(), a.extendCommand(), a.refreshCommand(),
 		a.ledgerCommand(), a.verifyLedgerCommand(), a.proofCommand(), a.brandCommand(), a.openCommand(), a.viewCommand(),
 		a.netCommand(),
+		a.backupCommand(),
 		a.versionCommand(), a.completionCommand(),
 	)
 	return root
@@ -160,5 +161,9 @@ func (a *app) with(cmd *cobra.Command, f func(ctx context.Context, api node.API)
 		return err
 	}
 	defer func() { err = errors.Join(err, api.Close()) }()
-	return f(cmd.Context(), api)
+	if err := f(cmd.Context(), api); err != nil {
+		return err
+	}
+	a.backUpAfter(cmd.Context(), api)
+	return nil
 }

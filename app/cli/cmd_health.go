@@ -36,7 +36,11 @@ machines that did not answer, and which machines answer now.`,
 				if err != nil {
 					return err
 				}
-				return a.printStatus(st, about)
+				b, err := api.BackupState(ctx)
+				if err != nil {
+					return err
+				}
+				return a.printStatus(st, about, b)
 			})
 		},
 	}
@@ -83,7 +87,7 @@ func headline(st *engine.Status) (text, sgr string) {
 	return text + ".", sgr
 }
 
-func (a *app) printStatus(st *engine.Status, about node.About) error {
+func (a *app) printStatus(st *engine.Status, about node.About, copies *node.BackupState) error {
 	text, sgr := headline(st)
 	if sgr != "" {
 		text = a.paint(sgr, text)
@@ -113,7 +117,7 @@ func (a *app) printStatus(st *engine.Status, about node.About) error {
 	if err := a.printKeepers(st.Keepers); err != nil {
 		return err
 	}
-	return a.say("\n%s", onlyHere(about.Home))
+	return a.say("\n%s", backupLine(copies))
 }
 
 // printHealth lists how many files survive what, unless all are alike and the

@@ -166,6 +166,8 @@ func stageWord(s engine.Stage) string {
 		return "Bringing back"
 	case engine.StageVerify:
 		return "Checking"
+	case engine.StageBackup:
+		return "Copying the list of files"
 	case engine.StageRepair:
 		return "Repairing"
 	case engine.StageWait:

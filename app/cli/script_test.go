@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -277,7 +278,7 @@ func sameCmd(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // interruptCmd: "interrupt SIGNAL GLOB COMMAND..." starts a command, sends it
-// the signal once a file of that pattern is there, and wants it to end with
+// the signal once a new file of that pattern is there, and wants it to end with
 // status 1. Instead of INT, TERM or KILL it may be the name of a home, whose
 // node is killed then. What the command wrote is in the files interrupted.out
 // and interrupted.err.
@@ -298,8 +299,10 @@ func interruptCmd(ts *testscript.TestScript, neg bool, args []string) {
 	cmd.Env = append(environ(ts), "PREEZM_HOME="+ts.Getenv("PREEZM_HOME"))
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Stdout, cmd.Stderr = out, errs
+	before, err := filepath.Glob(ts.MkAbs(args[1]))
+	ts.Check(err)
 	ts.Check(cmd.Start())
-	waitFor(ts, ctx, args[1])
+	waitFor(ts, ctx, args[1], before)
 	if h := homesOf(ts)[args[0]]; h != nil {
 		ts.Check(h.Kill())
 	} else {
@@ -315,14 +318,14 @@ func interruptCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// waitFor polls until something of the pattern is there.
-func waitFor(ts *testscript.TestScript, ctx context.Context, glob string) {
+// waitFor polls until something of the pattern is there that was not before.
+func waitFor(ts *testscript.TestScript, ctx context.Context, glob string, before []string) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		found, err := filepath.Glob(ts.MkAbs(glob))
 		ts.Check(err)
-		if len(found) > 0 {
+		if slices.ContainsFunc(found, func(f string) bool { return !slices.Contains(before, f) }) {
 			return
 		}
 		select {

@@ -31,6 +31,7 @@ type API interface {
 	CareAPI
 	NetAPI
 	WatchAPI
+	BackupAPI
 	Close() error
 }
 

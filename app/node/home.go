@@ -32,6 +32,7 @@ const (
 	gatewayFile  = "gateway.json"
 	brandFolder  = "brand"
 	watchFile    = "watch.json"
+	headsFolder  = "heads"
 )
 
 // Limits and defaults of a home's settings.

@@ -118,6 +118,7 @@ type Node struct {
 
 	goodbyes chan peers.DeviceID // of devices that removed this one
 	removing removing
+	backups  backups
 
 	ready   chan struct{} // closed when Serve answers commands and peers
 	kick    chan struct{} // asks for a Maintain soon; holds one
@@ -176,7 +177,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 		return err
 	}
 	n.depot, err = depot.Open(ctx, filepath.Join(n.home, depotFolder), depot.Options{
-		Offer: n.settings.offer(), MinFree: n.settings.MinFree, Quota: n.quota, Logger: n.log,
+		Offer: n.settings.offer(), MinFree: n.settings.MinFree, Quota: n.quota, Account: n.book.Owner, Logger: n.log,
 	})
 	if err != nil {
 		return fmt.Errorf("depot: %w", err)
@@ -194,6 +195,13 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 		cfg.Witness = n.witness
 	}
 	n.openGateway(o, &cfg)
+	if err := n.openHeads(&cfg); err != nil {
+		return err
+	}
+	secrets, err := identity.Load(filepath.Join(n.home, ownerFile))
+	if err != nil {
+		return err
+	}
 	if err := n.configureNet(o, &cfg); err != nil {
 		return err
 	}
@@ -203,10 +211,6 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	}
 	n.net = service
 	n.fellow = func(d peers.DeviceID, addresses []string) witness.Caller { return service.Fellow(d, addresses) }
-	secrets, err := identity.Load(filepath.Join(n.home, ownerFile))
-	if err != nil {
-		return err
-	}
 	if err := n.checkCatalog(); err != nil {
 		return err
 	}
@@ -221,6 +225,12 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 		return err
 	}
 	n.openWatch()
+	if err := n.ownMachines(&secrets); err != nil {
+		return fmt.Errorf("the list of your machines: %w", err)
+	}
+	if err := n.openBackups(secrets, files); err != nil {
+		return err
+	}
 	n.peer, n.visit = service.Peer, service.Visit
 	n.desk, err = grants.NewDesk(grants.Config{
 		Catalog: files.Catalog(), Secrets: secrets, Sign: n.keys.Sign, Device: n.device, Members: n.members, Now: n.now,

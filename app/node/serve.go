@@ -54,6 +54,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	if n.watcher != nil {
 		g.Go(func() error { n.watcher.Run(ctx); return nil })
 	}
+	g.Go(func() error { n.backUpChanges(ctx); return nil })
 	if n.witness != nil {
 		g.Go(func() error { n.witness.Run(ctx, n.fellow); return nil })
 	}

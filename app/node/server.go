@@ -110,6 +110,7 @@ func (s *localServer) handler() http.Handler {
 	s.careCalls(mux)
 	s.netCalls(mux)
 	s.watchCalls(mux)
+	s.backupCalls(mux)
 	return mux
 }
 

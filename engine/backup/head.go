@@ -26,9 +26,11 @@ const (
 	headGrain = 2 << 10
 	saltSize  = 32
 
-	maxKeepers   = 64
-	maxAddresses = 4
-	maxMachines  = 64
+	// MaxKeepers and MaxAddresses of each are in a head at most.
+	MaxKeepers   = 64
+	MaxAddresses = 4
+
+	maxMachines = 64
 )
 
 // Keeper is where a machine of the circle was last found.
@@ -65,7 +67,7 @@ func (Head) Type() string { return "preezm/v1/backup-head" }
 
 // Check implements custody.Document.
 func (h Head) Check() error {
-	if h.Number == 0 || h.At < 0 || h.Files < 0 || len(h.Vector) > maxMachines || len(h.Keepers) > maxKeepers {
+	if h.Number == 0 || h.At < 0 || h.Files < 0 || len(h.Vector) > maxMachines || len(h.Keepers) > MaxKeepers {
 		return errors.New("a field is out of its range")
 	}
 	for i := 1; i < len(h.Vector); i++ {
@@ -74,7 +76,7 @@ func (h Head) Check() error {
 		}
 	}
 	for _, k := range h.Keepers {
-		if len(k.Addresses) > maxAddresses || len(k.Name) > maxName {
+		if len(k.Addresses) > MaxAddresses || len(k.Name) > maxName {
 			return errors.New("too much of a keeper")
 		}
 	}

@@ -85,6 +85,9 @@ func NewDesk(cfg Config) (*Desk, error) {
 // Root is the person's key.
 func (d *Desk) Root() custody.Key { return custody.KeyOf(d.root) }
 
+// Cert is the certificate with which this device signs for the person.
+func (d *Desk) Cert() []byte { return d.owner.Cert }
+
 // Intro introduces this device's person to a device of the circle.
 func (d *Desk) Intro() ([]byte, error) {
 	s, err := custody.Sign(d.root, ticket.Intro{Root: d.Root(), Device: d.cfg.Device, At: d.cfg.Now().Unix()})

@@ -49,13 +49,19 @@ func (s *Secrets) RootKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(s
 // Create writes a fresh master secret to path, which must not exist, and
 // returns the keys derived from it.
 func Create(path string) (Secrets, error) {
-	master := make([]byte, 32)
-	rand.Read(master) // crypto/rand.Read never fails
-	text := header + "\n" + hex.EncodeToString(master) + "\n"
+	var master [32]byte
+	rand.Read(master[:]) // crypto/rand.Read never fails
+	return CreateFrom(path, master)
+}
+
+// CreateFrom writes a master secret that is known to path, which must not
+// exist, and returns the keys derived from it.
+func CreateFrom(path string, master [32]byte) (Secrets, error) {
+	text := header + "\n" + hex.EncodeToString(master[:]) + "\n"
 	if err := durable.WriteNew(path, []byte(text), 0o600); err != nil {
 		return Secrets{}, fmt.Errorf("write the owner key: %w", err)
 	}
-	return FromMaster([32]byte(master)), nil
+	return FromMaster(master), nil
 }
 
 // Load reads the master secret at path and returns the keys derived from it.

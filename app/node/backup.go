@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/backup"
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/identity"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/account"
+	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/heads"
+	"github.com/preezm/preezm/peers/rpc"
+)
+
+const (
+	// backupLook is how often a node looks whether the catalog has changed.
+	backupLook = 2 * time.Second
+	// backupAfter is how long it waits for more changes, and backupBusy how
+	// many times longer than the last backup took it rests.
+	backupAfter = 30 * time.Second
+	backupBusy  = 10
+	// backupPause and backupPauseMost space the tries after one failed.
+	backupPause     = 30 * time.Second
+	backupPauseMost = 10 * time.Minute
+	// yields is how often a backup makes way for a put before it insists.
+	yields = 3
+	// tellEvery is how often keepers without the newest head are told.
+	tellEvery = time.Minute
+
+	noteCircle   = "circle"
+	noteSettings = "settings"
+)
+
+// backups is what a node does about copies of its catalog.
+type backups struct {
+	secrets identity.Secrets
+	locator peers.Locator
+	engine  backer
+	catalog *catalog.Catalog
+	mu      sync.Mutex // one at a time
+}
+
+type backer interface {
+	BackUp(context.Context, engine.BackupOrder, bool, func(engine.Progress)) ([]byte, engine.BackupReport, error)
+}
+
+// BackupState tells where the copies of the catalog are.
+type BackupState struct {
+	Number  uint64    `json:"number"` // of the newest; 0: there is none
+	Made    time.Time `json:"made,omitzero"`
+	Keepers int       `json:"keepers"` // that have its head
+	Of      int       `json:"of"`
+	Pending bool      `json:"pending"` // something has changed since
+}
+
+// openHeads lets this node keep the heads of others' backups.
+func (n *Node) openHeads(cfg *rpc.Config) error {
+	s, err := heads.Open(filepath.Join(n.home, headsFolder), n.book.Owner)
+	if err != nil {
+		return err
+	}
+	cfg.Heads = s
+	return nil
+}
+
+// ownMachines sees to it that there is a list of this person's machines with
+// this one in it.
+func (n *Node) ownMachines(s *identity.Secrets) error {
+	raw := n.book.Own()
+	var known *account.Machines
+	devices := []peers.DeviceID{n.device}
+	if len(raw) > 0 {
+		had, err := account.Parse(raw)
+		if err != nil {
+			return err
+		}
+		if had.Body.Has(n.device) {
+			return nil
+		}
+		known, devices = &had.Body, append(devices, had.Body.Devices...)
+	}
+	next, err := account.Next(s.RootKey(), known, devices, time.Now().Unix())
+	if err != nil {
+		return err
+	}
+	return n.book.SetOwn(next.Raw)
+}
+
+// openBackups prepares copies of the catalog.
+func (n *Node) openBackups(s identity.Secrets, files *engine.Engine) error {
+	l, err := backup.LocatorOf(&s)
+	if err != nil {
+		return err
+	}
+	n.backups.secrets, n.backups.locator, n.backups.engine, n.backups.catalog = s, l, files, files.Catalog()
+	return nil
+}
+
+// savedPeer is a machine of the circle as a backup remembers it.
+type savedPeer struct {
+	Peer circle.Peer `json:"peer"`
+	List []byte      `json:"list,omitempty"` // of its person's machines
+}
+
+// savedSettings are the settings that a new machine takes over.
+type savedSettings struct {
+	Name string `json:"name"`
+}
+
+// notes is what a backup holds beside the catalog.
+func (n *Node) notes() (map[string][]byte, error) {
+	var saved []savedPeer
+	for _, p := range n.book.Peers() {
+		p.LastSeen = time.Time{} // alone no reason for a backup
+		saved = append(saved, savedPeer{p, n.book.ListOf(p.Device)})
+	}
+	them, err := json.Marshal(saved)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := json.Marshal(savedSettings{n.settings.Name})
+	return map[string][]byte{noteCircle: them, noteSettings: settings}, err
+}
+
+// Backup keeps a copy of the catalog in the circle now, unless the newest says
+// the same, and gives its head to the machines that answer.
+func (n *Node) Backup(ctx context.Context, progress func(engine.Progress)) (*BackupState, error) {
+	if _, err := n.backUp(ctx, true, progress); err != nil {
+		return nil, err
+	}
+	if err := n.tellHeads(ctx); err != nil {
+		return nil, err
+	}
+	return n.BackupState(ctx)
+}
+
+// backUp makes a backup when there is something new.
+func (n *Node) backUp(ctx context.Context, insist bool, progress func(engine.Progress)) (engine.BackupReport, error) {
+	b := &n.backups
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	notes, err := n.notes()
+	if err != nil {
+		return engine.BackupReport{}, err
+	}
+	last, err := b.catalog.LastBackup(ctx, n.device)
+	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+		return engine.BackupReport{}, err
+	}
+	number := last.Number + 1
+	now := n.now().Unix()
+	o := engine.BackupOrder{Device: n.device, Number: number, Notes: notes, Seal: func(rows, parts []byte, files int64) ([]byte, error) {
+		h := backup.Head{
+			Device: n.device, Number: number, At: now, Keepers: n.whereabouts(),
+			Rows: rows, Parts: parts, Files: files, Cert: n.desk.Cert(),
+		}
+		return h.Seal(&b.secrets, n.keys.Sign)
+	}}
+	_, r, err := b.engine.BackUp(ctx, o, insist, progress)
+	if errors.Is(err, engine.ErrUnchanged) {
+		return r, nil
+	}
+	return r, err
+}
+
+// whereabouts are the machines of the circle as a head names them, those heard
+// of last first.
+func (n *Node) whereabouts() []backup.Keeper {
+	ps := n.book.Peers()
+	slices.SortStableFunc(ps, func(a, b circle.Peer) int { return b.LastSeen.Compare(a.LastSeen) })
+	out := []backup.Keeper{}
+	for _, p := range ps[:min(len(ps), backup.MaxKeepers)] {
+		if p.Keeper {
+			out = append(out, backup.Keeper{Device: p.Device, Name: p.Name, Addresses: p.Addresses[:min(len(p.Addresses), backup.MaxAddresses)]})
+		}
+	}
+	return out
+}
+
+// tellHeads gives the newest head to the keepers that answer and lack it.
+func (n *Node) tellHeads(ctx context.Context) error {
+	b := &n.backups
+	last, err := b.catalog.LastBackup(ctx, n.device)
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && last.Head == nil {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	acks, err := b.catalog.HeadAcks(ctx)
+	if err != nil {
+		return err
+	}
+	var lack []peers.DeviceID
+	for _, p := range n.book.Peers() {
+		has := slices.ContainsFunc(acks, func(a catalog.HeadAck) bool { return a.Keeper == p.Device && a.Number >= last.Number })
+		if p.Keeper && !has {
+			lack = append(lack, p.Device)
+		}
+	}
+	n.everybody(ctx, lack, func(ctx context.Context, c *rpc.Client) {
+		err := c.PutHead(ctx, b.locator, last.Number, last.Head)
+		if errors.Is(err, peers.ErrStale) {
+			n.log.Warn("a keeper has a newer backup of this machine's catalog than this machine: was its home put back from a copy?", "keeper", c.Name())
+			return
+		}
+		if err == nil {
+			err = b.catalog.AckHead(context.WithoutCancel(ctx), catalog.HeadAck{Keeper: c.Device(), Number: last.Number, At: n.now().Unix()})
+		}
+		if err != nil {
+			n.log.Debug("give a keeper the head of the backup", "keeper", c.Name(), "err", err)
+		}
+	})
+	return nil
+}
+
+// BackupState tells how far the newest backup has come.
+func (n *Node) BackupState(ctx context.Context) (*BackupState, error) {
+	b := &n.backups
+	s := &BackupState{}
+	for _, p := range n.book.Peers() {
+		if p.Keeper {
+			s.Of++
+		}
+	}
+	last, err := b.catalog.LastBackup(ctx, n.device)
+	if errors.Is(err, catalog.ErrNotFound) {
+		s.Pending = true
+		return s, nil
+	} else if err != nil {
+		return nil, err
+	}
+	s.Number, s.Made = last.Number, time.Unix(last.Made, 0)
+	acks, err := b.catalog.HeadAcks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range acks {
+		if _, ok := n.book.Peer(a.Keeper); ok && a.Number >= last.Number {
+			s.Keepers++
+		}
+	}
+	notes, err := n.notes()
+	if err != nil {
+		return nil, err
+	}
+	stamp, err := engine.StampOf(ctx, b.catalog, notes)
+	s.Pending = stamp != last.Stamp
+	return s, err
+}
+
+// backUpChanges makes backups while the node serves: a while after something
+// changed.
+func (n *Node) backUpChanges(ctx context.Context) {
+	tick := time.NewTicker(backupLook)
+	defer tick.Stop()
+	var seen int64 = -1 // changes that the last backup has
+	var own, them []byte
+	due := time.Now().Add(backupAfter) // what a crash may have left
+	told := time.Now()
+	pause, yielded := time.Duration(0), 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			if err := n.tellHeads(ctx); err != nil && ctx.Err() == nil {
+				n.log.Warn("give keepers the head of the backup", "err", err)
+			}
+		}
+		if due.IsZero() {
+			now, err := n.backups.catalog.Changes(ctx)
+			notes, nerr := n.notes()
+			if errors.Join(err, nerr) != nil {
+				continue
+			}
+			if now != seen || !bytes.Equal(them, notes[noteCircle]) || !bytes.Equal(own, notes[noteSettings]) {
+				due = time.Now().Add(max(backupAfter, pause))
+			}
+			continue
+		}
+		if time.Now().Before(due) || len(n.book.Peers()) == 0 {
+			continue
+		}
+		notes, err := n.notes()
+		if err == nil {
+			them, own = notes[noteCircle], notes[noteSettings]
+		}
+		started := time.Now()
+		r, err := n.backUp(ctx, yielded >= yields, nil)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			n.log.Info("the backup of the catalog is tried again", "err", err)
+			yielded++
+			pause = min(max(2*pause, backupPause), backupPauseMost)
+			due = time.Now().Add(pause)
+			continue
+		}
+		yielded, pause = 0, backupBusy*time.Since(started)
+		due = time.Time{}
+		if r.Number > 0 {
+			n.log.Info("the catalog is backed up", "number", r.Number, "files", r.Files, "bytes", r.Plain, "new", r.New, "took", r.Took)
+		}
+		if err := n.tellHeads(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("give keepers the head of the backup", "err", err)
+		}
+		told = time.Now()
+		if seen, err = n.backups.catalog.Changes(ctx); err != nil {
+			n.log.Warn("look at the catalog", "err", err)
+		}
+	}
+}
+
+// Changed says whether this process has changed the catalog.
+func (n *Node) Changed(ctx context.Context) bool {
+	if n.backups.catalog == nil || len(n.book.Peers()) == 0 {
+		return false
+	}
+	c, err := n.backups.catalog.Changes(ctx)
+	return err == nil && c > 0
+}
+
+// readNotes reads what notes wrote, for a home that is brought back.
+func readNotes(notes map[string][]byte) (them []savedPeer, settings savedSettings, err error) {
+	err = errors.Join(strictJSON(notes[noteCircle], &them), strictJSON(notes[noteSettings], &settings))
+	if err == nil && len(them) > circle.MaxPeers {
+		err = fmt.Errorf("%d machines", len(them))
+	}
+	return them, settings, err
+}
+
+func strictJSON(raw []byte, v any) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}
+
+// newest orders heads by time, the newest first.
+func newest(a, b *backup.Head) int {
+	return cmp.Or(cmp.Compare(b.At, a.At), cmp.Compare(b.Number, a.Number))
+}
