@@ -381,7 +381,11 @@ func (a *app) refreshCommand() *cobra.Command {
 		Long: `Give a grant that was made with --follow the present versions of its files, such
 as a corrected document, and print its new ticket to send. Custodians refuse the
 older ticket as soon as they know of the new one. What was opened before may
-have been copied: tell the company that it holds an older version.`,
+have been copied: tell the company that it holds an older version.
+
+For any grant it also says anew where the files lie, when machines have moved or
+pieces were repaired to others. A running node does that by itself, and tickets
+that were sent stay good.`,
 		Example: `  preezm put Papers
   preezm refresh g-1a2b3c4d -o acme.ticket`,
 		Args: oneGrant,

@@ -22,15 +22,32 @@ type introduced struct {
 	done map[peers.DeviceID]bool
 }
 
-// errands carries what waits until ctx ends: letters of brands, introductions
-// and withdrawals.
+// carryLetters tries what brands left for custodians that slept, until ctx ends. It
+// may take long, for others; what this owner has to say does not wait for it.
+func (n *Node) carryLetters(ctx context.Context) {
+	if n.gateway == nil {
+		return
+	}
+	tick := time.NewTicker(errandEvery)
+	defer tick.Stop()
+	for {
+		if err := n.gateway.Tick(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("letters of brands", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// errands carries what waits for custodians and keepers until ctx ends:
+// introductions, withdrawals, signs of life.
 func (n *Node) errands(ctx context.Context) {
 	tick := time.NewTicker(errandEvery)
 	defer tick.Stop()
 	for {
-		if n.gateway != nil {
-			n.gateway.Tick(ctx)
-		}
 		if err := n.ownErrands(ctx); err != nil && ctx.Err() == nil {
 			n.log.Warn("what waits for custodians goes on later", "err", err)
 		}
@@ -61,6 +78,9 @@ func (n *Node) ownErrands(ctx context.Context) error {
 		return err
 	}
 	if err := n.shareUpdates(ctx); err != nil {
+		return err
+	}
+	if err := n.replan(ctx); err != nil {
 		return err
 	}
 	if err := n.desk.Release(ctx); err != nil {

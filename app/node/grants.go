@@ -31,7 +31,7 @@ const (
 
 // openGateway lets a node that is going to serve be a gateway. Like a damaged
 // custodian, a damaged gateway does not keep the home shut.
-func (n *Node) openGateway(o Options, cfg *rpc.Config) {
+func (n *Node) openGateway(ctx context.Context, o Options, cfg *rpc.Config) {
 	n.now = o.Clock
 	if n.now == nil {
 		n.now = time.Now
@@ -39,12 +39,12 @@ func (n *Node) openGateway(o Options, cfg *rpc.Config) {
 	if n.role == RoleCommand {
 		return
 	}
-	g, err := gateway.Open(gateway.Config{
+	g, err := gateway.Open(ctx, gateway.Config{
 		Path: filepath.Join(n.home, gatewayFile), Device: n.device, KEM: n.keys.KEM, Member: n.book.Has,
 		Visit: func(d peers.DeviceID, name string, addresses []string, pass []byte) *rpc.Visit {
 			return n.visit(d, name, addresses, pass)
 		},
-		Depot: cfg.Depot, Witness: cfg.Witness, Now: n.now,
+		Depot: cfg.Depot, Witness: cfg.Witness, Now: n.now, Logger: n.log,
 	})
 	if err != nil {
 		n.log.Error("what this device keeps as a gateway cannot be opened: it serves, but is no gateway", "err", err)

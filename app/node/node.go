@@ -113,6 +113,7 @@ type Node struct {
 	now     func() time.Time
 	told    introduced
 	updates updated
+	plans   planned // of the errands' goroutine alone
 	views   views
 	servers []*server // that this node runs for its circle
 
@@ -194,7 +195,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if n.witness != nil && !n.settings.NoWitness {
 		cfg.Witness = n.witness
 	}
-	n.openGateway(o, &cfg)
+	n.openGateway(ctx, o, &cfg)
 	if err := n.openHeads(&cfg); err != nil {
 		return err
 	}
@@ -307,7 +308,7 @@ func (n *Node) Close() error {
 			errs = append(errs, n.engine.Close())
 		}
 		if n.gateway != nil {
-			n.gateway.Close()
+			errs = append(errs, n.gateway.Close())
 		}
 		if n.net != nil {
 			errs = append(errs, n.net.Close())

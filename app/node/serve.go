@@ -49,6 +49,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	g.Go(func() error { n.runServers(ctx); return nil })
 	g.Go(func() error { n.maintain(ctx); return nil })
 	g.Go(func() error { n.errands(ctx); return nil })
+	g.Go(func() error { n.carryLetters(ctx); return nil })
 	g.Go(func() error { n.tidy(ctx); return nil })
 	g.Go(func() error { n.careLoop(ctx); return nil })
 	if n.watcher != nil {

@@ -33,17 +33,19 @@ func (c *Catalog) Say(ctx context.Context, what string, number uint64, doc []byt
 	if doc == nil {
 		doc = []byte{}
 	}
-	return c.write(ctx, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `INSERT INTO said(what, number, doc) VALUES(?,?,?)
-			ON CONFLICT(what) DO UPDATE SET number = excluded.number, doc = excluded.doc WHERE excluded.number > number`, what, int64(number), doc)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n != 1 {
-			return errors.Join(errors.New("a later one was said meanwhile"), err)
-		}
-		return nil
-	})
+	return c.write(ctx, func(tx *sql.Tx) error { return say(ctx, tx, what, number, doc) })
+}
+
+func say(ctx context.Context, tx *sql.Tx, what string, number uint64, doc []byte) error {
+	res, err := tx.ExecContext(ctx, `INSERT INTO said(what, number, doc) VALUES(?,?,?)
+		ON CONFLICT(what) DO UPDATE SET number = excluded.number, doc = excluded.doc WHERE excluded.number > number`, what, int64(number), doc)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(errors.New("a later one was said meanwhile"), err)
+	}
+	return nil
 }
 
 // Heard gives the highest number that each device has acknowledged.
@@ -114,4 +116,14 @@ func (c *Catalog) Successors(ctx context.Context) (map[[32]byte][32]byte, error)
 		return struct{}{}, nil
 	}, "SELECT grant_hash, by_hash FROM successors")
 	return out, err
+}
+
+// Replan writes a grant's new ticket and the number of the plans in it down.
+func (c *Catalog) Replan(ctx context.Context, grant [32]byte, ticket, what string, number uint64, digest []byte) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE grants SET ticket = ? WHERE hash = ?", ticket, grant[:]); err != nil {
+			return err
+		}
+		return say(ctx, tx, what, number, digest)
+	})
 }

@@ -219,7 +219,7 @@ func (d *Desk) Reissue(ctx context.Context, id string) (*Made, *Errand, error) {
 		return nil, nil, err
 	}
 	terms := *old
-	terms.Body.MaxOpens = left
+	terms.Body.MaxOpens, terms.Body.Gateways = left, visible(via)
 	g, err := d.owner.Extend(now, &terms, card.Body.KEM, seats, generation, old.Body.NotAfter)
 	if err != nil {
 		return nil, nil, err
@@ -228,11 +228,14 @@ func (d *Desk) Reissue(ctx context.Context, id string) (*Made, *Errand, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	made, next, err := d.prepare(ctx, g, brand, card.Body.KEM, seats, row.Files, via)
+	made, next, err := d.prepare(ctx, g, brand, card.Body.KEM, seats, row.Files)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := d.cat.ReplaceGrant(ctx, next, made.Package, row.Hash, revocation.Raw); err != nil {
+		return nil, nil, err
+	}
+	if err := d.cat.Say(ctx, saidPlan(g.Hash), made.plan, made.digest); err != nil {
 		return nil, nil, err
 	}
 	row.Revocation = revocation.Raw

@@ -20,46 +20,77 @@ var (
 	ErrUnchanged = errors.New("covers the present versions already")
 )
 
-// Refresh gives a grant that follows its files their present versions. The
-// older ticket is refused by every custodian that knows of the newer package.
+// Refresh brings a grant's ticket up to date. One that follows its files gets
+// their present versions; the older ticket is refused by every custodian that
+// knows of the newer package. Any gets new plans, when its files lie elsewhere or
+// machines have moved; the older ticket stays good then.
 func (d *Desk) Refresh(ctx context.Context, id string) (*Made, error) {
 	row, g, err := d.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	short := ticket.ShortID(g.Body.ID)
-	switch {
-	case !g.Body.Follow:
-		return nil, fmt.Errorf("the grant %s %w: make a new one", short, ErrPinned)
-	case len(row.Revocation) > 0 || d.cfg.Now().Unix() >= g.Body.NotAfter:
+	if len(row.Revocation) > 0 || d.cfg.Now().Unix() >= g.Body.NotAfter {
 		return nil, fmt.Errorf("the grant %s %w", short, ErrOver)
 	}
-	var files []catalog.Granted
-	changed := false
+	files, changed, err := d.present(ctx, row)
+	if err != nil && g.Body.Follow {
+		return nil, err
+	}
+	if changed && g.Body.Follow {
+		return d.renew(ctx, row, g, files)
+	}
+	moved, err := d.replan(ctx, row, g)
+	switch {
+	case err != nil:
+		return nil, err
+	case !moved && changed:
+		return nil, fmt.Errorf("the grant %s %w, and its files lie where its ticket says: make a new one", short, ErrPinned)
+	case !moved:
+		return nil, fmt.Errorf("the grant %s %w, and its files lie where its ticket says: keep the changed files first ('preezm put')", short, ErrUnchanged)
+	}
+	made := &Made{Grant: g, Ticket: row.Ticket}
+	brand, _, err := d.Brand(ctx, custody.Key(row.Brand).String())
+	if err != nil {
+		return nil, err
+	}
+	made.Brand = brand.Name
+	for _, f := range row.Files {
+		made.Files = append(made.Files, f.Path)
+	}
+	for _, gw := range g.Body.Gateways {
+		if m, err := d.member(peers.DeviceID(gw.Device).String()); err == nil {
+			made.Via = append(made.Via, m.Name)
+		}
+	}
+	return made, nil
+}
+
+// present finds the present versions of a grant's files, and says whether any
+// is another than the grant's.
+func (d *Desk) present(ctx context.Context, row *catalog.Grant) (files []catalog.Granted, changed bool, err error) {
 	for _, f := range row.Files {
 		v, err := d.cat.Version(ctx, f.Path)
 		if err != nil {
-			return nil, fmt.Errorf("%q %w: the grant stays as it was", f.Path, err)
+			return nil, false, fmt.Errorf("%q %w: the grant stays as it was", f.Path, err)
 		}
 		now := catalog.Granted{Path: f.Path, Parts: v.Parts}
 		if now.File, now.Version, err = d.cat.Name(ctx, f.Path, v.Parts); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		changed = changed || now.Version != f.Version
 		files = append(files, now)
 	}
-	if !changed {
-		return nil, fmt.Errorf("the grant %s %w: keep the changed files first ('preezm put')", short, ErrUnchanged)
-	}
+	return files, changed, nil
+}
+
+// renew locks other versions for a grant that follows.
+func (d *Desk) renew(ctx context.Context, row *catalog.Grant, g *custody.Signed[custody.Grant], files []catalog.Granted) (*Made, error) {
 	brand, card, err := d.Brand(ctx, custody.Key(row.Brand).String())
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, gw := range g.Body.Gateways {
-		names = append(names, peers.DeviceID(gw.Device).String())
-	}
-	via, err := d.gateways(ctx, names)
+	old, err := ticket.Parse(row.Ticket)
 	if err != nil {
 		return nil, err
 	}
@@ -68,15 +99,22 @@ func (d *Desk) Refresh(ctx context.Context, id string) (*Made, error) {
 		return nil, err
 	}
 	seq := uint64(len(pkgs)) + 1
+	plan, _, err := d.cat.Said(ctx, saidPlan(g.Hash))
+	if err != nil {
+		return nil, err
+	}
 	seats := make([]custody.Seat, len(row.Seats))
 	for i, s := range row.Seats {
 		seats[i] = custody.Seat(s)
 	}
-	made, err := d.lock(ctx, g, seq, brand, card.Body.KEM, seats, files, via)
+	made, err := d.lock(ctx, g, seq, max(plan, 1)+1, brand, card.Body.KEM, seats, files, old.Plans)
 	if err != nil {
 		return nil, err
 	}
-	return made, d.cat.RenewGrant(ctx, row.Hash, seq, made.Package, made.Ticket, files)
+	if err := d.cat.RenewGrant(ctx, row.Hash, seq, made.Package, made.Ticket, files); err != nil {
+		return nil, err
+	}
+	return made, d.cat.Say(ctx, saidPlan(g.Hash), made.plan, made.digest)
 }
 
 // Update is a newer package that custodians should hear of before its brand

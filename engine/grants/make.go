@@ -42,6 +42,9 @@ type Made struct {
 	Files   []string
 	Ticket  string
 	Via     []string // names of the gateways
+
+	plan   uint64 // number of the plans in the ticket
+	digest []byte // of what they say
 }
 
 // Make makes a grant and its ticket. Nobody is asked.
@@ -81,22 +84,25 @@ func (d *Desk) Make(ctx context.Context, o Order) (*Made, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.issue(ctx, g, brand, card.Body.KEM, seats, files, via)
+	return d.issue(ctx, g, brand, card.Body.KEM, seats, files)
 }
 
 // issue locks the files for a new grant, writes everything down and gives the
 // ticket.
-func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], brand catalog.Brand, kem []byte, seats []custody.Seat, files []catalog.Granted, via []Member) (*Made, error) {
-	made, row, err := d.prepare(ctx, g, brand, kem, seats, files, via)
+func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], brand catalog.Brand, kem []byte, seats []custody.Seat, files []catalog.Granted) (*Made, error) {
+	made, row, err := d.prepare(ctx, g, brand, kem, seats, files)
 	if err != nil {
 		return nil, err
 	}
-	return made, d.cat.AddGrant(ctx, row, made.Package)
+	if err := d.cat.AddGrant(ctx, row, made.Package); err != nil {
+		return nil, err
+	}
+	return made, d.cat.Say(ctx, saidPlan(g.Hash), made.plan, made.digest)
 }
 
 // prepare locks the files for a new grant and gives it as it is written down.
-func (d *Desk) prepare(ctx context.Context, g *custody.Signed[custody.Grant], brand catalog.Brand, kem []byte, seats []custody.Seat, files []catalog.Granted, via []Member) (*Made, *catalog.Grant, error) {
-	made, err := d.lock(ctx, g, 1, brand, kem, seats, files, via)
+func (d *Desk) prepare(ctx context.Context, g *custody.Signed[custody.Grant], brand catalog.Brand, kem []byte, seats []custody.Seat, files []catalog.Granted) (*Made, *catalog.Grant, error) {
+	made, err := d.lock(ctx, g, 1, 1, brand, kem, seats, files, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -107,9 +113,11 @@ func (d *Desk) prepare(ctx context.Context, g *custody.Signed[custody.Grant], br
 	return made, row, nil
 }
 
-// lock makes the package with a number, and the ticket with it.
-func (d *Desk) lock(ctx context.Context, g *custody.Signed[custody.Grant], seq uint64, brand catalog.Brand, kem []byte, seats []custody.Seat, files []catalog.Granted, via []Member) (*Made, error) {
+// lock makes the package with a number, and the ticket with it. A gateway that
+// has left the circle keeps its plan of those before.
+func (d *Desk) lock(ctx context.Context, g *custody.Signed[custody.Grant], seq, plan uint64, brand catalog.Brand, kem []byte, seats []custody.Seat, files []catalog.Granted, before [][]byte) (*Made, error) {
 	p := newPlanner(d, g)
+	p.plan.Seq = plan
 	items := make([]custody.Item, len(files))
 	sealed := map[custody.FileID][]byte{}
 	sizes := map[custody.FileID]int64{}
@@ -152,14 +160,12 @@ func (d *Desk) lock(ctx context.Context, g *custody.Signed[custody.Grant], seq u
 	if err := p.custodians(seats); err != nil {
 		return nil, err
 	}
-	made := &Made{Grant: g, Package: pkg.Raw, Brand: brand.Name}
-	for _, m := range via {
-		plan, err := p.seal(m)
-		if err != nil {
-			return nil, err
-		}
-		t.Plans = append(t.Plans, plan)
-		made.Via = append(made.Via, m.Name)
+	made := &Made{Grant: g, Package: pkg.Raw, Brand: brand.Name, plan: plan}
+	if made.digest, err = p.digest(); err != nil {
+		return nil, err
+	}
+	if t.Plans, made.Via, err = p.sealPlans(&g.Body, before); err != nil {
+		return nil, err
 	}
 	if made.Ticket, err = t.Text(); err != nil {
 		return nil, err
@@ -277,7 +283,7 @@ type planner struct {
 
 func newPlanner(d *Desk, g *custody.Signed[custody.Grant]) *planner {
 	return &planner{
-		d: d, g: g, plan: ticket.Plan{Grant: g.Hash, Owner: d.cfg.Device},
+		d: d, g: g, plan: ticket.Plan{Grant: g.Hash, Owner: d.cfg.Device, Cert: d.owner.Cert},
 		contacts: map[peers.DeviceID]int{}, segments: map[int64]int{}, shards: map[peers.DeviceID][]peers.ShardID{},
 	}
 }

@@ -324,11 +324,13 @@ func (d *Desk) Extend(ctx context.Context, id string, until time.Time) (*Made, e
 	if err != nil {
 		return nil, err
 	}
-	g, err := d.owner.Extend(d.cfg.Now().Unix(), old, card.Body.KEM, seats, generation, until.Unix())
+	terms := *old
+	terms.Body.Gateways = visible(via)
+	g, err := d.owner.Extend(d.cfg.Now().Unix(), &terms, card.Body.KEM, seats, generation, until.Unix())
 	if err != nil {
 		return nil, err
 	}
-	return d.issue(ctx, g, brand, card.Body.KEM, seats, row.Files, via)
+	return d.issue(ctx, g, brand, card.Body.KEM, seats, row.Files)
 }
 
 // Release lets go of the chunks of grants that are over.

@@ -110,7 +110,8 @@ type PlanFile struct {
 }
 
 // Plan tells one gateway how to serve one grant. Signed by an owner device and
-// sealed to the gateway.
+// sealed to the gateway. The owner makes a new one, with a higher number, when
+// shards or machines moved: a gateway goes by the highest it has seen.
 type Plan struct {
 	Grant    custody.Hash   `cbor:"1,keyasint"`
 	Gateway  peers.DeviceID `cbor:"2,keyasint"`
@@ -118,6 +119,8 @@ type Plan struct {
 	Contacts []Contact      `cbor:"4,keyasint"`
 	Segments []Segment      `cbor:"5,keyasint"`
 	Files    []PlanFile     `cbor:"6,keyasint"`
+	Seq      uint64         `cbor:"7,keyasint"` // from 1
+	Cert     []byte         `cbor:"8,keyasint"` // of the signing device
 }
 
 // Type implements custody.Document.
@@ -125,6 +128,9 @@ func (Plan) Type() string { return "preezm/v1/serving-plan" }
 
 // Check implements custody.Document.
 func (p Plan) Check() error {
+	if p.Seq == 0 {
+		return errField
+	}
 	if len(p.Contacts) > maxHolder || len(p.Segments) > maxList || len(p.Files) > custody.MaxFiles {
 		return errCount
 	}

@@ -137,7 +137,8 @@ func SealPlan(p *custody.Signed[Plan], kem []byte) ([]byte, error) {
 	return b, nil
 }
 
-// OpenPlan opens the plan that an owner device sealed to gateway for a grant.
+// OpenPlan opens the plan that a device of the grant's owner sealed to gateway. It
+// need not be the one that signed the grant, which may be gone by now.
 func OpenPlan(sealed []byte, kem hpke.PrivateKey, g *custody.Signed[custody.Grant], gateway peers.DeviceID) (*Plan, error) {
 	raw, err := hpke.Open(kem, hpke.HKDFSHA256(), hpke.AES256GCM(), planInfo(g.Hash, gateway), sealed)
 	if err != nil {
@@ -147,8 +148,17 @@ func OpenPlan(sealed []byte, kem hpke.PrivateKey, g *custody.Signed[custody.Gran
 	if err != nil {
 		return nil, err
 	}
-	if p.Signer != g.Signer || p.Body.Grant != g.Hash || p.Body.Gateway != gateway {
-		return nil, fmt.Errorf("%w: the plan is not by who signed the grant", custody.ErrMalformed)
+	if p.Body.Grant != g.Hash || p.Body.Gateway != gateway {
+		return nil, fmt.Errorf("%w: the plan is of another grant or for another gateway", custody.ErrMalformed)
+	}
+	c, err := custody.Parse[custody.DeviceCert](p.Body.Cert)
+	if err != nil {
+		return nil, err
+	}
+	// Like a package it has no date: some time of the grant will do.
+	at := max(g.Body.IssuedAt, c.Body.NotBefore)
+	if _, err := custody.Certified(p.Body.Cert, g.Body.Owner, p.Signer, custody.OwnerDevice, at); err != nil || at >= g.Body.NotAfter {
+		return nil, fmt.Errorf("%w: the plan is not by a device of the grant's owner", custody.ErrMalformed)
 	}
 	return &p.Body, nil
 }

@@ -3,6 +3,7 @@
 package ticket_test
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"strings"
@@ -119,7 +120,7 @@ func TestPlanIsForOneGatewayAndOneGrant(t *testing.T) {
 		must(t, err)
 		return b
 	}
-	good := seal(ticket.Plan{Grant: g.Hash, Gateway: gateway, Owner: peers.DeviceID{9}})
+	good := seal(ticket.Plan{Grant: g.Hash, Gateway: gateway, Owner: peers.DeviceID{9}, Seq: 1, Cert: w.Owner.Cert})
 	p, err := ticket.OpenPlan(good, kem, g, gateway)
 	must(t, err)
 	if p.Owner != (peers.DeviceID{9}) {
@@ -134,22 +135,37 @@ func TestPlanIsForOneGatewayAndOneGrant(t *testing.T) {
 	if _, err := ticket.OpenPlan(good, ct.NewKEM(t), g, gateway); err == nil {
 		t.Error("another key opens the plan")
 	}
-	// Somebody else's plan for the same grant.
-	s, err := custody.Sign(ct.Key(t), ticket.Plan{Grant: g.Hash, Gateway: gateway})
-	must(t, err)
-	forged, err := ticket.SealPlan(s, kem.PublicKey().Bytes())
-	must(t, err)
-	if _, err := ticket.OpenPlan(forged, kem, g, gateway); err == nil {
-		t.Error("a plan by somebody else is taken")
+	sealBy := func(key ed25519.PrivateKey, cert []byte) []byte {
+		t.Helper()
+		s, err := custody.Sign(key, ticket.Plan{Grant: g.Hash, Gateway: gateway, Seq: 2, Cert: cert})
+		must(t, err)
+		b, err := ticket.SealPlan(s, kem.PublicKey().Bytes())
+		must(t, err)
+		return b
+	}
+	phone, cert := w.Device("phone")
+	if p, err = ticket.OpenPlan(sealBy(phone, cert), kem, g, gateway); err != nil || p.Seq != 2 {
+		t.Errorf("a plan by another device of the owner: %v", err)
+	}
+	for what, bad := range map[string][]byte{
+		"by somebody else":             sealBy(ct.Key(t), w.Owner.Cert),
+		"with somebody else's root":    sealBy(phone, w.Certify(ct.Key(t), custody.KeyOf(phone), custody.OwnerDevice, "phone", 3600)),
+		"by a brand's device":          sealBy(w.Brand.Member.Device, w.Brand.Member.Cert),
+		"without a certificate at all": sealBy(phone, nil),
+	} {
+		if _, err := ticket.OpenPlan(bad, kem, g, gateway); err == nil {
+			t.Errorf("a plan %s is taken", what)
+		}
 	}
 }
 
 func TestPlanStaysInItsBounds(t *testing.T) {
 	seg := ticket.Segment{K: 1, ShardLen: 100, DataLen: 100, Shards: []ticket.Place{{}}}
 	file := func(s ticket.Span) []ticket.PlanFile { return []ticket.PlanFile{{Spans: []ticket.Span{s}}} }
-	good := ticket.Plan{Contacts: make([]ticket.Contact, 1), Segments: []ticket.Segment{seg}, Files: file(ticket.Span{Len: 50})}
+	good := ticket.Plan{Seq: 1, Contacts: make([]ticket.Contact, 1), Segments: []ticket.Segment{seg}, Files: file(ticket.Span{Len: 50})}
 	must(t, good.Check())
 	for name, change := range map[string]func(*ticket.Plan){
+		"no number":           func(p *ticket.Plan) { p.Seq = 0 },
 		"no such segment":     func(p *ticket.Plan) { p.Files = file(ticket.Span{Segment: 1, Len: 50}) },
 		"negative segment":    func(p *ticket.Plan) { p.Files = file(ticket.Span{Segment: -1, Len: 50}) },
 		"beyond the end":      func(p *ticket.Plan) { p.Files = file(ticket.Span{Off: 60, Len: 50}) },

@@ -19,14 +19,18 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/limit"
 	"github.com/preezm/preezm/peers/rpc"
 )
 
@@ -53,7 +57,8 @@ const (
 
 // Config is what a Gateway needs.
 type Config struct {
-	Path   string // where it remembers owners
+	Path   string // where it remembers owners; beside it, ending in .db, what waits
+	Key    []byte // encrypts that; nil: it lies open
 	Device peers.DeviceID
 	KEM    hpke.PrivateKey
 	Member func(peers.DeviceID) bool // whether a device is in the circle
@@ -62,12 +67,15 @@ type Config struct {
 	Depot   rpc.Depot   // this device's own shards; may be nil
 	Witness rpc.Witness // this device as a custodian; may be nil
 	Now     func() time.Time
+	Logger  *slog.Logger // nil: silence
 }
 
 // Gateway implements rpc.Guests. It is safe for concurrent use.
 type Gateway struct {
 	cfg     Config
 	reading chan struct{} // chunks being rebuilt
+	limit   *limit.Limiter
+	store   *store
 
 	mu      sync.Mutex
 	owners  map[custody.Key][]peers.DeviceID // as introduced
@@ -75,8 +83,10 @@ type Gateway struct {
 	members map[custody.Key]*custody.Signed[custody.MemberRevocations]
 	stays   map[stayKey]*stay
 	permits map[stayKey]*permit
-	uses    uint64 // counts uses of stays and permits
-	waiting map[custody.Hash]*letter
+	uses    uint64                   // counts uses of stays and permits
+	waiting map[custody.Hash]*letter // in the store too
+	// couriers are the ways of letters whose guests are not here.
+	couriers map[granted]*stay
 }
 
 // granted names a grant together with whose it is: owners do not speak for
@@ -91,40 +101,59 @@ type stayKey struct {
 	granted
 }
 
-// Open reads what was remembered.
-func Open(cfg Config) (*Gateway, error) {
+// Open reads what was remembered. Close it.
+func Open(ctx context.Context, cfg Config) (*Gateway, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	g := &Gateway{
 		cfg: cfg, reading: make(chan struct{}, maxReading), owners: map[custody.Key][]peers.DeviceID{}, revoked: map[granted]int64{},
 		members: map[custody.Key]*custody.Signed[custody.MemberRevocations]{},
-		stays:   map[stayKey]*stay{}, permits: map[stayKey]*permit{}, waiting: map[custody.Hash]*letter{},
+		stays:   map[stayKey]*stay{}, permits: map[stayKey]*permit{}, couriers: map[granted]*stay{},
+		limit: limit.New(),
 	}
-	f, err := os.Open(cfg.Path)
+	if err := g.read(); err != nil {
+		return nil, err
+	}
+	var err error
+	if g.store, err = openStore(ctx, strings.TrimSuffix(cfg.Path, filepath.Ext(cfg.Path))+".db", cfg.Key); err != nil {
+		return nil, fmt.Errorf("gateway.db: %w", err)
+	}
+	if g.waiting, err = g.store.letters(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("gateway.db: %w", err), g.store.close())
+	}
+	return g, nil
+}
+
+// read reads the file.
+func (g *Gateway) read() error {
+	f, err := os.Open(g.cfg.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return g, nil
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+		return fmt.Errorf("gateway: %w", err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxFile))
 	if err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+		return fmt.Errorf("gateway: %w", err)
 	}
 	var in file
 	if err := json.Unmarshal(b, &in); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w", cfg.Path, err)
+		return fmt.Errorf("%s is damaged: %w", g.cfg.Path, err)
 	}
 	for k, devices := range in.Owners {
 		root, err := parse(k)
 		if err != nil {
-			return nil, fmt.Errorf("%s is damaged: %w", cfg.Path, err)
+			return fmt.Errorf("%s is damaged: %w", g.cfg.Path, err)
 		}
 		g.owners[root] = devices
 	}
 	for _, raw := range in.Members {
 		l, err := custody.Parse[custody.MemberRevocations](raw)
 		if err != nil {
-			return nil, fmt.Errorf("%s is damaged: %w", cfg.Path, err)
+			return fmt.Errorf("%s is damaged: %w", g.cfg.Path, err)
 		}
 		g.members[l.Body.Root] = l
 	}
@@ -136,10 +165,10 @@ func Open(cfg Config) (*Gateway, error) {
 			g.revoked[granted{root, custody.Hash(grant)}] = until
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s is damaged: %w", cfg.Path, err)
+			return fmt.Errorf("%s is damaged: %w", g.cfg.Path, err)
 		}
 	}
-	return g, nil
+	return nil
 }
 
 // known says whether a device was introduced as root's and is in the circle.
@@ -287,7 +316,7 @@ func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
 	if now >= grant.Body.NotAfter+afterwards {
 		return errors.New("the grant ended long ago")
 	}
-	if !slices.ContainsFunc(grant.Body.Gateways, func(w custody.Gateway) bool { return w.Device == g.cfg.Device }) {
+	if !g.serving(grant) {
 		return errors.New("this device is no gateway of the grant")
 	}
 	plan, err := ticket.OpenPlan(p.Plan, g.cfg.KEM, grant, g.cfg.Device)
@@ -304,6 +333,13 @@ func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
 	}
 	g.sweep(now)
 	k := stayKey{d, granted{grant.Body.Owner, grant.Hash}}
+	s, err := g.newest(k.granted, newStay(g, grant, plan, p.Plan))
+	if err != nil {
+		return err
+	}
+	if !g.known(grant.Body.Owner, s.plan.Owner) {
+		return errors.New("the grant is by nobody of this circle")
+	}
 	if old := g.stays[k]; old != nil {
 		old.close() // a newer plan has other permits
 	} else {
@@ -319,7 +355,6 @@ func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
 			return errors.New("too many guests")
 		}
 	}
-	s := newStay(g, grant, plan)
 	s.signer = pass.Signer
 	s.used = g.use()
 	g.stays[k] = s
@@ -377,15 +412,26 @@ func (g *Gateway) sweep(now int64) {
 			delete(g.permits, k)
 		}
 	}
+	for k, s := range g.couriers {
+		if now >= s.grant.Body.NotAfter {
+			s.close()
+			delete(g.couriers, k)
+		}
+	}
 }
 
-// Close closes connections to other devices.
-func (g *Gateway) Close() {
+// Close closes connections to other devices and the store. Nothing else may be
+// running.
+func (g *Gateway) Close() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, s := range g.stays {
 		s.close()
 	}
+	for _, s := range g.couriers {
+		s.close()
+	}
+	return g.store.close()
 }
 
 // stay finds what a guest may ask about.

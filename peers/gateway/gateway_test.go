@@ -44,6 +44,7 @@ type scene struct {
 func newScene(t *testing.T) *scene {
 	s := &scene{T: t, w: ct.New(t, 3), kem: ct.NewKEM(t), path: filepath.Join(t.TempDir(), "gateway.json"), depot: &shelf{}}
 	s.open()
+	t.Cleanup(func() { s.must(s.g.Close()) })
 	terms := s.w.Terms(3600, 1)
 	terms.Gateways[0].Device = self
 	var err error
@@ -61,8 +62,11 @@ func (s *scene) must(err error) {
 
 func (s *scene) open() {
 	s.Helper()
+	if s.g != nil {
+		s.must(s.g.Close())
+	}
 	var err error
-	s.g, err = Open(Config{
+	s.g, err = Open(s.Context(), Config{
 		Path: s.path, Device: self, KEM: s.kem, Member: func(d peers.DeviceID) bool { return member[d] },
 		Depot: s.depot, Now: func() time.Time { return time.Unix(s.w.Now, 0) },
 		Visit: func(peers.DeviceID, string, []string, []byte) *rpc.Visit {
@@ -82,7 +86,7 @@ func (s *scene) introduce() {
 
 func (s *scene) plan(change func(*ticket.Plan)) []byte {
 	s.Helper()
-	p := ticket.Plan{Grant: s.grant.Hash, Gateway: self, Owner: owner}
+	p := ticket.Plan{Grant: s.grant.Hash, Gateway: self, Owner: owner, Seq: 1, Cert: s.w.Owner.Cert}
 	if change != nil {
 		change(&p)
 	}
@@ -416,7 +420,7 @@ func TestLettersWaitOnlyForWhoAsks(t *testing.T) {
 			}
 			w.awake = true
 			s.w.Now += c.later
-			s.g.Tick(t.Context())
+			s.must(s.g.Tick(t.Context()))
 			if w.letters != c.want {
 				t.Errorf("%d letters came to the custodian later, want %d", w.letters, c.want)
 			}

@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -23,8 +22,12 @@ const (
 	VerbLetter = "letter" // the body is a letter; the answer a Delivery
 	// VerbWait is VerbLetter by a brand that goes on asking: the letter waits
 	// here while its custodian does not answer, until it comes as a VerbLetter.
-	VerbWait  = "wait"
-	VerbChunk = "chunk" // the body is an Ask; the answer the sealed chunk
+	VerbWait = "wait"
+	// VerbKeep is VerbWait by a brand that has written its request down: the
+	// letter waits as long as custodians take it, whether it asks again or not.
+	VerbKeep    = "keep"
+	VerbCollect = "collect" // the body is a Collecting; the answer a Collected
+	VerbChunk   = "chunk"   // the body is an Ask; the answer the sealed chunk
 )
 
 // Delivery is what became of a letter. The same letter may be brought again.
@@ -45,16 +48,11 @@ type Ask struct {
 }
 
 const (
-	deliverTime = 5 * time.Second  // a custodian may take, before a letter waits
-	readTime    = 60 * time.Second // a chunk may take
-	// waitTime is how long a letter waits after its brand asked last. What a
-	// custodian releases later would count as an opening, though nobody has the
-	// request's one-time key any more.
-	waitTime   = time.Minute
-	maxWaiting = 1024     // letters
-	maxHeld    = 32 << 20 // bytes of them
+	readTime = 60 * time.Second // a chunk may take
 	// maxReading chunks are rebuilt at once: each may need a segment's memory.
-	maxReading = 4
+	// A guest has not all of them.
+	maxReading      = 4
+	maxGuestReading = 2
 	// patience is how long a keeper may be slow before others are asked too.
 	patience = 750 * time.Millisecond
 )
@@ -66,14 +64,36 @@ type stay struct {
 	plan  *ticket.Plan
 	// signer is the brand's device by the key of its certificate.
 	signer custody.Key
+	sealed []byte // the plan as it came
 	used   uint64 // the last use; guarded by the gateway's lock
+
+	reading chan struct{} // its chunks being rebuilt
 
 	mu     sync.Mutex
 	visits map[peers.DeviceID]*rpc.Visit
 }
 
-func newStay(g *Gateway, grant *custody.Signed[custody.Grant], plan *ticket.Plan) *stay {
-	return &stay{g: g, grant: grant, plan: plan, visits: map[peers.DeviceID]*rpc.Visit{}}
+func newStay(g *Gateway, grant *custody.Signed[custody.Grant], plan *ticket.Plan, sealed []byte) *stay {
+	return &stay{
+		g: g, grant: grant, plan: plan, sealed: sealed,
+		reading: make(chan struct{}, maxGuestReading), visits: map[peers.DeviceID]*rpc.Visit{},
+	}
+}
+
+// of names the grant.
+func (s *stay) of() granted { return granted{s.grant.Body.Owner, s.grant.Hash} }
+
+// row is the plan for the store.
+func (s *stay) row() *planRow { return &planRow{seq: s.plan.Seq, doc: s.grant.Raw, sealed: s.sealed} }
+
+// contact is the custodian with a mailbox; nil when the plan has none.
+func (s *stay) contact(mailbox custody.Key) *ticket.Contact {
+	for i := range s.plan.Contacts {
+		if c := &s.plan.Contacts[i]; c.Mailbox == mailbox && mailbox != (custody.Key{}) {
+			return c
+		}
+	}
+	return nil
 }
 
 func (s *stay) close() {
@@ -98,148 +118,62 @@ func (s *stay) visit(c *ticket.Contact) *rpc.Visit {
 
 // Answer implements rpc.Guests.
 func (g *Gateway) Answer(ctx context.Context, verb string, guest peers.DeviceID, raw []byte) ([]byte, error) {
+	var wait time.Duration
 	switch verb {
-	case VerbLetter, VerbWait:
-		d, err := g.letter(ctx, guest, raw, verb == VerbWait)
-		if err != nil {
-			return nil, err
-		}
-		return custody.Marshal(d)
 	case VerbChunk:
-		var a Ask
-		if err := custody.Unmarshal(raw, &a); err != nil {
-			return nil, fmt.Errorf("%w: %w", peers.ErrRefused, err)
-		}
-		s, err := g.stay(guest, func(s *stay) bool { return s.grant.Hash == a.Grant })
+		return g.serve(ctx, guest, raw)
+	case VerbCollect:
+		c, err := g.collect(guest, raw)
 		if err != nil {
 			return nil, err
 		}
-		if !g.serves(s) {
-			return nil, peers.ErrRefused
-		}
-		ctx, cancel := context.WithTimeout(ctx, readTime)
-		defer cancel()
-		select {
-		case g.reading <- struct{}{}:
-			defer func() { <-g.reading }()
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%w (too many ask at once)", peers.ErrUnreachable)
-		}
-		return s.chunk(ctx, &a)
+		return custody.Marshal(c)
+	case VerbKeep:
+		wait = keepTime
+	case VerbWait:
+		wait = waitTime
+	case VerbLetter:
+	default:
+		return nil, peers.ErrRefused
 	}
-	return nil, peers.ErrRefused
-}
-
-// letter is one that waits, or its answer that does.
-type letter struct {
-	s     *stay
-	to    *ticket.Contact
-	raw   []byte
-	until int64
-	reply []byte
-}
-
-// letter brings one to its custodian; when that does not answer and the brand
-// waits, it is tried again later.
-func (g *Gateway) letter(ctx context.Context, guest peers.DeviceID, raw []byte, waits bool) (*Delivery, error) {
-	l, err := custody.ReadLetter(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", peers.ErrRefused, err)
-	}
-	s, err := g.stay(guest, func(s *stay) bool { return s.grant.Body.ID == l.GrantID })
+	d, err := g.letter(ctx, guest, raw, wait)
 	if err != nil {
 		return nil, err
 	}
-	var to *ticket.Contact
-	for i := range s.plan.Contacts {
-		if c := &s.plan.Contacts[i]; c.Mailbox == l.Mailbox && c.Mailbox != (custody.Key{}) {
-			to = c
-		}
-	}
-	if to == nil {
-		return nil, fmt.Errorf("%w (no such mailbox)", peers.ErrRefused)
-	}
-	id := custody.Hash(sha256.Sum256(raw))
-	g.mu.Lock()
-	if w := g.waiting[id]; w != nil && w.reply != nil {
-		delete(g.waiting, id)
-		g.mu.Unlock()
-		return &Delivery{Reply: w.reply}, nil
-	}
-	g.mu.Unlock()
-	reply, err := s.deliver(ctx, to, raw)
-	if err == nil {
-		g.mu.Lock()
-		delete(g.waiting, id)
-		g.mu.Unlock()
-		return &Delivery{Reply: reply}, nil
-	}
-	now := g.cfg.Now()
-	until := min(now.Add(waitTime).Unix(), s.grant.Body.NotAfter)
-	g.mu.Lock()
-	switch old := g.waiting[id]; {
-	case !waits || now.Unix() >= until:
-		delete(g.waiting, id)
-	case old != nil:
-		old.until = until
-	case g.room(len(raw)):
-		g.waiting[id] = &letter{s: s, to: to, raw: raw, until: until}
-	}
-	g.mu.Unlock()
-	// Why it could not be delivered would tell who the custodian is.
-	return &Delivery{Waiting: waits, Reply: []byte{}}, nil
+	return custody.Marshal(d)
 }
 
-// room says whether another letter of n bytes may wait. The caller holds the
-// lock.
-func (g *Gateway) room(n int) bool {
-	for _, w := range g.waiting {
-		n += len(w.raw)
+// serve gives a guest a chunk.
+func (g *Gateway) serve(ctx context.Context, guest peers.DeviceID, raw []byte) ([]byte, error) {
+	var a Ask
+	if err := custody.Unmarshal(raw, &a); err != nil {
+		return nil, fmt.Errorf("%w: %w", peers.ErrRefused, err)
 	}
-	return len(g.waiting) < maxWaiting && n <= maxHeld
-}
-
-func (s *stay) deliver(ctx context.Context, to *ticket.Contact, raw []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, deliverTime)
+	s, err := g.stay(guest, func(s *stay) bool { return s.grant.Hash == a.Grant })
+	if err != nil {
+		return nil, err
+	}
+	if !g.serves(s) {
+		return nil, peers.ErrRefused
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
-	if to.Device == s.g.cfg.Device {
-		if s.g.cfg.Witness == nil {
-			return nil, peers.ErrNoCustodian
-		}
-		return s.g.cfg.Witness.Answer(ctx, "letter", s.g.cfg.Device, raw)
+	if err := g.pace(ctx, guest, s, a.Check); err != nil {
+		return nil, err
 	}
-	return s.visit(to).Letter(ctx, raw)
-}
-
-// Tick tries the waiting letters again, and forgets what waited too long.
-func (g *Gateway) Tick(ctx context.Context) {
-	now := g.cfg.Now().Unix()
-	g.mu.Lock()
-	g.sweep(now)
-	todo := map[custody.Hash]*letter{}
-	for id, w := range g.waiting {
-		switch {
-		case now >= w.until:
-			delete(g.waiting, id)
-		case w.reply == nil:
-			todo[id] = w
+	for _, room := range []chan struct{}{s.reading, g.reading} {
+		select {
+		case room <- struct{}{}:
+			defer func() { <-room }()
+		case <-ctx.Done():
+			return nil, errCrowd
 		}
 	}
-	g.mu.Unlock()
-	for id, w := range todo {
-		if ctx.Err() != nil {
-			return
-		}
-		reply, err := w.s.deliver(ctx, w.to, w.raw)
-		if err != nil {
-			continue
-		}
-		g.mu.Lock()
-		if g.waiting[id] == w {
-			w.reply = reply
-		}
-		g.mu.Unlock()
+	// The grant may have ended while this waited.
+	if !g.serves(s) {
+		return nil, peers.ErrRefused
 	}
+	return s.chunk(ctx, &a)
 }
 
 // chunk rebuilds one sealed chunk.

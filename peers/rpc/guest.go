@@ -17,6 +17,7 @@ const (
 	pathOwner   = "/v1/owner"
 	pathLent    = "/v1/lent/"
 	pathGateway = "/v1/gateway/"
+	pathPlan    = "/v1/plan"
 )
 
 // Limits, in bytes.
@@ -41,6 +42,8 @@ type Guests interface {
 	Present(ctx context.Context, device peers.DeviceID, pass []byte) error
 	// Statement takes what a member says about whom it may send.
 	Statement(ctx context.Context, from peers.DeviceID, raw []byte) error
+	// Plan takes a newer plan from an owner whose gateway this is.
+	Plan(ctx context.Context, from peers.DeviceID, raw []byte) error
 	// Answer serves a guest of this gateway.
 	Answer(ctx context.Context, verb string, guest peers.DeviceID, raw []byte) ([]byte, error)
 	// Lender gives the member whose shard a gateway may read.
@@ -143,21 +146,56 @@ func (v *server) lent(w http.ResponseWriter, r *http.Request, from peers.DeviceI
 	return v.sendShard(w, r, owner, id)
 }
 
-func (v *server) gateway(w http.ResponseWriter, r *http.Request, from peers.DeviceID) error {
+// plan is where an owner says that shards or machines moved.
+func (v *server) plan(w http.ResponseWriter, r *http.Request, from peers.DeviceID) error {
 	if v.s.cfg.Guests == nil {
 		return peers.ErrRefused
 	}
-	select {
-	case v.asks <- struct{}{}:
-		defer func() { <-v.asks }()
-	default:
-		return errBusy
+	leave, err := enter(v.news)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	raw, err := v.body1(w, r, maxAsk)
 	if err != nil {
 		return err
 	}
-	answer, err := v.s.cfg.Guests.Answer(r.Context(), r.PathValue("verb"), from, raw)
+	if err := v.s.cfg.Guests.Plan(r.Context(), from, raw); err != nil {
+		return err
+	}
+	v.done204(w)
+	return nil
+}
+
+// enter takes a place in a room, or says that it is full.
+func enter(room chan struct{}) (leave func(), err error) {
+	select {
+	case room <- struct{}{}:
+		return func() { <-room }, nil
+	default:
+		return nil, errBusy
+	}
+}
+
+func (v *server) gateway(w http.ResponseWriter, r *http.Request, from peers.DeviceID) error {
+	if v.s.cfg.Guests == nil {
+		return peers.ErrRefused
+	}
+	verb := r.PathValue("verb")
+	room := v.carried
+	if verb == "chunk" { // may take a minute, which letters do not wait
+		room = v.chunks
+	}
+	leave, err := enter(room)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	raw, err := v.body1(w, r, maxAsk)
+	if err != nil {
+		return err
+	}
+	answer, err := v.s.cfg.Guests.Answer(r.Context(), verb, from, raw)
 	if err != nil {
 		return err
 	}

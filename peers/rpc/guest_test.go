@@ -57,6 +57,8 @@ func (d *door) Statement(_ context.Context, _ peers.DeviceID, raw []byte) error 
 	return nil
 }
 
+func (d *door) Plan(context.Context, peers.DeviceID, []byte) error { return nil }
+
 func (d *door) Answer(_ context.Context, verb string, _ peers.DeviceID, raw []byte) ([]byte, error) {
 	if verb != "echo" {
 		return nil, peers.ErrRefused

@@ -40,7 +40,8 @@ type server struct {
 	letters chan struct{}                        // open-requests being answered
 	audits  chan struct{}                        // audits being answered
 	news    chan struct{}                        // custodians' other messages
-	asks    chan struct{}                        // what guests ask this gateway
+	carried chan struct{}                        // guests' letters that this gateway carries
+	chunks  chan struct{}                        // chunks that it serves them
 	serving sync.WaitGroup                       // connections in an HTTP server
 
 	guestConns []*guest // oldest first
@@ -50,7 +51,8 @@ func newServer(s *Service) *server {
 	v := &server{s: s, open: make(map[peers.DeviceID][]*transport.Conn), toHTTP: newHandover(), toJoin: newHandover(),
 		toPass: newHandover(), passed: make(map[*transport.Conn]bool), room: maxPassed,
 		audits:  make(chan struct{}, auditsAtOnce),
-		letters: make(chan struct{}, maxWitness), news: make(chan struct{}, maxWitness), asks: make(chan struct{}, maxWitness)}
+		letters: make(chan struct{}, maxWitness), news: make(chan struct{}, maxWitness), carried: make(chan struct{}, maxWitness),
+		chunks: make(chan struct{}, maxWitness)}
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	v.members = &http.Server{
 		Handler:           v.routes(),

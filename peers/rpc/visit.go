@@ -136,6 +136,17 @@ func (l *link) post(ctx context.Context, path string, raw []byte, limit int64) (
 	return b.Bytes(), nil
 }
 
+// TellPlan brings a gateway of this owner a newer plan.
+func (c *Client) TellPlan(ctx context.Context, plan []byte) error {
+	req := newBody(plan).request(http.MethodPost, c.link.host, pathPlan)
+	req.Header["Content-Type"] = []string{typeCBOR}
+	resp, err := c.link.do(ctx, req)
+	if err != nil {
+		return c.wrap(err)
+	}
+	return c.wrap(c.finish(resp, nil))
+}
+
 // TellOwner tells a device of the circle who this one's person is.
 func (c *Client) TellOwner(ctx context.Context, statement []byte) error {
 	req := newBody(statement).request(http.MethodPost, c.link.host, pathOwner)

@@ -31,8 +31,9 @@ type Witness interface {
 	Fellow(device peers.DeviceID) bool
 }
 
-// maxWitness bounds the custodians' messages of one kind, of three, that are
-// held at once: each may be a megabyte, and a member may have many connections.
+// maxWitness bounds the messages of one kind that are held at once, of letters,
+// other messages to custodians, letters to carry on and chunks: each may be a
+// megabyte, and a device may have many connections.
 const maxWitness = 32
 
 // maxLetter is the size of the largest message, in bytes, either way.
@@ -89,12 +90,11 @@ func (v *server) witnessVerb(w http.ResponseWriter, r *http.Request, verb string
 	if verb == "letter" {
 		room = v.letters
 	}
-	select {
-	case room <- struct{}{}:
-		defer func() { <-room }()
-	default:
-		return errBusy
+	leave, err := enter(room)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	raw := make([]byte, r.ContentLength)
 	if _, err := io.ReadFull(v.body(w, r), raw); err != nil {
 		return fmt.Errorf("%w: body: %w", errMessage, err)

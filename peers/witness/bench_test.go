@@ -8,6 +8,7 @@ import (
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/custody/custodytest"
+	"github.com/preezm/preezm/peers/limit"
 )
 
 // BenchmarkLetter is one request answered, the log synced to the disk.
@@ -40,7 +41,7 @@ func BenchmarkLetter(b *testing.B) {
 	via := Client{as{s, w.Gateway.Device}}
 	for b.Loop() {
 		b.StopTimer()
-		s.limit = newLimiter()
+		s.limit = limit.New()
 		q, err := w.Brand.Member.Request(ticket, custodytest.File(1), w.Now)
 		check(b, err)
 		letter, err := custody.SealLetter(q.Request.Raw, g, 0)

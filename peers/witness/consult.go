@@ -28,7 +28,7 @@ type RevokedAnswer struct {
 
 // Revoked answers a fellow that is about to agree.
 func (s *Service) Revoked(ctx context.Context, from peers.DeviceID, raw []byte) ([]byte, error) {
-	if !s.limit.allow(byAsker, from, perAsker, s.o.Now()) {
+	if !s.limit.Allow(byAsker, from, perAsker, s.o.Now()) {
 		return nil, refused(errTooMany)
 	}
 	var q RevokedQuery

@@ -132,7 +132,7 @@ func TestGossipAnswers(t *testing.T) {
 	}
 	// Nobody else may ask.
 	for range perFellow {
-		a.svc.limit.allow(byFellow, b.opts.Device, perFellow, a.opts.Now())
+		a.svc.limit.Allow(byFellow, b.opts.Device, perFellow, a.opts.Now())
 	}
 	_, err = Client{as{a.svc, b.opts.Device}}.gossip(t.Context(), Whispers{News: News{Owner: custody.KeyOf(w.Root)}})
 	refuses(t, "a fellow that talks all the time", err)

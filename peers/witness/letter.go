@@ -36,7 +36,7 @@ func (s *Service) Letter(ctx context.Context, from peers.DeviceID, raw []byte) (
 }
 
 func (s *Service) letter(ctx context.Context, from peers.DeviceID, raw []byte) (*Reply, error) {
-	if !s.limit.allow(byGateway, from, perGateway, s.o.Now()) {
+	if !s.limit.Allow(byGateway, from, perGateway, s.o.Now()) {
 		return &Reply{Reason: custody.Busy}, nil
 	}
 	l, err := custody.ReadLetter(raw)
@@ -62,7 +62,7 @@ func (s *Service) letter(ctx context.Context, from peers.DeviceID, raw []byte) (
 	}
 	// The signature is checked first: nobody can use up another's minute.
 	if q, err := custody.Parse[custody.OpenRequest](request); err == nil &&
-		!s.limit.allow(byDevice, q.Signer, perDevice, s.o.Now()) {
+		!s.limit.Allow(byDevice, q.Signer, perDevice, s.o.Now()) {
 		return s.refuse(ctx, o, &custody.Refusal{
 			Reason: custody.Busy, Subject: custody.Subject{Request: q.Hash, Device: q.Signer},
 		})

@@ -161,7 +161,7 @@ func TestEachReason(t *testing.T) {
 		}},
 		"too often": {custody.Busy, func(w *world, h *home) ([]byte, *custody.Ticket) {
 			tk := hour(w)
-			for h.svc.limit.allow(byDevice, custody.KeyOf(w.Brand.Member.Device), perDevice, h.opts.Now()) {
+			for h.svc.limit.Allow(byDevice, custody.KeyOf(w.Brand.Member.Device), perDevice, h.opts.Now()) {
 			}
 			return raw(w.request(tk)), tk
 		}},

@@ -253,7 +253,7 @@ func (s *Service) whispersLocked(ctx context.Context, o *owner, revocations bool
 
 // Gossip is the other side of tell.
 func (s *Service) Gossip(ctx context.Context, from peers.DeviceID, raw []byte) ([]byte, error) {
-	if !s.limit.allow(byFellow, from, perFellow, s.o.Now()) {
+	if !s.limit.Allow(byFellow, from, perFellow, s.o.Now()) {
 		return nil, refused(errTooMany)
 	}
 	var in Whispers

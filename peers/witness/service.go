@@ -18,6 +18,7 @@ import (
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/limit"
 )
 
 // Limits of what others can make a custodian remember.
@@ -52,7 +53,7 @@ type Service struct {
 	o     Options
 	log   *slog.Logger
 	store *store
-	limit *limiter
+	limit *limit.Limiter
 	news  chan struct{} // asks Run to tell the others soon; holds one
 
 	find atomic.Pointer[Finder] // while Run runs
@@ -83,7 +84,7 @@ func Open(ctx context.Context, home string, o Options) (*Service, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		o: o, log: o.Logger, limit: newLimiter(), news: make(chan struct{}, 1),
+		o: o, log: o.Logger, limit: limit.New(), news: make(chan struct{}, 1),
 		owners: map[custody.Key]*owner{}, clocks: map[peers.DeviceID]heard{}, fellows: map[peers.DeviceID]int{},
 	}
 	var err error

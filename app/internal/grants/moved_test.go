@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package grants_test
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// TestMachinesMove: a ticket that was sent opens when every machine behind its
+// gateway has another address, once the owner's running node has said so.
+func TestMachinesMove(t *testing.T) {
+	w := newWorld(t)
+	g := w.grant("papers", "--for", "1h", "--via", "keeper1")
+	w.must(w.fleet.Owner.Start(w.ctx))
+	w.opens(g.Ticket)
+	for _, k := range w.fleet.Keepers[1:] {
+		w.must(k.Kill())
+	}
+	for _, k := range w.fleet.Keepers[1:] { // all at once, so that none gets another's place
+		w.must(k.Start(w.ctx, "--listen", "127.0.0.1:0"))
+	}
+	// They tell their own peers, of whom the owner is one and the gateway is not.
+	w.poll("an opening by the old ticket", func() bool {
+		r, err := w.brand.Run(w.ctx, "open", g.Ticket, "--to", filepath.Join(t.TempDir(), "opened"))
+		return err == nil && r.Code == 0
+	})
+	w.opens(g.Ticket)
+}
