@@ -124,6 +124,8 @@ type PutOptions struct {
 	Into    Path     // folder in the catalog; "" is the top
 	// Placed are more sources, each with its own name in the catalog.
 	Placed []Placed
+	// Gentle takes one processor only: nobody waits for this put.
+	Gentle bool
 	// Skip, where it is given, leaves out local files and folders. It cannot
 	// travel to another process.
 	Skip func(local string, folder bool) bool `json:"-" cbor:"-"`

@@ -69,6 +69,7 @@ type put struct {
 	backup     bool // what is kept is a backup of the catalog
 	skip       func(local string, folder bool) bool
 	stage      Stage
+	gentle     bool           // leaves most of the machine to others
 	home       fs.FileInfo    // the folder that is never kept
 	deadChunks map[int64]bool // rows of chunks that cannot be brought back
 
@@ -94,7 +95,7 @@ func newPut(e *Engine, m *meter) *put {
 // is kept.
 func (e *Engine) Put(ctx context.Context, o PutOptions, progress func(Progress)) (*PutReport, error) {
 	p := newPut(e, newMeter(StageScan, progress))
-	p.skip = o.Skip
+	p.skip, p.gentle = o.Skip, o.Gentle
 	defer p.meter.close()
 	defer p.finish()
 	sources, err := p.resolve(o)
@@ -136,6 +137,9 @@ func (p *put) run(ctx context.Context, count, feed func()) error {
 		counting.Go(count)
 	}
 	workers := runtime.GOMAXPROCS(0)
+	if p.gentle {
+		workers = 1
+	}
 	for range workers {
 		packing.Go(p.pack)
 		encoding.Go(p.encode)

@@ -32,6 +32,7 @@ type API interface {
 	NetAPI
 	WatchAPI
 	BackupAPI
+	LimitsAPI
 	Close() error
 }
 

@@ -28,7 +28,7 @@ func (n *Node) About(ctx context.Context) (About, error) {
 	}
 	a := About{
 		Device: n.device, Name: n.settings.Name, Home: n.home, Version: n.version,
-		Offer: n.settings.offer(), Kept: kept.Used, Addresses: n.addresses(),
+		Offer: n.offered(), Kept: kept.Used, Addresses: n.addresses(),
 	}
 	select {
 	case <-n.ready:

@@ -68,6 +68,9 @@ func (n *Node) tidy(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		if n.limits.holding() != "" {
+			continue
+		}
 		if err := n.engine.Tidy(ctx); err != nil && ctx.Err() == nil {
 			n.log.Warn("tidying goes on later", "err", err)
 		}

@@ -69,6 +69,8 @@ type Settings struct {
 	// NoWitness turns the custodian's role off: nobody is answered. What it
 	// keeps goes on being forgotten, day by day.
 	NoWitness bool `json:"no_witness,omitempty"`
+	// Limits is how polite the node is; nil: the defaults.
+	Limits *Limits `json:"limits,omitempty"`
 	// Announce are addresses to tell others beside those that are bound, such
 	// as that of a port which a router was told to pass on.
 	Announce []string `json:"announce,omitempty"`
@@ -129,6 +131,11 @@ func (s *Settings) check() error {
 	}
 	if err := checkName(s.Name); err != nil {
 		return err
+	}
+	if s.Limits != nil {
+		if err := s.Limits.check(); err != nil {
+			return err
+		}
 	}
 	if s.Offer < OfferNothing {
 		return fmt.Errorf("offer of %d bytes", s.Offer)

@@ -83,7 +83,7 @@ type (
 type Node struct {
 	home     string
 	settings Settings
-	boundMu  sync.Mutex // guards settings.Bound once the node is open
+	boundMu  sync.Mutex // guards what changes of settings once the node is open
 	version  string
 	role     Role
 	log      *slog.Logger
@@ -97,6 +97,7 @@ type Node struct {
 
 	watcher  *watch.Watcher // nil: its file is damaged
 	watchErr error
+	limits   *limiter
 
 	// A node that serves is a custodian, for those who ask. keys are the
 	// machine's own, for documents.
@@ -174,6 +175,8 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 		return err
 	}
 	n.device = id.Device()
+	n.limits = newLimiter(n.settings.Limits, id.Pacer())
+	n.limits.look(ctx, time.Now())
 	if n.book, err = circle.Open(filepath.Join(n.home, circleFile)); err != nil {
 		return err
 	}

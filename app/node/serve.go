@@ -51,6 +51,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	g.Go(func() error { n.errands(ctx); return nil })
 	g.Go(func() error { n.carryLetters(ctx); return nil })
 	g.Go(func() error { n.tidy(ctx); return nil })
+	g.Go(func() error { n.keepLimits(ctx); return nil })
 	g.Go(func() error { n.careLoop(ctx); return nil })
 	if n.watcher != nil {
 		g.Go(func() error { n.watcher.Run(ctx); return nil })
@@ -74,8 +75,10 @@ func (n *Node) maintain(ctx context.Context) {
 	tick := time.NewTicker(maintainEvery)
 	defer tick.Stop()
 	for {
-		if err := n.engine.Maintain(ctx); err != nil && ctx.Err() == nil {
-			n.log.Warn("repair goes on later", "err", err)
+		if n.limits.holding() == "" {
+			if err := n.engine.Maintain(ctx); err != nil && ctx.Err() == nil {
+				n.log.Warn("repair goes on later", "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -111,6 +111,7 @@ func (s *localServer) handler() http.Handler {
 	s.netCalls(mux)
 	s.watchCalls(mux)
 	s.backupCalls(mux)
+	s.limitsCalls(mux)
 	return mux
 }
 

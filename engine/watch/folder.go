@@ -282,7 +282,7 @@ func (f *folder) putNow(ctx context.Context) (problem string, again []string) {
 	}
 	whole, dirty := f.whole, f.dirty
 	f.whole, f.dirty, f.first = false, map[string]bool{}, time.Time{}
-	o := engine.PutOptions{Skip: f.rules.skip}
+	o := engine.PutOptions{Skip: f.rules.skip, Gentle: true}
 	var gone []string
 	if whole {
 		o.Placed = []engine.Placed{{Local: f.Dir, Path: f.Path}}

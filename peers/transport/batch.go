@@ -47,6 +47,9 @@ func (p *bufferPool) put(b *[]byte) { p.free.Put(b) }
 type batch struct {
 	net.Conn
 	pool  *bufferPool
+	pace  *Pacer // nil until the handshake is done
+	route Route
+	over  chan struct{} // closed with the connection
 	idle  time.Duration // without a byte moved a write fails after this
 	moved atomic.Int64  // Unix nanoseconds of the last byte, either way
 	in    atomic.Int64  // bytes that came
@@ -67,15 +70,16 @@ type batch struct {
 }
 
 func newBatch(c net.Conn, pool *bufferPool, idle time.Duration) *batch {
-	b := &batch{Conn: c, pool: pool, idle: idle, small: make([]byte, calmSize)}
+	b := &batch{Conn: c, pool: pool, idle: idle, small: make([]byte, calmSize), over: make(chan struct{})}
 	b.moved.Store(time.Now().UnixNano())
 	return b
 }
 
-// start ends the handshake: from here on writes collect until flush.
-func (b *batch) start() {
+// start ends the handshake: from here on writes collect until flush, and the
+// limits hold.
+func (b *batch) start(pace *Pacer) {
 	b.mu.Lock()
-	b.on = true
+	b.on, b.pace = true, pace
 	b.mu.Unlock()
 }
 
@@ -88,8 +92,16 @@ func (b *batch) buf() []byte {
 
 // fill reads from the socket; called with nothing unread.
 func (b *batch) fill() error {
-	n, err := b.Conn.Read(b.buf())
+	buf := b.buf()
+	paced := b.pace.paced(b.route)
+	if paced {
+		buf = buf[:b.pace.down.next(len(buf))]
+	}
+	n, err := b.Conn.Read(buf)
 	if n > 0 {
+		if paced {
+			b.pace.down.wait(n, b.over)
+		}
 		b.moved.Store(time.Now().UnixNano())
 		b.in.Add(int64(n))
 		b.r, b.w = 0, n
@@ -218,6 +230,12 @@ func (b *batch) flushLocked() error {
 func (b *batch) send(p []byte) (int, error) {
 	done, last := 0, time.Now()
 	for {
+		piece := p[done:]
+		if b.pace.paced(b.route) {
+			piece = piece[:b.pace.up.next(len(piece))]
+			b.pace.up.wait(len(piece), b.over)
+			last = time.Now() // it stood still on purpose
+		}
 		until := time.Now().Add(b.idle / 2)
 		outer := b.deadline.Load()
 		if outer != 0 && outer < until.UnixNano() {
@@ -226,7 +244,7 @@ func (b *batch) send(p []byte) (int, error) {
 		if err := b.Conn.SetWriteDeadline(until); err != nil {
 			return done, err
 		}
-		n, err := b.Conn.Write(p[done:])
+		n, err := b.Conn.Write(piece)
 		done += n
 		now := time.Now()
 		if n > 0 {
@@ -235,6 +253,9 @@ func (b *batch) send(p []byte) (int, error) {
 			b.sent.Add(int64(n))
 		}
 		if err == nil {
+			if done < len(p) {
+				continue
+			}
 			return done, nil
 		}
 		late := outer != 0 && now.UnixNano() >= outer

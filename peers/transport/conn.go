@@ -130,6 +130,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 // of everything rpc sends is known, so a cut is noticed without it.
 func (c *Conn) Close() error {
 	c.closing.Do(func() {
+		close(c.raw.over)
 		c.closeErr = c.raw.Conn.Close()
 		if c.onClose != nil {
 			c.onClose()

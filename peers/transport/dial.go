@@ -146,7 +146,7 @@ func (i *Identity) dialOne(ctx context.Context, device peers.DeviceID, address s
 	}
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	raw := newBatch(c, i.buffers, o.Idle)
-	conn, err := finish(ctx, tls.Client(raw, i.tlsConfig(&device, o.Kind.alpn())), raw)
+	conn, err := i.finish(ctx, tls.Client(raw, i.tlsConfig(&device, o.Kind.alpn())), raw)
 	if err == nil {
 		err = conn.readWelcome()
 	}

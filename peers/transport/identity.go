@@ -32,6 +32,7 @@ type Identity struct {
 	cert    tls.Certificate
 	device  peers.DeviceID
 	buffers *bufferPool // shared by all connections of this device
+	pacer   *Pacer      // as well
 }
 
 // CreateIdentity makes a new certificate (ECDSA P-384, self-signed, in
@@ -85,7 +86,7 @@ func newIdentity(cert tls.Certificate) (*Identity, error) {
 	if len(cert.Certificate) == 0 {
 		return nil, errors.New("the identity has no certificate")
 	}
-	return &Identity{cert: cert, device: sha256.Sum256(cert.Certificate[0]), buffers: new(bufferPool)}, nil
+	return &Identity{cert: cert, device: sha256.Sum256(cert.Certificate[0]), buffers: new(bufferPool), pacer: newPacer()}, nil
 }
 
 // Device is this device's ID.

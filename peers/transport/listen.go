@@ -176,7 +176,7 @@ func (l *Listener) handshake(ctx context.Context, c net.Conn) {
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	raw := newBatch(c, l.id.buffers, l.o.Idle)
 	t := tls.Server(raw, l.id.tlsConfig(nil, alpns()...))
-	conn, err := finish(ctx, t, raw)
+	conn, err := l.id.finish(ctx, t, raw)
 	if err != nil {
 		stop()
 		c.Close()
@@ -203,7 +203,7 @@ func (l *Listener) handshake(ctx context.Context, c net.Conn) {
 }
 
 // finish runs the handshake and wraps the connection.
-func finish(ctx context.Context, t *tls.Conn, raw *batch) (*Conn, error) {
+func (i *Identity) finish(ctx context.Context, t *tls.Conn, raw *batch) (*Conn, error) {
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
@@ -215,6 +215,7 @@ func finish(ctx context.Context, t *tls.Conn, raw *batch) (*Conn, error) {
 	if !ok {
 		return nil, errors.New("an unknown kind of connection")
 	}
-	raw.start()
-	return &Conn{tls: t, raw: raw, device: device, kind: kind, route: routeOf(raw.Conn), opened: time.Now()}, nil
+	raw.route = routeOf(raw.Conn)
+	raw.start(i.pacer)
+	return &Conn{tls: t, raw: raw, device: device, kind: kind, route: raw.route, opened: time.Now()}, nil
 }

@@ -40,7 +40,7 @@ func TestStrangersGetNoLargeBuffer(t *testing.T) {
 	if large() {
 		t.Error("a large buffer during the handshake")
 	}
-	raw.start()
+	raw.start(nil)
 	if !large() {
 		t.Error("no large buffer afterwards")
 	}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// LimitsAPI is the part of API about how polite the node is.
+type LimitsAPI interface {
+	// Limits tells the limits and what follows from them now.
+	Limits(ctx context.Context) (LimitsView, error)
+	// SetLimits changes them, for what is under way too.
+	SetLimits(ctx context.Context, o LimitsOrder) (LimitsView, error)
+}
+
+// LimitsView is the limits, and how things stand.
+type LimitsView struct {
+	Limits
+	Offer   int64 `json:"offer"`    // bytes the circle may store here
+	Kept    int64 `json:"kept"`     // of these in use
+	DownNow int64 `json:"down_now"` // by the schedule; 0: no limit
+	UpNow   int64 `json:"up_now"`
+	// Resting is why the background rests now; empty: it does not.
+	Resting string `json:"resting,omitempty"`
+	// BatteryKnown and MeteredKnown tell whether this system says.
+	BatteryKnown bool `json:"battery_known"`
+	MeteredKnown bool `json:"metered_known"`
+	BatteryBelow int  `json:"battery_below"` // percent; 0: never
+}
+
+// LimitsOrder is what changes: Limits as a whole, and Offer when it is not 0
+// (OfferNothing: none).
+type LimitsOrder struct {
+	Limits Limits
+	Offer  int64
+}
+
+// Limits tells the limits and what follows from them now.
+func (n *Node) Limits(ctx context.Context) (LimitsView, error) {
+	kept, err := n.depot.Total(ctx)
+	if err != nil {
+		return LimitsView{}, err
+	}
+	now := time.Now()
+	x := n.limits
+	x.look(ctx, now)
+	_, metered := x.metered(ctx)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	r := x.limits.rates(now)
+	v := LimitsView{
+		Limits: x.limits, Kept: kept.Used, DownNow: r.Down, UpNow: r.Up, Resting: x.hold,
+		BatteryKnown: x.power().Known, MeteredKnown: metered, BatteryBelow: x.limits.battery(),
+	}
+	v.Offer = n.offered()
+	return v, nil
+}
+
+// offered is what the circle may store here, in bytes.
+func (n *Node) offered() int64 {
+	n.boundMu.Lock()
+	defer n.boundMu.Unlock()
+	return n.settings.offer()
+}
+
+// SetLimits changes the limits, for good and at once.
+func (n *Node) SetLimits(ctx context.Context, o LimitsOrder) (LimitsView, error) {
+	if err := o.Limits.check(); err != nil {
+		return LimitsView{}, err
+	}
+	if err := n.saveLimits(o); err != nil {
+		return LimitsView{}, err
+	}
+	n.limits.mu.Lock()
+	n.limits.limits = o.Limits
+	n.limits.mu.Unlock()
+	return n.Limits(ctx)
+}
+
+func (n *Node) saveLimits(o LimitsOrder) error {
+	n.boundMu.Lock()
+	defer n.boundMu.Unlock()
+	next := n.settings
+	next.Limits = &o.Limits
+	if o.Offer != 0 {
+		next.Offer = o.Offer
+	}
+	if err := next.check(); err != nil {
+		return err
+	}
+	if err := next.write(n.home); err != nil {
+		return err
+	}
+	n.settings.Limits, n.settings.Offer = next.Limits, next.Offer
+	n.depot.SetOffer(next.offer())
+	return nil
+}
+
+// The calls of LimitsAPI on the local socket.
+const (
+	pathLimits    = "/v1/limits"
+	pathSetLimits = "/v1/limits/set"
+)
+
+func (s *localServer) limitsCalls(mux *http.ServeMux) {
+	handle(mux, s, pathLimits, call0(s.api.Limits))
+	handle(mux, s, pathSetLimits, call1(s.api.SetLimits))
+}
+
+func (c *client) Limits(ctx context.Context) (LimitsView, error) {
+	return invoke[LimitsView](ctx, c, pathLimits, empty{}, nil)
+}
+
+func (c *client) SetLimits(ctx context.Context, r LimitsOrder) (LimitsView, error) {
+	return invoke[LimitsView](ctx, c, pathSetLimits, r, nil)
+}
