@@ -16,7 +16,7 @@ BIN_HL   := bin/preezm-headless
 FUZZTIME ?= 2s
 
 .DEFAULT_GOAL := help
-.PHONY: servers help deps deps-headless build build-headless run demo test bench lint fmt clean
+.PHONY: servers nettest help deps deps-headless build build-headless run demo test bench lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,7 @@ demo: build-headless ## five keepers, an owner, a brand; lose two; get all back;
 	@build/demo -preezm $(BIN_HL) $${FILE:+-file "$$FILE"}
 
 test: deps ## every test: unit, property, end to end, command line, window, a short fuzz of every decoder
+	@[ "$$(id -u)" != 0 ] || .ci/deps net
 	@# The window is not raced: that would rebuild its C parts for minutes.
 	go test -race $(HEADLESS) -timeout 15m $$(.ci/packages)
 	go test -timeout 10m ./app/desktop/...
@@ -56,6 +57,10 @@ test: deps ## every test: unit, property, end to end, command line, window, a sh
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 # ARGS="--quick" for a small run, ARGS="--reps 5" for a careful one.
+nettest: deps-headless ## machines behind routers, over bad lines and cuts, in network namespaces (root); some minutes
+	@.ci/deps net
+	PREEZM_NETTEST=1 go test $(HEADLESS) -count=1 -timeout 60m -v ./app/internal/netlab
+
 bench: build-headless ## measure against the straight-line ceiling; table here, JSON in build/bench.json
 	@mkdir -p build
 	@go build -o build/ceiling ./app/bench/ceiling

@@ -121,7 +121,7 @@ Each machine has a home folder and runs 'preezm serve' (or the window).`,
 		a.statusCommand(), a.verifyCommand(), a.auditCommand(), a.repairCommand(),
 		a.custodiansCommand(), a.grantCommand(), a.grantsCommand(), a.revokeCommand(), a.extendCommand(), a.refreshCommand(),
 		a.ledgerCommand(), a.verifyLedgerCommand(), a.proofCommand(), a.brandCommand(), a.openCommand(), a.viewCommand(),
-		a.netCommand(),
+		a.netCommand(), a.mailCommand(),
 		a.backupCommand(),
 		a.versionCommand(), a.completionCommand(),
 	)

@@ -30,6 +30,7 @@ type API interface {
 	ReadAPI
 	CareAPI
 	NetAPI
+	MailAPI
 	WatchAPI
 	BackupAPI
 	LimitsAPI

@@ -150,6 +150,11 @@ func (n *Node) Revoke(ctx context.Context, o RevokeOrder) (*grants.Info, error) 
 		return nil, err
 	}
 	n.carry(ctx, e)
+	// Once more: those who were told are no longer among the untold.
+	if e, err = n.desk.Revoke(ctx, o.ID, o.Reason); err != nil {
+		return nil, err
+	}
+	n.leaveRevocation(ctx, e)
 	return n.desk.Find(ctx, o.ID)
 }
 

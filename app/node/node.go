@@ -25,6 +25,7 @@ import (
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/depot"
 	"github.com/preezm/preezm/peers/gateway"
+	"github.com/preezm/preezm/peers/mailbox"
 	"github.com/preezm/preezm/peers/rpc"
 	"github.com/preezm/preezm/peers/transport"
 	"github.com/preezm/preezm/peers/witness"
@@ -118,6 +119,9 @@ type Node struct {
 	views   views
 	servers []*server // that this node runs for its circle
 
+	mail     *mailbox.Box
+	pushMail func(peers.DeviceID)
+
 	goodbyes chan peers.DeviceID // of devices that removed this one
 	removing removing
 	backups  backups
@@ -209,11 +213,14 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.configureNet(o, &cfg); err != nil {
 		return err
 	}
+	if err := n.openMail(o, &cfg); err != nil {
+		return err
+	}
 	service, err := rpc.New(cfg)
 	if err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
-	n.net = service
+	n.net, n.pushMail = service, service.PushMail
 	n.fellow = func(d peers.DeviceID, addresses []string) witness.Caller { return service.Fellow(d, addresses) }
 	if err := n.checkCatalog(); err != nil {
 		return err

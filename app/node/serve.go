@@ -47,6 +47,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	g.Go(func() error { return local.serve(ctx, l) })
 	g.Go(func() error { n.watch(ctx); return nil })
 	g.Go(func() error { n.runServers(ctx); return nil })
+	g.Go(func() error { n.mail.Run(ctx); return nil })
 	g.Go(func() error { n.maintain(ctx); return nil })
 	g.Go(func() error { n.errands(ctx); return nil })
 	g.Go(func() error { n.carryLetters(ctx); return nil })
@@ -112,6 +113,7 @@ func (n *Node) watch(ctx context.Context) {
 			}
 		}
 		online = now
+		n.mail.Wake()
 		select {
 		case <-ctx.Done():
 			return

@@ -109,6 +109,7 @@ func (s *localServer) handler() http.Handler {
 	s.readCalls(mux)
 	s.careCalls(mux)
 	s.netCalls(mux)
+	s.mailCalls(mux)
 	s.watchCalls(mux)
 	s.backupCalls(mux)
 	s.limitsCalls(mux)

@@ -41,6 +41,9 @@ func (v *server) routes() http.Handler {
 	mux.Handle("POST "+pathHeadsPut, v.member(v.putHead))
 	mux.Handle("POST "+pathHeadsGet, v.member(v.getHeads))
 	mux.HandleFunc("POST "+pathAccount, v.claim)
+	mux.Handle("POST "+pathMailPut, v.member(v.mailPut))
+	mux.Handle("POST "+pathMailFetch, v.member(v.mailFetch))
+	mux.Handle("POST "+pathMailTook, v.member(v.mailTook))
 	mux.HandleFunc("POST "+pathPass, v.present)
 	// A member may redeem again: its first answer may have been lost.
 	mux.HandleFunc("POST "+pathJoin, v.join)

@@ -41,7 +41,12 @@ type ways struct {
 func (w *ways) addresses(fixed, bound []string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := slices.Concat(fixed, bound)
+	out := slices.Clone(fixed)
+	for _, a := range bound {
+		if !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
 	if w.mapped != "" {
 		out = slices.Insert(out, min(len(out), maxOwn-1), w.mapped)
 	}

@@ -34,6 +34,10 @@ type Home struct {
 	Dir    string    // the home folder
 	Env    []string  // of its processes; nil: this process's
 	Log    io.Writer // gets the serving process's standard error; may be nil
+	// Prefix begins every command, such as one that enters a network namespace.
+	Prefix []string
+	// Discovery lets the node find others on the local network.
+	Discovery bool
 
 	mu      sync.Mutex
 	proc    *process
@@ -87,7 +91,8 @@ func (h *Home) Must(ctx context.Context, into any, args ...string) error {
 func (h *Home) Command(ctx context.Context, args ...string) *exec.Cmd { return h.command(ctx, args...) }
 
 func (h *Home) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, h.Binary, append(slices.Clone(args), "--home", h.Dir)...)
+	line := append(append(slices.Clone(h.Prefix), h.Binary), append(slices.Clone(args), "--home", h.Dir)...)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.Env = h.Env
 	return cmd
 }
@@ -112,7 +117,11 @@ func (h *Home) Start(ctx context.Context, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, StartTime)
 	defer cancel()
 	var errs tail
-	cmd := h.command(context.Background(), append([]string{"serve", "--no-discovery", "--json"}, args...)...)
+	serve := []string{"serve", "--json"}
+	if !h.Discovery {
+		serve = append(serve, "--no-discovery")
+	}
+	cmd := h.command(context.Background(), append(serve, args...)...)
 	cmd.Stderr = &errs
 	if h.Log != nil {
 		cmd.Stderr = io.MultiWriter(&errs, h.Log)

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package netlab
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Line is the character of a line, each way.
+type Line struct {
+	Rate  int           // bits a second; 0: as fast as it goes
+	Delay time.Duration // of each packet
+	Loss  float64       // of 1
+	Queue int           // packets that wait at most; 0: 100
+}
+
+// Wire is a line between two spaces, made of two TUN devices and this process,
+// since the kernels of many test machines lack the netem that tc would use.
+type Wire struct {
+	ends [2]*os.File
+	line atomic.Pointer[Line]
+	cut  atomic.Bool
+	work sync.WaitGroup
+	stop chan struct{}
+}
+
+const (
+	defaultQueue = 100
+	mtu          = 1500
+)
+
+// Cut lets nothing through any more, or again.
+func (w *Wire) Cut(cut bool) { w.cut.Store(cut) }
+
+// Set changes the line's character.
+func (w *Wire) Set(line Line) { w.line.Store(&line) }
+
+// Close ends the wire.
+func (w *Wire) Close() error {
+	close(w.stop)
+	err := errors.Join(w.ends[0].Close(), w.ends[1].Close())
+	w.work.Wait()
+	return err
+}
+
+// Wires are the lab's, in the order in which they were made.
+func (l *Lab) Wires() []*Wire { return l.wires }
+
+func (l *Lab) wire(a *Space, nameA string, b *Space, nameB string, line Line) error {
+	w := &Wire{stop: make(chan struct{})}
+	w.Set(line)
+	for i, end := range []struct {
+		s    *Space
+		name string
+	}{{a, nameA}, {b, nameB}} {
+		f, err := tun(end.s.Name, end.name)
+		if err != nil {
+			return err
+		}
+		w.ends[i] = f
+	}
+	l.wires = append(l.wires, w)
+	w.work.Go(func() { w.carry(w.ends[0], w.ends[1]) })
+	w.work.Go(func() { w.carry(w.ends[1], w.ends[0]) })
+	return errors.Join(a.Do("ip link set "+nameA+" up"), b.Do("ip link set "+nameB+" up"))
+}
+
+// packet is one on its way.
+type packet struct {
+	due  time.Time
+	data []byte
+}
+
+// carry takes packets from one end and gives them to the other when they have
+// waited for the line and travelled.
+func (w *Wire) carry(from, to *os.File) {
+	way := make(chan packet, 100_000)
+	w.work.Go(func() {
+		for p := range way {
+			if d := time.Until(p.due); d > 0 {
+				select {
+				case <-time.After(d):
+				case <-w.stop:
+					return
+				}
+			}
+			if _, err := to.Write(p.data); err != nil && errors.Is(err, os.ErrClosed) {
+				return
+			}
+		}
+	})
+	defer close(way)
+	free := time.Now() // when the line is free again
+	buf := make([]byte, 2*mtu)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		line := w.line.Load()
+		if w.cut.Load() || line.Loss > 0 && rand.Float64() < line.Loss {
+			continue
+		}
+		now := time.Now()
+		if free.Before(now) {
+			free = now
+		}
+		if line.Rate > 0 {
+			took := time.Duration(n) * 8 * time.Second / time.Duration(line.Rate)
+			queue := line.Queue
+			if queue == 0 {
+				queue = defaultQueue
+			}
+			if free.Sub(now) > time.Duration(queue)*mtu*8*time.Second/time.Duration(line.Rate) {
+				continue // the queue is full
+			}
+			free = free.Add(took)
+		}
+		select {
+		case way <- packet{free.Add(line.Delay), append([]byte(nil), buf[:n]...)}:
+		default:
+		}
+	}
+}
+
+// tun opens a TUN device in a namespace. The thread that went there is not
+// used for anything else any more.
+func tun(space, name string) (*os.File, error) {
+	type outcome struct {
+		f   *os.File
+		err error
+	}
+	done := make(chan outcome)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		f, err := openTun(space, name)
+		done <- outcome{f, err}
+	}()
+	o := <-done
+	return o.f, o.err
+}
+
+func openTun(space, name string) (*os.File, error) {
+	ns, err := os.Open("/run/netns/" + space)
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("enter %s: %w", space, err)
+	}
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("/dev/net/tun: %w", err)
+	}
+	var req struct {
+		name  [unix.IFNAMSIZ]byte
+		flags uint16
+		_     [22]byte
+	}
+	copy(req.name[:], name)
+	req.flags = unix.IFF_TUN | unix.IFF_NO_PI
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TUNSETIFF, uintptr(unsafe.Pointer(&req))); errno != 0 {
+		unix.Close(fd)
+		return nil, fmt.Errorf("make %s: %w", name, errno)
+	}
+	return os.NewFile(uintptr(fd), "tun "+name), nil
+}
