@@ -260,6 +260,7 @@ type Status struct {
 	MayLose  int            `json:"may_lose"` // of the worst file; -1: some files cannot be brought back now
 	Health   []HealthCount  `json:"health"`   // files by how many machines may be lost, worst first
 	Keepers  []KeeperStatus `json:"keepers"`
+	Outlook  Outlook        `json:"outlook"`
 }
 
 // HealthCount counts the files that survive the loss of MayLose machines.
@@ -280,4 +281,5 @@ type KeeperStatus struct {
 	Bytes   int64          `json:"bytes"`
 	Free    int64          `json:"free"` // room it still offers; 0 when not asked
 	Latency time.Duration  `json:"latency_ns,omitempty"`
+	Conduct Conduct        `json:"conduct"`
 }

@@ -258,3 +258,15 @@ func (w *crew) looks() string {
 	}
 	return string(b)
 }
+
+// taking counts the machines that new segments go to.
+func (w *crew) taking() (n int) {
+	for _, m := range w.ms {
+		n += btoi(takesNew(m.Standing))
+	}
+	return n
+}
+
+// takesNew: new segments go to such a machine. To others it would only be owed
+// what somebody else has to make anew.
+func takesNew(s repair.Standing) bool { return s == repair.Well || s == repair.Away }

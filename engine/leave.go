@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
@@ -48,6 +49,11 @@ func (e *Engine) BeginLeave(ctx context.Context, l Leave) error {
 // it holds nothing any more and is out of the circle.
 func (e *Engine) EndLeave(ctx context.Context, d peers.DeviceID, gone bool) error {
 	return e.withCare(ctx, func(c *care) error {
+		if gone {
+			if err := e.cat.Empty(ctx, d); err != nil {
+				return err
+			}
+		}
 		if err := e.cat.ClearLeaving(ctx, d, gone); err != nil {
 			return err
 		}
@@ -84,14 +90,36 @@ func (e *Engine) endLeaves(ctx context.Context) error {
 		return err
 	}
 	for _, l := range list {
-		if l.Gone && l.Left == 0 {
-			if err := e.EndLeave(ctx, l.Device, true); err != nil {
+		if !l.Gone {
+			continue
+		}
+		if l.Left > 0 {
+			more, err := e.needs(ctx, l.Device)
+			if err != nil || more {
 				return err
 			}
-			e.log.Info("what a machine held is safe elsewhere", "machine", l.Name)
 		}
+		if err := e.EndLeave(ctx, l.Device, true); err != nil {
+			return err
+		}
+		e.log.Info("what a machine held is safe elsewhere", "machine", l.Name)
 	}
 	return nil
+}
+
+// needs tells whether anything that a machine holds is still to be made anew.
+func (e *Engine) needs(ctx context.Context, d peers.DeviceID) (bool, error) {
+	w, err := e.crew(ctx)
+	if err != nil {
+		return false, err
+	}
+	n, err := e.unfinished(ctx, w, repair.Policy{Margin: -1}, holds(d))
+	return n > 0, err
+}
+
+// holds chooses the segments of which a machine holds a piece.
+func holds(d peers.DeviceID) func(*catalog.Spread) bool {
+	return func(s *catalog.Spread) bool { return slices.Contains(s.Keepers, d) }
 }
 
 // Threatened gives the files that could not be brought back without a machine:
@@ -101,7 +129,7 @@ func (e *Engine) Threatened(ctx context.Context, without peers.DeviceID) ([]Path
 	for _, k := range e.keepers() {
 		circle[k.Device()] = k.Device() != without
 	}
-	h, err := e.health(ctx, circle, true)
+	h, err := e.health(ctx, circle, true, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +137,7 @@ func (e *Engine) Threatened(ctx context.Context, without peers.DeviceID) ([]Path
 	for d := range circle {
 		all[d] = true
 	}
-	with, err := e.health(ctx, all, false)
+	with, err := e.health(ctx, all, false, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +161,16 @@ func (e *Engine) Threatened(ctx context.Context, without peers.DeviceID) ([]Path
 	return out, err
 }
 
+// Emptied is called when a machine that leaves was drained, and before it is
+// out of reach: it forgets what nobody needs any more.
+func (e *Engine) Emptied(ctx context.Context, d peers.DeviceID) error {
+	if err := e.cat.Empty(ctx, d); err != nil {
+		return err
+	}
+	e.tellDeletions(ctx, deletionPatience)
+	return nil
+}
+
 // DrainReport is the outcome of Drain and Repair.
 type DrainReport struct {
 	Segments int64         `json:"segments"` // looked after
@@ -151,15 +189,7 @@ var ErrNotDrained = errors.New("some pieces could not be made anew elsewhere")
 // or from k others when it does not answer. It can be repeated, and goes on
 // where it was.
 func (e *Engine) Drain(ctx context.Context, d peers.DeviceID, progress func(Progress)) (*DrainReport, error) {
-	involved := func(s *catalog.Spread) bool {
-		for _, k := range s.Keepers {
-			if k == d {
-				return true
-			}
-		}
-		return false
-	}
-	return e.mendAll(ctx, repair.Policy{Margin: -1}, involved, progress)
+	return e.mendAll(ctx, repair.Policy{Margin: -1}, holds(d), progress)
 }
 
 // Repair makes everything as whole as the circle allows now, without waiting

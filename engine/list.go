@@ -25,7 +25,7 @@ func (e *Engine) List(ctx context.Context, o ListOptions) ([]Entry, error) {
 	}
 	var h *health
 	if o.Health {
-		if h, err = e.health(ctx, nil, len(versions) > 1000 || o.Folder == ""); err != nil {
+		if h, err = e.health(ctx, nil, len(versions) > 1000 || o.Folder == "", nil); err != nil {
 			return nil, err
 		}
 	}
@@ -120,9 +120,9 @@ type health struct {
 type segmentHealth struct{ mayLose, keepers int32 }
 
 // health looks at every segment. With online, only those keepers count;
-// without, those that answered a probe just now, or else the whole circle. all prepares for asking after many
-// files.
-func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all bool) (*health, error) {
+// without, those that answered a probe just now, or else the whole circle. all
+// prepares for asking after many files; also, when not nil, sees each segment.
+func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all bool, also func(*catalog.Spread)) (*health, error) {
 	if p := e.probed.Load(); online == nil && p != nil && time.Since(p.at) < probeAge {
 		online = p.online
 	}
@@ -135,6 +135,9 @@ func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all
 	h := &health{e: e, online: online, segs: map[int64]segmentHealth{}}
 	err := e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
 		h.segs[s.Segment] = h.judge(s.K, s.Keepers, s.States)
+		if also != nil {
+			also(s)
+		}
 		return ctx.Err()
 	})
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/chunk"
 	"github.com/preezm/preezm/engine/placement"
-	"github.com/preezm/preezm/engine/repair"
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 )
@@ -185,9 +184,8 @@ func (p *put) prepare() error {
 	}
 	for i, k := range w.keepers {
 		p.circle[k.Device()] = true
-		switch w.ms[i].Standing {
-		case repair.Leaving, repair.Missing, repair.Failing:
-			continue // it would only be owed what others have to make anew
+		if !takesNew(w.ms[i].Standing) {
+			continue
 		}
 		p.targets = append(p.targets, newTarget(k))
 		p.machines = append(p.machines, w.ms[i].Machine)

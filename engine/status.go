@@ -37,9 +37,6 @@ func (e *Engine) Status(ctx context.Context, o StatusOptions) (*Status, error) {
 		Debt: t.Debt, Pending: t.Pending, Health: []HealthCount{},
 	}
 	circle := e.keepers()
-	if g, err := erasure.ForCircle(len(circle)); err == nil {
-		s.K, s.N = g.K, g.N
-	}
 	if s.Keepers, err = e.keeperStates(ctx, circle, o.Probe); err != nil {
 		return nil, err
 	}
@@ -51,8 +48,24 @@ func (e *Engine) Status(ctx context.Context, o StatusOptions) (*Status, error) {
 		}
 		e.probed.Store(&probe{time.Now(), online})
 	}
-	h, err := e.health(ctx, online, true)
+	w, err := e.crew(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if g, err := erasure.ForCircle(w.taking()); err == nil {
+		s.K, s.N = g.K, g.N
+	}
+	var look *outlook
+	err = e.withCare(ctx, func(c *care) error { look = e.newOutlook(w, c); return nil })
+	if err != nil {
+		return nil, err
+	}
+	h, err := e.health(ctx, online, true, look.look)
+	if err != nil {
+		return nil, err
+	}
+	s.Outlook = *look.end()
+	if s.Outlook.Leaving, err = e.Leaving(ctx); err != nil {
 		return nil, err
 	}
 	counts := map[int]*HealthCount{}
@@ -117,6 +130,15 @@ func (e *Engine) keeperStates(ctx context.Context, circle []peers.Keeper, probe 
 		})
 	}
 	all.Wait()
+	err = e.withCare(ctx, func(c *care) error {
+		for i := range out {
+			out[i].Conduct = e.conduct(c, out[i].Device)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	for d, t := range held {
 		out = append(out, KeeperStatus{Device: d, Name: d.Short(), Shards: t.Shards, Bytes: t.Bytes, Asked: probe, Text: errGone.Error()})
 	}

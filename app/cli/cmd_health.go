@@ -63,15 +63,13 @@ func headline(st *engine.Status) (text, sgr string) {
 		return "Nothing is kept yet.", ""
 	}
 	text, sgr = health(st.MayLose)
+	if n := filesAt(st.Health, 0); st.MayLose == 0 && n > 0 {
+		return "At risk: 1 more loss and " + filesAre(n) + " gone.", sgr
+	}
 	if st.MayLose >= 0 {
 		return "Everything is " + strings.TrimSuffix(text, ".") + ".", sgr
 	}
-	var lost int64
-	for _, h := range st.Health {
-		if h.MayLose < 0 {
-			lost += h.Files
-		}
-	}
+	lost := filesAt(st.Health, -1)
 	text = count(lost, "file", "files") + " " + text
 	online := 0
 	for _, k := range st.Keepers {
@@ -87,6 +85,16 @@ func headline(st *engine.Status) (text, sgr string) {
 	return text + ".", sgr
 }
 
+// filesAt counts the files that survive the loss of so many machines.
+func filesAt(hs []engine.HealthCount, mayLose int) (n int64) {
+	for _, h := range hs {
+		if h.MayLose == mayLose {
+			n += h.Files
+		}
+	}
+	return n
+}
+
 func (a *app) printStatus(st *engine.Status, about node.About, copies *node.BackupState) error {
 	text, sgr := headline(st)
 	if sgr != "" {
@@ -99,14 +107,16 @@ func (a *app) printStatus(st *engine.Status, about node.About, copies *node.Back
 	if st.N > 0 {
 		fmt.Fprintf(&b, "Spread  new files over %s, any %d of which bring them back\n", machines(st.N), st.K)
 	}
-	if st.Debt > 0 {
-		fmt.Fprintf(&b, "Owed    %s to machines that did not answer\n", count(st.Debt, "piece", "pieces"))
+	// What would make nothing safer in so small a circle is no debt to a person.
+	if owed := st.Debt - st.Outlook.Idle; owed > 0 {
+		fmt.Fprintf(&b, "Owed    %s to machines that did not answer\n", count(owed, "piece", "pieces"))
 	}
 	if st.Pending > 0 {
 		fmt.Fprintf(&b, "Waiting %s\n", count(st.Pending, "deletion", "deletions"))
 	}
-	if (st.Debt > 0 || st.Pending > 0) && !about.Running {
-		b.WriteString("        'preezm serve' pays these debts when the machines are back\n")
+	outlookLines(&b, st)
+	if (st.Debt > 0 || st.Pending > 0 || st.Outlook.Todo > 0) && !about.Running {
+		b.WriteString("        'preezm serve' does what is left to do when the machines are there\n")
 	}
 	if err := a.say("%s", strings.TrimSuffix(b.String(), "\n")); err != nil {
 		return err
@@ -141,13 +151,13 @@ func (a *app) printKeepers(ks []engine.KeeperStatus) error {
 	if len(ks) == 0 {
 		return a.say("\nNo machine keeps for you yet: 'preezm invite' prints a code for a friend.")
 	}
-	t := &table{head: []string{"MACHINE", "DEVICE", "ANSWERS", ">PIECES", ">KEEPS", ">ROOM LEFT"}}
+	t := &table{head: []string{"MACHINE", "DEVICE", "ANSWERS", ">IS ON", ">PIECES", ">KEEPS", ">ROOM LEFT"}}
 	for _, k := range ks {
 		room := "?"
 		if k.Asked && k.Online {
 			room = size(k.Free)
 		}
-		t.add(printable(k.Name), k.Device.Short(), answers(k.Asked, k.Online, k.Latency), count(k.Shards, "piece", "pieces"), size(k.Bytes), room)
+		t.add(printable(k.Name), k.Device.Short(), answers(k.Asked, k.Online, k.Latency), isOn(&k.Conduct), count(k.Shards, "piece", "pieces"), size(k.Bytes), room)
 	}
 	if err := a.say(""); err != nil {
 		return err
@@ -158,6 +168,9 @@ func (a *app) printKeepers(ks []engine.KeeperStatus) error {
 	for _, k := range ks {
 		if k.Asked && !k.Online && k.Text != "" {
 			a.note("%s: %s", printable(k.Name), oneLine(k.Text))
+		}
+		if text := conduct(&k.Conduct); text != "" {
+			a.note("%s: %s", printable(k.Name), text)
 		}
 	}
 	return nil

@@ -147,6 +147,7 @@ func TestHeadline(t *testing.T) {
 		{engine.Status{Files: 3, MayLose: 2}, "Everything is safe: any 2 machines may be lost."},
 		{engine.Status{Files: 3, MayLose: 1}, "Everything is safe: any 1 machine may be lost."},
 		{engine.Status{Files: 3}, "Everything is at risk: no machine may be lost."},
+		{engine.Status{Files: 40, Health: []engine.HealthCount{{Files: 37}, {MayLose: 2, Files: 3}}}, "At risk: 1 more loss and 37 files are gone."},
 		{engine.Status{Files: 3, MayLose: -1, K: 3, Health: []engine.HealthCount{{MayLose: -1, Files: 2}, {MayLose: 1, Files: 1}}, Keepers: []engine.KeeperStatus{on, off, off, off, off}},
 			"2 files cannot be brought back now: 2 of the 3 machines needed are missing."},
 		{engine.Status{Files: 1, MayLose: -1, K: 1, Health: []engine.HealthCount{{MayLose: -1, Files: 1}}, Keepers: []engine.KeeperStatus{on}},

@@ -188,6 +188,11 @@ func (n *Node) drain(ctx context.Context, d peers.DeviceID, progress func(engine
 // forget says goodbye to a machine and takes it out of the circle.
 func (n *Node) forget(ctx context.Context, l engine.Leave) (told bool, err error) {
 	ctx = context.WithoutCancel(ctx)
+	if !l.Gone {
+		if err := n.engine.Emptied(ctx, l.Device); err != nil {
+			return false, err
+		}
+	}
 	if c, err := n.peer(l.Device); err == nil && !l.Gone {
 		bye, cancel := context.WithTimeout(ctx, farewellTime)
 		defer cancel()

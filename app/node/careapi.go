@@ -34,6 +34,7 @@ type carer interface {
 	Threatened(ctx context.Context, without peers.DeviceID) ([]engine.Path, error)
 	BeginLeave(ctx context.Context, l engine.Leave) error
 	EndLeave(ctx context.Context, d peers.DeviceID, gone bool) error
+	Emptied(ctx context.Context, d peers.DeviceID) error
 	Leaving(ctx context.Context) ([]engine.Leave, error)
 	Drain(ctx context.Context, d peers.DeviceID, progress func(engine.Progress)) (*engine.DrainReport, error)
 	Repair(ctx context.Context, progress func(engine.Progress)) (*engine.DrainReport, error)

@@ -194,6 +194,23 @@ func (c *Catalog) ClearLeaving(ctx context.Context, d peers.DeviceID, all bool) 
 	})
 }
 
+// Empty writes down that a machine is to hold nothing any more: what the
+// catalog still has there is taken for lost, and queued for deletion.
+func (c *Catalog) Empty(ctx context.Context, d peers.DeviceID) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		for _, q := range []string{
+			`INSERT OR IGNORE INTO deletions(keeper, shard) SELECT keeper, shard FROM shards
+				WHERE keeper = (SELECT id FROM keepers WHERE device = ?)`,
+			"UPDATE shards SET state = 2 WHERE keeper = (SELECT id FROM keepers WHERE device = ?)",
+		} {
+			if _, err := tx.ExecContext(ctx, q, d[:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // CareValue gives a setting or mark, or otherwise when it was never set.
 func (c *Catalog) CareValue(ctx context.Context, name string, otherwise int64) (int64, error) {
 	v := otherwise
