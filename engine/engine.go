@@ -46,6 +46,7 @@ const orphanAge = 7 * 24 * time.Hour
 // Config is what an engine needs.
 type Config struct {
 	Dir     string // the catalog lies here
+	Key     []byte // encrypts the catalog; nil: it is plain
 	Secrets identity.Secrets
 	Device  peers.DeviceID        // this machine, noted in what is put from it
 	Keepers func() []peers.Keeper // the circle at this moment
@@ -93,7 +94,7 @@ type Engine struct {
 
 // Open opens the catalog in cfg.Dir, which it makes when missing.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
-	cat, err := catalog.Open(ctx, filepath.Join(cfg.Dir, "catalog.db"))
+	cat, err := catalog.OpenSealed(ctx, filepath.Join(cfg.Dir, "catalog.db"), cfg.Key)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func Rebuild(ctx context.Context, cfg Config, w *Way, path string, progress func
 		return nil, err
 	}
 	fresh := filepath.Join(tmp, "catalog.db")
-	sink := &building{ctx: ctx, path: fresh, noted: noted{notes: map[string][]byte{}}}
+	sink := &building{ctx: ctx, path: fresh, key: cfg.Key, noted: noted{notes: map[string][]byte{}}}
 	in, out := io.Pipe()
 	var both errgroup.Group
 	both.Go(func() error {
@@ -118,7 +118,7 @@ func (r *rebuild) read(name string, rows []byte, parts []catalog.Part, w io.Writ
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	sink := &building{ctx: r.ctx, path: filepath.Join(dir, "catalog.db"), noted: noted{notes: map[string][]byte{}}}
+	sink := &building{ctx: r.ctx, path: filepath.Join(dir, "catalog.db"), key: r.cfg.Key, noted: noted{notes: map[string][]byte{}}}
 	if err := backup.Read(bytes.NewReader(rows), sink); err != nil {
 		return errors.Join(err, sink.abort())
 	}
@@ -149,11 +149,12 @@ type building struct {
 	noted
 	ctx  context.Context
 	path string
+	key  []byte
 	b    *catalog.Builder
 }
 
 func (s *building) Schema(steps int) (err error) {
-	s.b, err = catalog.NewBuilder(s.ctx, s.path, nil, steps)
+	s.b, err = catalog.NewBuilder(s.ctx, s.path, s.key, steps)
 	return err
 }
 

@@ -9,11 +9,11 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -56,6 +56,9 @@ type app struct {
 
 	homeFlag string
 	json     bool
+
+	passphraseFile string
+	lines          *bufio.Reader // of in, once a line was asked for
 }
 
 // run executes one command line.
@@ -110,6 +113,7 @@ Each machine has a home folder and runs 'preezm serve' (or the window).`,
 		},
 	}
 	root.PersistentFlags().StringVar(&a.homeFlag, "home", "", "home `folder` (default: $PREEZM_HOME or the system's place for settings)")
+	root.PersistentFlags().StringVar(&a.passphraseFile, "passphrase-file", "", "`file` with the home's passphrase, when it has one (or $PREEZM_PASSPHRASE)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as one JSON document")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
 	root.AddCommand(
@@ -156,7 +160,7 @@ func (a *app) with(cmd *cobra.Command, f func(ctx context.Context, api node.API)
 	if err != nil {
 		return err
 	}
-	api, err := node.Connect(cmd.Context(), home, node.Options{Version: a.version, Logger: slog.New(slog.DiscardHandler)})
+	api, err := node.Connect(cmd.Context(), home, a.options())
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 // serveWait is how long serve waits for a command that has the home open.
@@ -26,6 +27,7 @@ const serveWait = 10 * time.Second
 func (a *app) initCommand() *cobra.Command {
 	var name, offer string
 	var listen []string
+	var how sealFlags
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make this machine's home",
@@ -33,12 +35,19 @@ func (a *app) initCommand() *cobra.Command {
 settings. A home that is there already is never touched.
 
 The offer is how much of this machine's disk the circle may use. The last
-part of the disk stays free whatever the offer.`,
+part of the disk stays free whatever the offer.
+
+Everything secret or telling in the home is encrypted. Its key is kept by the
+system's keychain; where there is none, behind a passphrase you choose, or,
+with nobody to ask, in a file beside it. --with chooses.`,
 		Example: `  preezm init --name "study laptop" --offer 200GB`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o := node.InitOptions{Name: name, Listen: listen}
+			o := node.InitOptions{Name: name, Listen: listen, Keychain: a.keychain()}
 			var err error
+			if o.Seal, err = a.firstSeal(how); err != nil {
+				return err
+			}
 			if o.Offer, err = parseOffer(offer); err != nil {
 				return err
 			}
@@ -55,11 +64,16 @@ part of the disk stays free whatever the offer.`,
 	cmd.Flags().StringVar(&name, "name", "", "what others call this machine (default: its host name)")
 	cmd.Flags().StringVar(&offer, "offer", "", "`bytes` offered to the circle, such as 200GB; 0 for none (default 100 GB)")
 	cmd.Flags().StringSliceVar(&listen, "listen", nil, "`host:port` to listen on (default: port 24930 of every network)")
+	how.add(cmd)
 	return cmd
 }
 
 func (a *app) printInit(home string) error {
 	device, s, err := node.Who(home)
+	if err != nil {
+		return err
+	}
+	by, err := node.KeyKeptBy(home)
 	if err != nil {
 		return err
 	}
@@ -69,7 +83,8 @@ func (a *app) printInit(home string) error {
 			Name   string         `json:"name"`
 			Home   string         `json:"home"`
 			Offer  int64          `json:"offer"`
-		}{device, s.Name, home, max(s.Offer, 0)})
+			Key    vault.By       `json:"key"`
+		}{device, s.Name, home, max(s.Offer, 0), by})
 	}
 	offers := "nothing"
 	if s.Offer > 0 {
@@ -79,6 +94,7 @@ func (a *app) printInit(home string) error {
 		a.say("The home of %q is ready in %s.", s.Name, printable(home)),
 		a.say("Device ID  %s", device),
 		a.say("Offers     %s to the circle", offers),
+		a.say("Key        %s", keptBy(by)),
 		a.say(""),
 		a.say("Next: 'preezm serve' runs it; 'preezm invite' prints a code for a friend."),
 		a.say("%s", onlyHere(home)),
@@ -164,7 +180,8 @@ public server is ever used.
   preezm serve --relay --discovery --announce home.example.org:24930`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o := node.Options{Role: node.RoleServe, Wait: serveWait, Version: a.version, Listen: listen, NoDiscovery: noDiscovery}
+			o := a.options()
+			o.Role, o.Wait, o.Listen, o.NoDiscovery = node.RoleServe, serveWait, listen, noDiscovery
 			var err error
 			if o.Offer, err = parseOffer(offer); err != nil {
 				return err

@@ -17,6 +17,7 @@ import (
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 // usageError is a command line that makes no sense; exit status 2.
@@ -76,6 +77,10 @@ func (a *app) explain(err error) string {
 		return fmt.Sprintf("%s already holds a Preezm home; nothing was changed. Name another folder with --home to make a second one", home)
 	case errors.Is(err, node.ErrHomeBusy):
 		return "another process is using " + home + ": wait until it is done"
+	case errors.Is(err, vault.ErrNeedPassphrase), errors.Is(err, node.ErrLocked):
+		return "this home is locked: 'preezm unlock' opens it with your passphrase; a script gives it in $PREEZM_PASSPHRASE or with --passphrase-file"
+	case errors.Is(err, vault.ErrPassphrase):
+		return text + "; nothing was opened"
 	case errors.Is(err, node.ErrSettings):
 		return with("Nothing was changed")
 	case errors.Is(err, node.ErrNoAnswer):

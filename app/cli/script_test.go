@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PREEZM_HOME", filepath.Join(e.WorkDir, "homes", "owner"))
 			e.Setenv("TZ", "UTC")
+			e.Setenv("PREEZM_KEYCHAIN", "off")
 			e.Values[homesKey{}] = map[string]*e2e.Home{}
 			return nil
 		},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ func (h *homeHost) Exists() bool {
 
 // Init is part of Host.
 func (h *homeHost) Init(s Setup) error {
-	return node.Init(h.home, node.InitOptions{Name: s.Name, Offer: s.Offer})
+	return node.Init(h.home, node.InitOptions{Name: s.Name, Offer: s.Offer, Keychain: node.SystemKeychain(os.Getenv)})
 }
 
 // Lost is part of Host.
@@ -64,7 +65,7 @@ func (h *homeHost) Open(ctx context.Context) (Node, error) {
 	if !errors.Is(err, node.ErrNotServing) {
 		return nil, err
 	}
-	n, err := node.Open(ctx, h.home, node.Options{Role: node.RoleWindow, Wait: busyWait, Version: h.version, NoDiscovery: h.alone, Logger: h.log})
+	n, err := node.Open(ctx, h.home, node.Options{Role: node.RoleWindow, Wait: busyWait, Version: h.version, NoDiscovery: h.alone, Logger: h.log, Keychain: node.SystemKeychain(os.Getenv)})
 	if errors.Is(err, node.ErrHomeBusy) {
 		// A node may have started between the two calls.
 		if api, dialErr := node.Dial(ctx, h.home); dialErr == nil {

@@ -15,6 +15,7 @@ import (
 func TestHostsOrJoins(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home")
 	window := func() *homeHost {
+		t.Setenv("PREEZM_KEYCHAIN", "off")
 		h := newHomeHost(home, "v0.1.0", slog.New(slog.DiscardHandler))
 		h.alone = true
 		t.Cleanup(func() {

@@ -18,7 +18,7 @@ import (
 )
 
 func (n *Node) openBrand() (*brand.Brand, error) {
-	return brand.Open(filepath.Join(n.home, brandFolder), n.keys.Sign, n.device, n.now)
+	return brand.OpenIn(n.ownerBox, filepath.Join(n.home, brandFolder), n.keys.Sign, n.device, n.now)
 }
 
 // BrandInit makes this home a brand's.
@@ -29,7 +29,7 @@ func (n *Node) BrandInit(ctx context.Context, o BrandOptions) (BrandInfo, error)
 	if err := checkName(o.Name); err != nil {
 		return BrandInfo{}, err
 	}
-	if err := brand.Create(filepath.Join(n.home, brandFolder), o.Name, o.Label); err != nil {
+	if err := brand.CreateIn(n.ownerBox, filepath.Join(n.home, brandFolder), o.Name, o.Label); err != nil {
 		return BrandInfo{}, err
 	}
 	return n.Brand(ctx)

@@ -31,6 +31,10 @@ var (
 	ErrWaiting = errors.New("not enough custodians answer")
 	// ErrSettings: home.json cannot be used as it is.
 	ErrSettings = errors.New("the settings of this home cannot be read")
+	// ErrLocked: the owner's part of the home is shut.
+	ErrLocked = errors.New("this home is locked: 'preezm unlock' opens it with your passphrase")
+	// ErrOtherOwner: the home has the keys of another person already.
+	ErrOtherOwner = errors.New("these 24 words are not those of this home")
 	// ErrNoCircle: a home that keeps files with others has lost its circle.
 	ErrNoCircle = errors.New("the list of your circle is missing, and without it nobody knows where your pieces are: put circle.json back from a copy of this home; nothing was changed")
 	// ErrNoCatalog: a home that has been used has lost its catalog.

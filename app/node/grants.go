@@ -40,7 +40,7 @@ func (n *Node) openGateway(ctx context.Context, o Options, cfg *rpc.Config) {
 		return
 	}
 	g, err := gateway.Open(ctx, gateway.Config{
-		Path: filepath.Join(n.home, gatewayFile), Device: n.device, KEM: n.keys.KEM, Member: n.book.Has,
+		Path: filepath.Join(n.home, gatewayFile), Box: n.box, Device: n.device, KEM: n.keys.KEM, Member: n.book.Has,
 		Visit: func(d peers.DeviceID, name string, addresses []string, pass []byte) *rpc.Visit {
 			return n.visit(d, name, addresses, pass)
 		},

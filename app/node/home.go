@@ -30,6 +30,7 @@ const (
 	depotFolder  = "depot"
 	socketFile   = "node.sock"
 	gatewayFile  = "gateway.json"
+	gatewayDB    = "gateway.db"
 	brandFolder  = "brand"
 	watchFile    = "watch.json"
 	headsFolder  = "heads"

@@ -3,10 +3,13 @@
 package node
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/transport"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 // Who gives a home's device ID and name from its files alone: it takes no
@@ -16,9 +19,26 @@ func Who(home string) (peers.DeviceID, Settings, error) {
 	if err != nil {
 		return peers.DeviceID{}, Settings{}, err
 	}
-	id, err := transport.LoadIdentity(filepath.Join(home, certFile), filepath.Join(home, keyFile))
+	cert, err := os.ReadFile(filepath.Join(home, certFile))
 	if err != nil {
 		return peers.DeviceID{}, Settings{}, err
 	}
-	return id.Device(), s, nil
+	device, err := transport.DeviceOf(cert)
+	return device, s, err
+}
+
+// maxKeyFile bounds what is read of a device's key.
+const maxKeyFile = 64 << 10
+
+// loadIdentity reads the device's certificate and its sealed key.
+func loadIdentity(box *vault.Box, home string) (*transport.Identity, error) {
+	cert, err := os.ReadFile(filepath.Join(home, certFile))
+	if err != nil {
+		return nil, fmt.Errorf("load identity: %w", err)
+	}
+	key, err := box.ReadFile(filepath.Join(home, keyFile), maxKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("load identity: %w", err)
+	}
+	return transport.ParseIdentity(cert, key)
 }

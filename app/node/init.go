@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 
 	"github.com/preezm/preezm/engine/identity"
+	"github.com/preezm/preezm/peers/durable"
 	"github.com/preezm/preezm/peers/transport"
+	"github.com/preezm/preezm/peers/vault"
 	"github.com/preezm/preezm/peers/witness"
 )
 
@@ -21,6 +23,12 @@ type InitOptions struct {
 	Listen  []string // host:port each; empty: DefaultPort on every interface
 	Offer   int64    // bytes for the circle; 0: DefaultOffer, OfferNothing: none
 	MinFree int64    // bytes of free disk to leave; 0 or less: the depot chooses
+	Seal    Seal     // what keeps the home's key
+	// Keychain may keep the home's key; nil: there is none.
+	Keychain vault.Keychain
+	// Master is the secret that 24 words gave, for a new machine of a person
+	// who has them; nil: a new secret.
+	Master *[32]byte
 }
 
 // Init makes a new home: the device's certificate, the owner's key and the
@@ -58,58 +66,91 @@ func Init(home string, o InitOptions) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(initLocked(home, s), lock.Unlock())
+	return errors.Join(initLocked(home, s, o), lock.Unlock())
 }
 
-func initLocked(home string, s Settings) error {
+func initLocked(home string, s Settings, o InitOptions) error {
 	if _, err := os.Lstat(filepath.Join(home, settingsFile)); err == nil {
 		return fmt.Errorf("%s: %w", home, ErrHomeExists)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := makeKeys(home); err != nil {
+	if err := makeKeys(home, o); err != nil {
 		return err
 	}
 	return s.write(home)
 }
 
-// makeKeys creates the device's identity and the owner's key where they are
-// missing.
-func makeKeys(home string) error {
-	if err := makeIdentity(home); err != nil {
+// makeKeys creates the vault, the device's identity and the owner's key where
+// they are missing.
+func makeKeys(home string, o InitOptions) error {
+	boxes, err := makeVault(home, o)
+	if err != nil {
 		return err
 	}
-	_, err := identity.Create(filepath.Join(home, ownerFile))
-	if errors.Is(err, fs.ErrExist) {
-		_, err = identity.Load(filepath.Join(home, ownerFile))
+	if err := makeIdentity(boxes[vault.Machine], home); err != nil {
+		return err
+	}
+	path := filepath.Join(home, ownerFile)
+	owner := identity.NewOwner()
+	if o.Master != nil {
+		// Whoever typed the words has them.
+		owner = identity.OwnerOf(*o.Master)
+		owner = owner.WithoutMaster()
+	}
+	err = owner.WriteNew(boxes[vault.Owner], path)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	there, err := identity.ReadOwner(boxes[vault.Owner], path)
+	if err == nil && o.Master != nil && !there.Is(*o.Master) {
+		return fmt.Errorf("%s: %w", home, ErrOtherOwner)
 	}
 	return err
 }
 
+// makeVault makes the vault, or opens that of an interrupted Init.
+func makeVault(home string, o InitOptions) (map[vault.Part]*vault.Box, error) {
+	v, err := vault.Open(home, o.Keychain)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, boxes, err := vault.Create(home, o.Keychain, o.Seal.hows(o.Keychain), false)
+		return boxes, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v.Unlock(func() ([]byte, error) { return o.Seal.Passphrase, nil }, vault.Parts...)
+}
+
 // makeIdentity keeps a device identity that is whole. Half of one, of an
 // interrupted Init, is replaced, but only while nothing can depend on it.
-func makeIdentity(home string) error {
-	cert, key := filepath.Join(home, certFile), filepath.Join(home, keyFile)
-	_, err := transport.CreateIdentity(cert, key)
-	if !errors.Is(err, transport.ErrIdentityExists) {
-		return err
-	}
-	_, broken := transport.LoadIdentity(cert, key)
+func makeIdentity(box *vault.Box, home string) error {
+	_, broken := loadIdentity(box, home)
 	if broken == nil {
 		return nil
 	}
+	cert, key := filepath.Join(home, certFile), filepath.Join(home, keyFile)
 	for _, used := range []string{circleFile, catalogFile, depotFolder} {
 		if _, err := os.Lstat(filepath.Join(home, used)); !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s was in use and its identity is damaged: %w", home, broken)
 		}
 	}
-	for _, half := range []string{cert, key} {
-		if err := os.Remove(half); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	id, err := transport.NewIdentity()
+	if err != nil {
+		return err
 	}
-	_, err = transport.CreateIdentity(cert, key)
-	return err
+	certPEM, keyPEM, err := id.PEM()
+	if err != nil {
+		return err
+	}
+	if err := box.Replace(key, keyPEM); err != nil {
+		return fmt.Errorf("create identity: %w", err)
+	}
+	// The certificate is public, but nobody else needs it.
+	if err := durable.Replace(cert, certPEM); err != nil {
+		return fmt.Errorf("create identity: %w", err)
+	}
+	return nil
 }
 
 // onlyOurs refuses a folder that holds anything but parts of a home.
@@ -119,8 +160,11 @@ func onlyOurs(home string) error {
 		return err
 	}
 	for _, e := range entries {
+		if vault.IsKeyFile(e.Name()) {
+			continue
+		}
 		switch e.Name() {
-		case lockFile, certFile, keyFile, ownerFile, circleFile, depotFolder, socketFile, settingsFile,
+		case vault.File, lockFile, certFile, keyFile, ownerFile, circleFile, depotFolder, socketFile, settingsFile,
 			catalogFile, catalogFile + "-wal", catalogFile + "-shm", identity.SignFile, identity.KEMFile,
 			gatewayFile, brandFolder,
 			witness.File, witness.File + "-wal", witness.File + "-shm", witness.Folder:

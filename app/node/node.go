@@ -27,7 +27,7 @@ import (
 	"github.com/preezm/preezm/peers/gateway"
 	"github.com/preezm/preezm/peers/mailbox"
 	"github.com/preezm/preezm/peers/rpc"
-	"github.com/preezm/preezm/peers/transport"
+	"github.com/preezm/preezm/peers/vault"
 	"github.com/preezm/preezm/peers/witness"
 )
 
@@ -45,6 +45,11 @@ type Options struct {
 	Custodian   *bool            // take the custodian's role, or not, from now on
 	Clock       func() time.Time // what custodians and peers go by; nil: time.Now
 	Logger      *slog.Logger     // nil: silence
+	// Keychain may keep the home's key; nil: there is none.
+	Keychain vault.Keychain
+	// Passphrase asks for the home's, when it has one; nil: there is nobody
+	// to ask.
+	Passphrase func() ([]byte, error)
 }
 
 // The parts a node holds together, as far as it uses them; tests put others
@@ -90,11 +95,14 @@ type Node struct {
 	log      *slog.Logger
 	device   peers.DeviceID
 
-	lock   *flock.Flock
-	book   *circle.Book
-	depot  *depot.Depot
-	net    network
-	engine fileEngine
+	lock     *flock.Flock
+	vault    *vault.Vault
+	box      *vault.Box // of the machine's part
+	ownerBox *vault.Box
+	book     *circle.Book
+	depot    *depot.Depot
+	net      network
+	engine   fileEngine
 
 	watcher  *watch.Watcher // nil: its file is damaged
 	watchErr error
@@ -174,14 +182,17 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.changeSettings(ctx, o); err != nil {
 		return err
 	}
-	id, err := transport.LoadIdentity(filepath.Join(n.home, certFile), filepath.Join(n.home, keyFile))
+	if err := n.openVault(ctx, o); err != nil {
+		return err
+	}
+	id, err := loadIdentity(n.box, n.home)
 	if err != nil {
 		return err
 	}
 	n.device = id.Device()
 	n.limits = newLimiter(n.settings.Limits, id.Pacer())
 	n.limits.look(ctx, time.Now())
-	if n.book, err = circle.Open(filepath.Join(n.home, circleFile)); err != nil {
+	if n.book, err = circle.OpenIn(n.box, filepath.Join(n.home, circleFile)); err != nil {
 		return err
 	}
 	n.depot, err = depot.Open(ctx, filepath.Join(n.home, depotFolder), depot.Options{
@@ -206,10 +217,11 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.openHeads(&cfg); err != nil {
 		return err
 	}
-	secrets, err := identity.Load(filepath.Join(n.home, ownerFile))
+	owner, err := identity.ReadOwner(n.ownerBox, filepath.Join(n.home, ownerFile))
 	if err != nil {
 		return err
 	}
+	secrets := owner.Secrets()
 	if err := n.configureNet(o, &cfg); err != nil {
 		return err
 	}
@@ -226,7 +238,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 		return err
 	}
 	files, err := engine.Open(ctx, engine.Config{
-		Dir: n.home, Secrets: secrets, Device: n.device, Keepers: service.Keepers, Roles: n.roleOf, Now: o.Clock, Logger: n.log,
+		Dir: n.home, Key: n.ownerBox.DBKey(catalogFile), Secrets: secrets, Device: n.device, Keepers: service.Keepers, Roles: n.roleOf, Now: o.Clock, Logger: n.log,
 	})
 	if err != nil {
 		return fmt.Errorf("catalog: %w", err)

@@ -5,7 +5,6 @@ package node
 import (
 	"context"
 	"crypto/ed25519"
-	"database/sql"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +16,9 @@ import (
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/engine/ledger"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/sqlite"
+	"github.com/preezm/preezm/peers/vault"
+	"github.com/preezm/preezm/peers/vault/vaulttest"
 	"github.com/preezm/preezm/peers/witness"
 )
 
@@ -52,10 +54,11 @@ func newPanelWorld(t *testing.T) *panelWorld {
 			t.Fatal(err)
 		}
 	}
-	secrets, err := identity.Load(filepath.Join(w.homes["laptop"], ownerFile))
+	owner, err := identity.ReadOwner(vaulttest.Boxes(t, w.homes["laptop"])[vault.Owner], filepath.Join(w.homes["laptop"], ownerFile))
 	if err != nil {
 		t.Fatal(err)
 	}
+	secrets := owner.Secrets()
 	w.root = secrets.RootKey()
 	_, device, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -154,7 +157,7 @@ func TestDroppedEntryIsNamed(t *testing.T) {
 		return false
 	})
 	w.stop["nas"]()
-	db, err := sql.Open("sqlite3", filepath.Join(w.homes["nas"], witness.File))
+	db, err := sqlite.Open(filepath.Join(w.homes["nas"], witness.File), sqlite.Options{Key: vaulttest.Boxes(t, w.homes["nas"])[vault.Machine].DBKey(witness.File)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/preezm/preezm/engine/watch"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 // The local protocol: POST to one path per call with one CBOR value for a
@@ -120,6 +121,10 @@ func sentinels() map[string]error {
 		"home-exists":     ErrHomeExists,
 		"home-busy":       ErrHomeBusy,
 		"settings":        ErrSettings,
+		"locked":          ErrLocked,
+		"passphrase":      vault.ErrPassphrase,
+		"need-passphrase": vault.ErrNeedPassphrase,
+		"other-owner":     ErrOtherOwner,
 		"bad-request":     ErrBadRequest,
 		"name-not-found":  engine.ErrNotFound,
 		"target-exists":   engine.ErrExists,

@@ -15,14 +15,14 @@ import (
 // keep the home shut: storing, getting and repairing need nothing of it.
 func (n *Node) openWitness(ctx context.Context, o Options) error {
 	var err error
-	if n.keys, err = identity.OpenDevice(n.home); err != nil {
+	if n.keys, err = identity.OpenDevice(n.box, n.home); err != nil {
 		return err
 	}
 	if n.role == RoleCommand {
 		return nil
 	}
 	n.witness, err = witness.Open(ctx, n.home, witness.Options{
-		Device: n.device, Sign: n.keys.Sign, KEM: n.keys.KEM, Now: o.Clock, Logger: n.log,
+		Device: n.device, Sign: n.keys.Sign, KEM: n.keys.KEM, Box: n.box, Now: o.Clock, Logger: n.log,
 	})
 	if err != nil && ctx.Err() == nil {
 		n.witness = nil

@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,7 +22,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
-	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 // Errors a caller decides on.
@@ -42,6 +41,7 @@ const (
 	keyFile    = "brand.json"
 	received   = "received"
 	maxKeyFile = 64 << 10
+	maxTicket  = ticket.MaxText
 	// certLife is how long a device of the brand is certified, in seconds.
 	certLife = 30 * 86400
 )
@@ -56,6 +56,7 @@ type keys struct {
 
 // Brand is an open brand: its organisation key and one device of it.
 type Brand struct {
+	box    *vault.Box // nil: plain
 	dir    string
 	Name   string
 	Label  string
@@ -67,7 +68,10 @@ type Brand struct {
 }
 
 // Create makes a brand's keys in dir, which must not hold any.
-func Create(dir, name, label string) error {
+func Create(dir, name, label string) error { return CreateIn(nil, dir, name, label) }
+
+// CreateIn is Create with the files in box.
+func CreateIn(box *vault.Box, dir, name, label string) error {
 	k, err := custody.NewKEM()
 	if err != nil {
 		return err
@@ -88,7 +92,7 @@ func Create(dir, name, label string) error {
 	if err := os.MkdirAll(filepath.Join(dir, received), 0o700); err != nil {
 		return err
 	}
-	err = durable.WriteNew(filepath.Join(dir, keyFile), append(b, '\n'), 0o600)
+	err = box.WriteNew(filepath.Join(dir, keyFile), append(b, '\n'))
 	if errors.Is(err, fs.ErrExist) {
 		return ErrExists
 	}
@@ -98,15 +102,15 @@ func Create(dir, name, label string) error {
 // Open reads a brand's keys in dir; ErrNoBrand when there are none. Sign and
 // device are this machine's.
 func Open(dir string, sign ed25519.PrivateKey, device peers.DeviceID, now func() time.Time) (*Brand, error) {
-	f, err := os.Open(filepath.Join(dir, keyFile))
+	return OpenIn(nil, dir, sign, device, now)
+}
+
+// OpenIn is Open with the files in box.
+func OpenIn(box *vault.Box, dir string, sign ed25519.PrivateKey, device peers.DeviceID, now func() time.Time) (*Brand, error) {
+	raw, err := box.ReadFile(filepath.Join(dir, keyFile), maxKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoBrand
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +118,7 @@ func Open(dir string, sign ed25519.PrivateKey, device peers.DeviceID, now func()
 	if err := json.Unmarshal(raw, &k); err != nil || k.Format != 1 || len(k.Root) != ed25519.SeedSize {
 		return nil, fmt.Errorf("%s is damaged", filepath.Join(dir, keyFile))
 	}
-	b := &Brand{dir: dir, Name: k.Name, Label: k.Label, root: ed25519.NewKeyFromSeed(k.Root), sign: sign, device: device, now: now}
+	b := &Brand{box: box, dir: dir, Name: k.Name, Label: k.Label, root: ed25519.NewKeyFromSeed(k.Root), sign: sign, device: device, now: now}
 	if b.kem, err = hpke.MLKEM768X25519().NewPrivateKey(k.KEM); err != nil {
 		return nil, fmt.Errorf("%s is damaged", filepath.Join(dir, keyFile))
 	}
@@ -166,14 +170,14 @@ func (b *Brand) Receive(text string) (*Received, error) {
 		return nil, err
 	}
 	line := strings.Join(strings.Fields(text), "") + "\n"
-	return r, durable.Replace(path, []byte(line))
+	return r, b.box.Replace(path, []byte(line))
 }
 
 // errSameID is no accident: IDs are 16 random bytes.
 var errSameID = errors.New("has the ID of another grant that was received before")
 
 func (b *Brand) load(path string) (*Received, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := b.box.ReadFile(path, maxTicket)
 	if err != nil {
 		return nil, err
 	}

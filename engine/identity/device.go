@@ -9,13 +9,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 // The files of a machine's own keys, in its home.
@@ -35,17 +33,18 @@ type Device struct {
 	KEM  hpke.PrivateKey    // X-Wing: what is sealed to this machine opens with it
 }
 
-// OpenDevice reads a machine's keys in dir, its home, and makes what is missing.
+// OpenDevice reads a machine's keys in box, in the home dir, and makes what is
+// missing.
 // The caller holds the home's lock. ErrFormat when a file is something else: it
 // is not made anew, since documents name the key that was there.
-func OpenDevice(dir string) (Device, error) {
+func OpenDevice(box *vault.Box, dir string) (Device, error) {
 	var d Device
-	seed, err := deviceSeed(filepath.Join(dir, SignFile), signHeader)
+	seed, err := deviceSeed(box, filepath.Join(dir, SignFile), signHeader)
 	if err != nil {
 		return d, err
 	}
 	d.Sign = ed25519.NewKeyFromSeed(seed)
-	if seed, err = deviceSeed(filepath.Join(dir, KEMFile), kemHeader); err != nil {
+	if seed, err = deviceSeed(box, filepath.Join(dir, KEMFile), kemHeader); err != nil {
 		return d, err
 	}
 	if d.KEM, err = hpke.MLKEM768X25519().NewPrivateKey(seed); err != nil {
@@ -55,22 +54,17 @@ func OpenDevice(dir string) (Device, error) {
 }
 
 // deviceSeed reads 32 bytes, or draws and writes them.
-func deviceSeed(path, head string) ([]byte, error) {
-	f, err := os.Open(path)
+func deviceSeed(box *vault.Box, path, head string) ([]byte, error) {
+	b, err := box.ReadFile(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		seed := make([]byte, 32)
 		rand.Read(seed) // crypto/rand.Read never fails
 		text := head + "\n" + hex.EncodeToString(seed) + "\n"
-		if err := durable.Replace(path, []byte(text)); err != nil {
+		if err := box.Replace(path, []byte(text)); err != nil {
 			return nil, fmt.Errorf("write device keys: %w", err)
 		}
 		return seed, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read device keys: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile))
 	if err != nil {
 		return nil, fmt.Errorf("read device keys: %w", err)
 	}

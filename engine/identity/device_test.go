@@ -13,11 +13,11 @@ import (
 
 func TestDeviceKeysStay(t *testing.T) {
 	dir := t.TempDir()
-	made, err := OpenDevice(dir)
+	made, err := OpenDevice(nil, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := OpenDevice(dir)
+	read, err := OpenDevice(nil, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestDeviceKeysAreNotReplaced(t *testing.T) {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := OpenDevice(dir); !errors.Is(err, ErrFormat) {
+			if _, err := OpenDevice(nil, dir); !errors.Is(err, ErrFormat) {
 				t.Fatalf("got %v, want ErrFormat", err)
 			}
 			if b, err := os.ReadFile(path); err != nil || string(b) != text {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package identity keeps the owner's master secret and derives from it one
-// key for each purpose. The master is 32 random bytes in a file that only its
-// owner can read; the 24 words that encode it, and the sealed home, stand on
-// the same derivation.
+// Package identity keeps the owner's secret and derives from it one key for
+// each purpose. The secret is 32 random bytes, the master, which 24 words write
+// down. Once the person has proved to have the words the master goes from the
+// machine, and only what derives from it stays.
 package identity
 
 import (
@@ -11,20 +11,23 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
-	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/vault"
 )
 
-// header is the first line of the file: it names the format and its version.
-const header = "preezm owner key 1"
+// The first line of the file names the format and its version: with the
+// master, or with what is left of it.
+const (
+	header     = "preezm owner key 1"
+	headerLeft = "preezm owner key 2"
+)
 
-// maxFile bounds what Load reads.
+// maxFile bounds what is read.
 const maxFile = 4 << 10
 
 // ErrFormat: the file is not an owner key this program can read.
@@ -46,73 +49,127 @@ type Secrets struct {
 // custodians and names the person in every grant.
 func (s *Secrets) RootKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(s.Identity[:]) }
 
-// Create writes a fresh master secret to path, which must not exist, and
-// returns the keys derived from it.
-func Create(path string) (Secrets, error) {
+// OwnerKey is what a machine holds of its owner's secret.
+type OwnerKey struct {
+	// root is the key that all others derive from (RFC 5869's PRK): it leads to
+	// every purpose, later ones too, and not back to the words.
+	root   [32]byte
+	master [32]byte
+	whole  bool // master is there
+}
+
+// NewOwner draws a new secret.
+func NewOwner() OwnerKey {
 	var master [32]byte
 	rand.Read(master[:]) // crypto/rand.Read never fails
-	return CreateFrom(path, master)
+	return OwnerOf(master)
 }
 
-// CreateFrom writes a master secret that is known to path, which must not
-// exist, and returns the keys derived from it.
-func CreateFrom(path string, master [32]byte) (Secrets, error) {
-	text := header + "\n" + hex.EncodeToString(master[:]) + "\n"
-	if err := durable.WriteNew(path, []byte(text), 0o600); err != nil {
-		return Secrets{}, fmt.Errorf("write the owner key: %w", err)
-	}
-	return FromMaster(master), nil
-}
-
-// Load reads the master secret at path and returns the keys derived from it.
-func Load(path string) (Secrets, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Secrets{}, fmt.Errorf("read the owner key: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile))
-	if err != nil {
-		return Secrets{}, fmt.Errorf("read the owner key: %w", err)
-	}
-	master, err := parse(string(b))
-	if err != nil {
-		return Secrets{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return FromMaster([32]byte(master)), nil
-}
-
-func parse(text string) ([]byte, error) {
-	head, rest, ok := strings.Cut(text, "\n")
-	if !ok || head != header {
-		return nil, ErrFormat
-	}
-	master, err := hex.DecodeString(strings.TrimSuffix(rest, "\n"))
-	// The decoder's own error would quote a character of the secret.
-	if err != nil || len(master) != 32 {
-		return nil, ErrFormat
-	}
-	return master, nil
-}
-
-// FromMaster derives the keys of a master secret as RFC 5869 says: one Extract
-// of it, one Expand a purpose.
-func FromMaster(master [32]byte) Secrets {
+// OwnerOf is the key of a master secret.
+func OwnerOf(master [32]byte) OwnerKey {
 	prk, err := hkdf.Extract(sha256.New, master[:], []byte("preezm/v1/root"))
 	if err != nil {
 		panic(err) // only for a key too short for FIPS 140: ours has 32 bytes
 	}
+	return OwnerKey{root: [32]byte(prk), master: master, whole: true}
+}
+
+// Master gives the master secret while the machine still has it.
+func (k *OwnerKey) Master() (master [32]byte, ok bool) { return k.master, k.whole }
+
+// Is tells whether master is this owner's.
+func (k *OwnerKey) Is(master [32]byte) bool {
+	other := OwnerOf(master)
+	return subtle.ConstantTimeCompare(k.root[:], other.root[:]) == 1
+}
+
+// WithoutMaster is the key without the secret that the words write down.
+func (k *OwnerKey) WithoutMaster() OwnerKey { return OwnerKey{root: k.root} }
+
+// Secrets derives the key of each purpose: one Expand each.
+func (k *OwnerKey) Secrets() Secrets {
 	var s Secrets
-	for _, k := range []struct {
+	for _, p := range []struct {
 		label string
 		into  *[32]byte
 	}{{"dedup", &s.Dedup}, {"chunker", &s.Chunker}, {"identity", &s.Identity}, {"custody", &s.Custody},
 		{"catalog/1", &s.Catalog}, {"locator", &s.Locator}, {"recovery-kem", &s.Recovery}} {
-		b, err := hkdf.Expand(sha256.New, prk, k.label, 32)
+		b, err := hkdf.Expand(sha256.New, k.root[:], p.label, 32)
 		if err != nil {
 			panic(err) // only for a length that no hash can give
 		}
-		copy(k.into[:], b)
+		copy(p.into[:], b)
 	}
 	return s
+}
+
+// FromMaster derives the keys of a master secret.
+func FromMaster(master [32]byte) Secrets {
+	k := OwnerOf(master)
+	return k.Secrets()
+}
+
+func (k *OwnerKey) text() []byte {
+	if k.whole {
+		return []byte(header + "\n" + hex.EncodeToString(k.master[:]) + "\n")
+	}
+	return []byte(headerLeft + "\n" + hex.EncodeToString(k.root[:]) + "\n")
+}
+
+// WriteNew writes the key to path in box, where there must be none.
+func (k *OwnerKey) WriteNew(box *vault.Box, path string) error {
+	if err := box.WriteNew(path, k.text()); err != nil {
+		return fmt.Errorf("write the owner key: %w", err)
+	}
+	return nil
+}
+
+// Replace writes the key in place of the one at path.
+func (k *OwnerKey) Replace(box *vault.Box, path string) error {
+	if err := box.Replace(path, k.text()); err != nil {
+		return fmt.Errorf("write the owner key: %w", err)
+	}
+	return nil
+}
+
+// ReadOwner reads the key at path in box.
+func ReadOwner(box *vault.Box, path string) (OwnerKey, error) {
+	b, err := box.ReadFile(path, maxFile)
+	if err != nil {
+		return OwnerKey{}, fmt.Errorf("read the owner key: %w", err)
+	}
+	k, err := parse(string(b))
+	if err != nil {
+		return OwnerKey{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return k, nil
+}
+
+// Create writes a fresh secret, plain, to path, which must not exist, and
+// returns the keys derived from it.
+func Create(path string) (Secrets, error) {
+	k := NewOwner()
+	return k.Secrets(), k.WriteNew(nil, path)
+}
+
+// Load reads the plain secret at path and returns the keys derived from it.
+func Load(path string) (Secrets, error) {
+	k, err := ReadOwner(nil, path)
+	return k.Secrets(), err
+}
+
+func parse(text string) (OwnerKey, error) {
+	head, rest, ok := strings.Cut(text, "\n")
+	b, err := hex.DecodeString(strings.TrimSuffix(rest, "\n"))
+	// The decoder's own error would quote a character of the secret.
+	if !ok || err != nil || len(b) != 32 {
+		return OwnerKey{}, ErrFormat
+	}
+	switch head {
+	case header:
+		return OwnerOf([32]byte(b)), nil
+	case headerLeft:
+		return OwnerKey{root: [32]byte(b)}, nil
+	}
+	return OwnerKey{}, ErrFormat
 }

@@ -50,7 +50,7 @@ func TestLoadRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty":        "",
 		"no header":    good[len(header)+1:],
-		"next version": "preezm owner key 2" + good[len(header):],
+		"next version": "preezm owner key 3" + good[len(header):],
 		"short":        good[:len(good)-5],
 		"long":         good + "00",
 		"not hex":      header + "\nzz" + good[len(header)+3:],
@@ -88,3 +88,34 @@ func TestDeriveVector(t *testing.T) {
 }
 
 func hexOf(b [32]byte) string { return hex.EncodeToString(b[:]) }
+
+// What is left without the master leads to the same keys and not to the words.
+func TestWithoutMaster(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "owner.key")
+	k := NewOwner()
+	master, ok := k.Master()
+	if !ok || !k.Is(master) {
+		t.Fatal("a new key does not know its own secret")
+	}
+	if err := k.WriteNew(nil, path); err != nil {
+		t.Fatal(err)
+	}
+	left := k.WithoutMaster()
+	if err := left.Replace(nil, path); err != nil {
+		t.Fatal(err)
+	}
+	read, err := ReadOwner(nil, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := read.Master(); ok || read.master != [32]byte{} {
+		t.Error("the master is still there")
+	}
+	if read.Secrets() != FromMaster(master) || !read.Is(master) {
+		t.Error("the keys differ")
+	}
+	master[0]++
+	if read.Is(master) {
+		t.Error("another secret passes for this one")
+	}
+}

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/engine"
-	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 // Errors a caller decides on.
@@ -74,7 +74,8 @@ type Engine interface {
 
 // Config is what a Watcher needs. Zero times are the usual ones.
 type Config struct {
-	File   string // where the folders are remembered
+	File   string     // where the folders are remembered
+	Box    *vault.Box // which seals that; nil: plain
 	Engine Engine
 	// Hold gives a reason not to put just now, or "".
 	Hold   func() string
@@ -131,11 +132,14 @@ type file struct {
 // maxFolders bounds what is watched.
 const maxFolders = 1000
 
+// maxFile bounds what is read.
+const maxFile = 16 << 20
+
 // Open reads what is watched. Nothing happens before Run.
 func Open(cfg Config) (*Watcher, error) {
 	cfg.fill()
 	w := &Watcher{cfg: cfg, turn: make(chan struct{}, 1)}
-	raw, err := os.ReadFile(cfg.File)
+	raw, err := cfg.Box.ReadFile(cfg.File, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return w, nil
 	} else if err != nil {
@@ -164,7 +168,7 @@ func (w *Watcher) save() error {
 	if err != nil {
 		return err
 	}
-	return durable.Replace(w.cfg.File, append(raw, '\n'))
+	return w.cfg.Box.Replace(w.cfg.File, append(raw, '\n'))
 }
 
 // Run works until ctx ends, then ends what it does and returns.

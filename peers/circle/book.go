@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 const (
@@ -54,6 +55,7 @@ func (i invite) end() time.Time {
 // the lock on the home folder keeps others out.
 type Book struct {
 	path string
+	box  *vault.Box // nil: plain
 	now  func() time.Time
 
 	mu       sync.Mutex
@@ -66,9 +68,12 @@ type Book struct {
 	dirty    bool                         // the disk lacks something
 }
 
-// Open reads the circle at path; a missing file is an empty circle.
-func Open(path string) (*Book, error) {
-	b := &Book{path: path, now: time.Now, saved: make(map[peers.DeviceID]time.Time), told: make(map[peers.DeviceID]time.Time)}
+// Open reads the plain circle at path; a missing file is an empty circle.
+func Open(path string) (*Book, error) { return OpenIn(nil, path) }
+
+// OpenIn reads the circle at path in box; a missing file is an empty circle.
+func OpenIn(box *vault.Box, path string) (*Book, error) {
+	b := &Book{path: path, box: box, now: time.Now, saved: make(map[peers.DeviceID]time.Time), told: make(map[peers.DeviceID]time.Time)}
 	if err := b.load(); err != nil {
 		return nil, fmt.Errorf("open circle: %w", err)
 	}

@@ -10,11 +10,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/preezm/preezm/peers/account"
-	"github.com/preezm/preezm/peers/durable"
 )
 
 const (
@@ -34,15 +32,10 @@ type bookFile struct {
 }
 
 func (b *Book) load() error {
-	f, err := os.Open(b.path)
+	raw, err := b.box.ReadFile(b.path, maxBook)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxBook+1))
 	if err != nil {
 		return err
 	}
@@ -116,5 +109,5 @@ func (b *Book) save(ps []Peer, invites []invite) error {
 	if err != nil {
 		return err
 	}
-	return durable.Replace(b.path, append(raw, '\n'))
+	return b.box.Replace(b.path, append(raw, '\n'))
 }

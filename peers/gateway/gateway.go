@@ -17,10 +17,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,6 +30,7 @@ import (
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/limit"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 const (
@@ -57,8 +56,8 @@ const (
 
 // Config is what a Gateway needs.
 type Config struct {
-	Path   string // where it remembers owners; beside it, ending in .db, what waits
-	Key    []byte // encrypts that; nil: it lies open
+	Path   string     // where it remembers owners; beside it, ending in .db, what waits
+	Box    *vault.Box // seals both; nil: they lie open
 	Device peers.DeviceID
 	KEM    hpke.PrivateKey
 	Member func(peers.DeviceID) bool // whether a device is in the circle
@@ -115,8 +114,9 @@ func Open(ctx context.Context, cfg Config) (*Gateway, error) {
 	if err := g.read(); err != nil {
 		return nil, err
 	}
+	db := strings.TrimSuffix(cfg.Path, filepath.Ext(cfg.Path)) + ".db"
 	var err error
-	if g.store, err = openStore(ctx, strings.TrimSuffix(cfg.Path, filepath.Ext(cfg.Path))+".db", cfg.Key); err != nil {
+	if g.store, err = openStore(ctx, db, cfg.Box.DBKey(filepath.Base(db))); err != nil {
 		return nil, fmt.Errorf("gateway.db: %w", err)
 	}
 	if g.waiting, err = g.store.letters(ctx); err != nil {
@@ -127,15 +127,10 @@ func Open(ctx context.Context, cfg Config) (*Gateway, error) {
 
 // read reads the file.
 func (g *Gateway) read() error {
-	f, err := os.Open(g.cfg.Path)
+	b, err := g.cfg.Box.ReadFile(g.cfg.Path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("gateway: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile))
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}

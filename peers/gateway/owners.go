@@ -14,7 +14,6 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
-	"github.com/preezm/preezm/peers/durable"
 )
 
 // file is how the gateway remembers.
@@ -69,7 +68,7 @@ func (g *Gateway) save() error {
 	if len(b) > maxFile { // it could not be read any more
 		return fmt.Errorf("%w (no room to remember it)", peers.ErrRefused)
 	}
-	return durable.Replace(g.cfg.Path, b)
+	return g.cfg.Box.Replace(g.cfg.Path, b)
 }
 
 // Statement takes an introduction or a revocation by a member.

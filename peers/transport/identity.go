@@ -5,6 +5,8 @@ package transport
 import (
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,6 +63,34 @@ func CreateIdentity(certFile, keyFile string) (*Identity, error) {
 		}
 	}
 	return newIdentity(cert)
+}
+
+// PEM gives the identity as two PEM files.
+func (i *Identity) PEM() (cert, key []byte, err error) {
+	der, err := x509.MarshalPKCS8PrivateKey(i.cert.PrivateKey)
+	if err != nil {
+		return nil, nil, fmt.Errorf("identity: %w", err)
+	}
+	cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.cert.Certificate[0]})
+	return cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// ParseIdentity reads what PEM gave, or the two files of CreateIdentity.
+func ParseIdentity(cert, key []byte) (*Identity, error) {
+	c, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("load identity: %w", err)
+	}
+	return newIdentity(c)
+}
+
+// DeviceOf gives the device ID of a certificate in PEM form.
+func DeviceOf(cert []byte) (peers.DeviceID, error) {
+	b, _ := pem.Decode(cert)
+	if b == nil || b.Type != "CERTIFICATE" {
+		return peers.DeviceID{}, errors.New("load identity: the certificate is damaged")
+	}
+	return sha256.Sum256(b.Bytes), nil
 }
 
 // LoadIdentity reads what CreateIdentity saved.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 // ErrRatchet: the secret chains cannot be read. There is no second copy: the
@@ -38,6 +39,7 @@ type seat struct {
 // name; only then are older ones destroyed, and Open destroys what a crash left.
 type ratchet struct {
 	dir    string
+	box    *vault.Box // seals the keys once more; nil: not
 	number uint64
 	chains map[seat]custody.Chain
 	step   func(string) // tests die here; may be nil
@@ -65,8 +67,8 @@ type sealedChain struct {
 	Key        [32]byte    `cbor:"4,keyasint"`
 }
 
-func openRatchet(dir string, step func(string)) (*ratchet, error) {
-	r := &ratchet{dir: dir, chains: map[seat]custody.Chain{}, step: step}
+func openRatchet(box *vault.Box, dir string, step func(string)) (*ratchet, error) {
+	r := &ratchet{dir: dir, box: box, chains: map[seat]custody.Chain{}, step: step}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("ratchet: %w", err)
 	}
@@ -99,6 +101,9 @@ func (r *ratchet) file(number uint64, suffix string) string {
 // hold what is meant to be gone, and a newest one that was named is whole.
 func (r *ratchet) load() error {
 	key, err := readSmall(r.file(r.number, keySuffix))
+	if err == nil {
+		key, err = r.box.Open(r.file(r.number, keySuffix), key)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRatchet, err)
 	}
@@ -148,7 +153,11 @@ func (r *ratchet) save(chains map[seat]custody.Chain) error {
 		return err
 	}
 	box := g.Seal(nil, make([]byte, g.NonceSize()), plain, []byte("preezm/v1/ratchet"))
-	if err := r.write(s.Number, keySuffix, key); err != nil {
+	sealed, err := r.box.Seal(r.file(s.Number, keySuffix), key)
+	if err != nil {
+		return fmt.Errorf("ratchet: %w", err)
+	}
+	if err := r.write(s.Number, keySuffix, sealed); err != nil {
 		return fmt.Errorf("ratchet: %w", err)
 	}
 	clear(key)
@@ -228,6 +237,25 @@ func shred(path string) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close(), os.Remove(path))
+}
+
+// SealFolder seals what lies open in the custodian's folder of an old home.
+func SealFolder(box *vault.Box, dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), keySuffix) {
+			if err := box.SealFile(filepath.Join(dir, e.Name()), maxRatchet); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (r *ratchet) at(point string) {

@@ -19,6 +19,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/limit"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 // Limits of what others can make a custodian remember.
@@ -42,6 +43,7 @@ type Options struct {
 	Device peers.DeviceID     // its seat: chains are derived for it
 	Sign   ed25519.PrivateKey // signs its logs
 	KEM    hpke.PrivateKey    // opens appointments
+	Box    *vault.Box         // seals what it keeps; nil: plain
 	Now    func() time.Time   // its clock; nil: time.Now
 	Logger *slog.Logger       // nil: silence
 
@@ -88,10 +90,10 @@ func Open(ctx context.Context, home string, o Options) (*Service, error) {
 		owners: map[custody.Key]*owner{}, clocks: map[peers.DeviceID]heard{}, fellows: map[peers.DeviceID]int{},
 	}
 	var err error
-	if s.kept, err = openRatchet(filepath.Join(home, Folder), o.step); err != nil {
+	if s.kept, err = openRatchet(o.Box, filepath.Join(home, Folder), o.step); err != nil {
 		return nil, err
 	}
-	if s.store, err = openStore(ctx, filepath.Join(home, File), nil); err != nil {
+	if s.store, err = openStore(ctx, filepath.Join(home, File), o.Box.DBKey(File)); err != nil {
 		return nil, err
 	}
 	if err := s.load(ctx); err != nil {

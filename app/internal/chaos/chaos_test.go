@@ -23,6 +23,8 @@ import (
 	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers/sqlite"
+	"github.com/preezm/preezm/peers/vault"
+	"github.com/preezm/preezm/peers/vault/vaulttest"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "replay the choices of an earlier run (0: new ones)")
@@ -217,7 +219,7 @@ func (r *rig) settle() {
 // strangers looks for shards that a keeper holds and the catalog does not
 // know, and for ones that it counts on and are not there.
 func (r *rig) strangers() error {
-	db, err := sqlite.Open(filepath.Join(r.Owner.Dir, "catalog.db"), sqlite.Options{})
+	db, err := sqlite.Open(filepath.Join(r.Owner.Dir, "catalog.db"), sqlite.Options{Key: vaulttest.Boxes(r, r.Owner.Dir)[vault.Owner].DBKey("catalog.db")})
 	if err != nil {
 		return err
 	}

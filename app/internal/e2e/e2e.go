@@ -94,6 +94,11 @@ func (h *Home) command(ctx context.Context, args ...string) *exec.Cmd {
 	line := append(append(slices.Clone(h.Prefix), h.Binary), append(slices.Clone(args), "--home", h.Dir)...)
 	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.Env = h.Env
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	// Not the keychain of whoever runs the tests.
+	cmd.Env = append(slices.Clone(cmd.Env), "PREEZM_KEYCHAIN=off")
 	return cmd
 }
 

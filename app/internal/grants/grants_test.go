@@ -26,6 +26,8 @@ import (
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/rpc"
 	"github.com/preezm/preezm/peers/transport"
+	"github.com/preezm/preezm/peers/vault"
+	"github.com/preezm/preezm/peers/vault/vaulttest"
 )
 
 const (
@@ -403,16 +405,21 @@ func TestBrandLearnsNothingOfTheCircle(t *testing.T) {
 	g := w.grant("papers", "--for", "1h", "--via", "keeper1")
 	w.must(w.fleet.Keepers[4].Kill()) // what is told of one that is away
 	// Not a command: so that what comes through the connection can be read.
-	id, err := transport.LoadIdentity(filepath.Join(w.brand.Dir, "device.crt"), filepath.Join(w.brand.Dir, "device.key"))
+	boxes := vaulttest.Boxes(t, w.brand.Dir)
+	cert, err := os.ReadFile(filepath.Join(w.brand.Dir, "device.crt"))
 	w.must(err)
-	book, err := circle.Open(filepath.Join(w.brand.Dir, "circle.json"))
+	key, err := boxes[vault.Machine].ReadFile(filepath.Join(w.brand.Dir, "device.key"), 1<<16)
+	w.must(err)
+	id, err := transport.ParseIdentity(cert, key)
+	w.must(err)
+	book, err := circle.OpenIn(boxes[vault.Machine], filepath.Join(w.brand.Dir, "circle.json"))
 	w.must(err)
 	service, err := rpc.New(rpc.Config{Identity: id, Book: book})
 	w.must(err)
 	defer service.Close()
-	keys, err := identity.OpenDevice(w.brand.Dir)
+	keys, err := identity.OpenDevice(boxes[vault.Machine], w.brand.Dir)
 	w.must(err)
-	b, err := brand.Open(filepath.Join(w.brand.Dir, "brand"), keys.Sign, id.Device(), time.Now)
+	b, err := brand.OpenIn(boxes[vault.Owner], filepath.Join(w.brand.Dir, "brand"), keys.Sign, id.Device(), time.Now)
 	w.must(err)
 	got, err := b.Receive(g.Ticket)
 	w.must(err)
@@ -435,6 +442,11 @@ func TestBrandLearnsNothingOfTheCircle(t *testing.T) {
 			return err
 		}
 		raw, err := os.ReadFile(path)
+		for _, box := range boxes {
+			if plain, err := box.Open(path, raw); err == nil {
+				raw = plain
+			}
+		}
 		all.Write(raw)
 		return err
 	}))
@@ -446,7 +458,7 @@ func TestBrandLearnsNothingOfTheCircle(t *testing.T) {
 		for _, addr := range a.Addresses {
 			secrets["address "+addr] = []byte(addr)
 		}
-		peer, err := identity.OpenDevice(k.Dir)
+		peer, err := identity.OpenDevice(vaulttest.Boxes(t, k.Dir)[vault.Machine], k.Dir)
 		w.must(err)
 		secrets["signing key"] = peer.Sign[32:]
 		secrets["sealing key"] = peer.KEM.PublicKey().Bytes()

@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package vault
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/preezm/preezm/peers/durable"
+)
+
+// File is where the wrapped keys lie, in the home.
+const File = "vault.json"
+
+const (
+	format  = 1
+	maxFile = 64 << 10
+
+	keyFilePrefix = "home-"
+	keyFileSuffix = ".key"
+	keyFileHeader = "preezm home key 1\n"
+)
+
+// By is what keeps the key of a part.
+type By string
+
+// The ways.
+const (
+	ByKeychain   By = "keychain"   // the system's keychain
+	ByPassphrase By = "passphrase" // nothing on this machine
+	ByKeyFile    By = "keyfile"    // a file in the home: who copies the folder has it all
+)
+
+var (
+	// ErrNeedPassphrase: the part opens with a passphrase, and none was given.
+	ErrNeedPassphrase = errors.New("is locked and opens with your passphrase")
+	// ErrPassphrase: it is another passphrase.
+	ErrPassphrase = errors.New("this is not the passphrase of this home")
+	// ErrWeak: the passphrase is too short to be one.
+	ErrWeak = fmt.Errorf("a passphrase has at least %d characters", MinPassphrase)
+	// ErrKeyGone: the keychain or the key file does not hold the key any more.
+	ErrKeyGone = errors.New("the key of this home is gone")
+	// ErrDamaged: vault.json is not what the program wrote.
+	ErrDamaged = errors.New("is damaged: take it from a copy of the home folder, or recover with your 24 words in a new home")
+	// ErrNewer: a later version of the program wrote it.
+	ErrNewer = errors.New("was written by a newer version of Preezm; update this program")
+)
+
+// MinPassphrase is how many characters a passphrase has at least.
+const MinPassphrase = 8
+
+// params are what argon2id takes, stored so that they can grow.
+type params struct {
+	Time    uint32 `json:"time"`
+	Memory  uint32 `json:"memory_kib"`
+	Threads uint8  `json:"threads"`
+	Salt    string `json:"salt"` // hex
+}
+
+// The parameters of new passphrases (RFC 9106's second choice), and the most
+// that a file may ask for.
+const (
+	argonTime, argonMemory, argonThreads = 3, 64 << 10, 4
+	maxArgonTime, maxArgonMemory         = 64, 4 << 20
+	saltSize                             = 16
+)
+
+// wrap is how one part's key is wrapped.
+type wrap struct {
+	By     By      `json:"by"`
+	Ref    string  `json:"ref"` // which entry, file or passphrase
+	Argon  *params `json:"argon2id,omitempty"`
+	Sealed string  `json:"sealed"` // hex: nonce, key, tag
+}
+
+// content is vault.json.
+type content struct {
+	Format int `json:"format"`
+	// Sealing: an old home is on its way to be sealed, and plain files are to
+	// be expected.
+	Sealing bool          `json:"sealing,omitempty"`
+	Parts   map[Part]wrap `json:"parts"`
+}
+
+// Vault is the wrapped keys of one home. The caller holds the home's lock.
+type Vault struct {
+	dir   string
+	chain Keychain
+	in    content
+	step  func(string) // tests die here; may be nil
+}
+
+// How says what is to keep a part's key.
+type How struct {
+	By         By
+	Passphrase []byte // for ByPassphrase
+}
+
+// Create makes a vault in dir, which has none, with fresh keys. sealing tells
+// that dir is an old home whose files are still plain.
+func Create(dir string, chain Keychain, how map[Part]How, sealing bool) (*Vault, map[Part]*Box, error) {
+	v := &Vault{dir: dir, chain: chain, in: content{Format: format, Sealing: sealing}}
+	if _, err := os.Lstat(v.path()); !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, errors.Join(fs.ErrExist, err)
+	}
+	boxes := map[Part]*Box{}
+	for _, p := range Parts {
+		b := &Box{dir: dir, part: p, lenient: sealing}
+		rand.Read(b.key[:])
+		boxes[p] = b
+	}
+	return v, boxes, v.Rewrap(boxes, how)
+}
+
+// Open reads the vault of dir. An error that is fs.ErrNotExist: there is none.
+func Open(dir string, chain Keychain) (*Vault, error) {
+	v := &Vault{dir: dir, chain: chain}
+	raw, err := readAll(v.path(), maxFile)
+	if err != nil {
+		return nil, err
+	}
+	if v.in, err = decode(raw); err != nil {
+		return nil, fmt.Errorf("%s %w", v.path(), err)
+	}
+	return v, nil
+}
+
+func (v *Vault) path() string { return filepath.Join(v.dir, File) }
+
+func decode(raw []byte) (content, error) {
+	var in content
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&in); err != nil {
+		var probe struct {
+			Format int `json:"format"`
+		}
+		if json.Unmarshal(raw, &probe) == nil && probe.Format > format {
+			return content{}, ErrNewer
+		}
+		return content{}, ErrDamaged
+	}
+	if in.Format > format {
+		return content{}, ErrNewer
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) || in.Format != format || len(in.Parts) != len(Parts) {
+		return content{}, ErrDamaged
+	}
+	for _, p := range Parts {
+		w := in.Parts[p]
+		if ref, err := hex.DecodeString(w.Ref); err != nil || len(ref) != 8 {
+			return content{}, ErrDamaged
+		}
+		if (w.By == ByPassphrase) != (w.Argon != nil) {
+			return content{}, ErrDamaged
+		}
+		switch w.By {
+		case ByKeychain, ByKeyFile:
+		case ByPassphrase:
+			a := w.Argon
+			salt, err := hex.DecodeString(a.Salt)
+			if err != nil || len(salt) != saltSize || a.Time < 1 || a.Time > maxArgonTime ||
+				a.Memory < 8 || a.Memory > maxArgonMemory || a.Threads < 1 {
+				return content{}, ErrDamaged
+			}
+		default:
+			return content{}, ErrDamaged
+		}
+	}
+	return in, nil
+}
+
+// By tells what keeps a part's key.
+func (v *Vault) By(p Part) By { return v.in.Parts[p].By }
+
+// Sealing tells whether the files of an old home are still to be sealed.
+func (v *Vault) Sealing() bool { return v.in.Sealing }
+
+// Sealed notes that all files are sealed: from now on no plain one is taken.
+func (v *Vault) Sealed(boxes map[Part]*Box) error {
+	in := v.in
+	in.Sealing = false
+	if err := v.write(in); err != nil {
+		return err
+	}
+	for _, b := range boxes {
+		b.lenient = false
+	}
+	return nil
+}
+
+func (v *Vault) write(in content) error {
+	raw, err := json.MarshalIndent(in, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := durable.Replace(v.path(), append(raw, '\n')); err != nil {
+		return fmt.Errorf("write %s: %w", File, err)
+	}
+	v.in = in
+	return nil
+}
+
+// Unlock opens parts, which share the work where they share a key. passphrase
+// is called at most once, when one is needed; nil or an empty answer is
+// ErrNeedPassphrase.
+func (v *Vault) Unlock(passphrase func() ([]byte, error), parts ...Part) (map[Part]*Box, error) {
+	keys := map[string][]byte{} // by Ref
+	var typed []byte
+	out := map[Part]*Box{}
+	for _, p := range parts {
+		w := v.in.Parts[p]
+		key, ok := keys[w.Ref]
+		if !ok {
+			var err error
+			if w.By == ByPassphrase && typed == nil {
+				if passphrase == nil {
+					return nil, ErrNeedPassphrase
+				}
+				if typed, err = passphrase(); err != nil {
+					return nil, err
+				}
+				if len(typed) == 0 {
+					return nil, ErrNeedPassphrase
+				}
+			}
+			if key, err = v.wrapKey(w, typed); err != nil {
+				return nil, err
+			}
+			keys[w.Ref] = key
+		}
+		b := &Box{dir: v.dir, part: p, lenient: v.in.Sealing}
+		if err := open(key, p, w, &b.key); err != nil {
+			if w.By == ByPassphrase {
+				return nil, ErrPassphrase
+			}
+			return nil, fmt.Errorf("%s: %w: what the %s gives does not open it", v.path(), ErrKeyGone, w.By)
+		}
+		out[p] = b
+	}
+	return out, nil
+}
+
+// wrapKey fetches or computes the key that wraps.
+func (v *Vault) wrapKey(w wrap, passphrase []byte) ([]byte, error) {
+	switch w.By {
+	case ByKeychain:
+		if v.chain == nil {
+			return nil, fmt.Errorf("%w: this home needs the system's keychain, and there is none here", ErrKeyGone)
+		}
+		key, err := v.chain.Get(w.Ref)
+		if err != nil {
+			return nil, fmt.Errorf("the system's keychain: %w", err)
+		}
+		return key, nil
+	case ByPassphrase:
+		return stretch(passphrase, w.Argon)
+	}
+	raw, err := readAll(v.keyFile(w.Ref), maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKeyGone, err)
+	}
+	text, ok := strings.CutPrefix(string(raw), keyFileHeader)
+	key, err := hex.DecodeString(strings.TrimSuffix(text, "\n"))
+	// The decoder's own error would quote a character of the key.
+	if !ok || err != nil || len(key) != keySize {
+		return nil, fmt.Errorf("%s %w", v.keyFile(w.Ref), ErrDamaged)
+	}
+	return key, nil
+}
+
+func (v *Vault) keyFile(ref string) string {
+	return filepath.Join(v.dir, keyFilePrefix+ref+keyFileSuffix)
+}
+
+// IsKeyFile tells whether a file of that name in a home is a key file.
+func IsKeyFile(name string) bool {
+	return strings.HasPrefix(name, keyFilePrefix) && strings.HasSuffix(name, keyFileSuffix)
+}
+
+// stretch makes a key of a passphrase; however its accents were typed.
+func stretch(passphrase []byte, a *params) ([]byte, error) {
+	salt, err := hex.DecodeString(a.Salt)
+	if err != nil {
+		return nil, ErrDamaged
+	}
+	text := norm.NFKC.Bytes(passphrase)
+	return argon2.IDKey(text, salt, a.Time, a.Memory, a.Threads, keySize), nil
+}
+
+// Rewrap wraps the keys of boxes anew. A crash leaves the old way or the new
+// one: the new key is kept before vault.json names it, and the old one goes
+// after.
+func (v *Vault) Rewrap(boxes map[Part]*Box, how map[Part]How) error {
+	in := content{Format: format, Sealing: v.in.Sealing, Parts: map[Part]wrap{}}
+	made := map[By]wrap{}
+	keys := map[By][]byte{}
+	for _, p := range Parts {
+		h := how[p]
+		w, ok := made[h.By]
+		if !ok {
+			var err error
+			if w, keys[h.By], err = v.newWrap(h); err != nil {
+				return errors.Join(err, v.dropUnused(in))
+			}
+			made[h.By] = w
+			v.at("key kept")
+		}
+		if boxes[p] == nil {
+			return fmt.Errorf("the %s part is locked", p)
+		}
+		var err error
+		if w.Sealed, err = closeKey(keys[h.By], p, w, boxes[p].key); err != nil {
+			return err
+		}
+		in.Parts[p] = w
+	}
+	old := v.in
+	if err := v.write(in); err != nil {
+		return err
+	}
+	v.at("written")
+	// What is left when this is cut off is of no use to anybody without an old
+	// copy of vault.json; Tidy removes it.
+	return v.dropUnused(old)
+}
+
+func (v *Vault) newWrap(h How) (wrap, []byte, error) {
+	id := make([]byte, 8)
+	rand.Read(id)
+	w := wrap{By: h.By, Ref: hex.EncodeToString(id)}
+	key := make([]byte, keySize)
+	rand.Read(key)
+	switch h.By {
+	case ByKeychain:
+		if v.chain == nil {
+			return w, nil, ErrNoKeychain
+		}
+		if err := v.chain.Set(w.Ref, key); err != nil {
+			return w, nil, fmt.Errorf("the system's keychain: %w", err)
+		}
+	case ByPassphrase:
+		if len([]rune(string(h.Passphrase))) < MinPassphrase {
+			return w, nil, ErrWeak
+		}
+		salt := make([]byte, saltSize)
+		rand.Read(salt)
+		w.Argon = &params{argonTime, argonMemory, argonThreads, hex.EncodeToString(salt)}
+		var err error
+		if key, err = stretch(h.Passphrase, w.Argon); err != nil {
+			return w, nil, err
+		}
+	case ByKeyFile:
+		if err := durable.WriteNew(v.keyFile(w.Ref), []byte(keyFileHeader+hex.EncodeToString(key)+"\n"), 0o600); err != nil {
+			return w, nil, fmt.Errorf("write the key file: %w", err)
+		}
+	default:
+		return w, nil, fmt.Errorf("a key is kept by the keychain, a passphrase or a key file, not by %q", h.By)
+	}
+	return w, key, nil
+}
+
+// dropUnused removes the keys that old names and vault.json does not.
+func (v *Vault) dropUnused(old content) error {
+	var errs []error
+	used := map[string]bool{}
+	for _, w := range v.in.Parts {
+		used[w.Ref] = true
+	}
+	for _, w := range old.Parts {
+		if used[w.Ref] {
+			continue
+		}
+		used[w.Ref] = true // once
+		switch w.By {
+		case ByKeychain:
+			if v.chain != nil {
+				errs = append(errs, v.chain.Delete(w.Ref))
+			}
+		case ByKeyFile:
+			errs = append(errs, removeFile(v.keyFile(w.Ref)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Tidy removes key files that a change of keys left when it was cut off.
+func (v *Vault) Tidy() error {
+	entries, err := os.ReadDir(v.dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		ref := strings.TrimSuffix(strings.TrimPrefix(e.Name(), keyFilePrefix), keyFileSuffix)
+		if id, err := hex.DecodeString(ref); !IsKeyFile(e.Name()) || err != nil || len(id) != 8 {
+			continue
+		}
+		used := false
+		for _, w := range v.in.Parts {
+			used = used || w.By == ByKeyFile && w.Ref == ref
+		}
+		if !used {
+			errs = append(errs, removeFile(filepath.Join(v.dir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeFile writes over a key before it goes, as far as disks do that.
+func removeFile(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, len(keyFileHeader)+2*keySize+1))
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(path), durable.SyncDir(filepath.Dir(path)))
+}
+
+func (v *Vault) at(point string) {
+	if v.step != nil {
+		v.step(point)
+	}
+}
+
+// wrapper is the cipher that wraps one part's key, and what it is bound to.
+func wrapper(key []byte, p Part, w wrap) (cipher.AEAD, []byte, error) {
+	label := "preezm/v1/wrap/" + string(p) + "/" + string(w.By) + "/" + w.Ref
+	sub, err := hkdf.Expand(sha256.New, key, label, keySize)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := aes.NewCipher(sub)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := cipher.NewGCM(c)
+	return g, []byte(label), err
+}
+
+func closeKey(key []byte, p Part, w wrap, part [keySize]byte) (string, error) {
+	g, bound, err := wrapper(key, p, w)
+	if err != nil {
+		return "", err
+	}
+	nonce := make([]byte, g.NonceSize())
+	rand.Read(nonce)
+	return hex.EncodeToString(g.Seal(nonce, nonce, part[:], bound)), nil
+}
+
+func open(key []byte, p Part, w wrap, into *[keySize]byte) error {
+	g, bound, err := wrapper(key, p, w)
+	if err != nil {
+		return err
+	}
+	raw, err := hex.DecodeString(w.Sealed)
+	if err != nil || len(raw) != g.NonceSize()+keySize+g.Overhead() {
+		return ErrDamaged
+	}
+	plain, err := g.Open(nil, raw[:g.NonceSize()], raw[g.NonceSize():], bound)
+	if err != nil {
+		return ErrSealed
+	}
+	copy(into[:], plain)
+	clear(plain)
+	return nil
+}
