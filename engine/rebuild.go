@@ -29,6 +29,9 @@ type Way struct {
 	Rows, Parts []byte
 }
 
+// RebuildPrefix begins the names of the folders that Rebuild works in.
+const RebuildPrefix = ".rebuild-"
+
 // readWindow bounds the plain bytes that a stream from the circle holds at once.
 const readWindow = 16 << 20
 
@@ -38,7 +41,16 @@ const readWindow = 16 << 20
 func Rebuild(ctx context.Context, cfg Config, w *Way, path string, progress func(Progress)) (notes map[string][]byte, err error) {
 	m := newMeter(StageGet, progress)
 	defer m.close()
-	tmp, err := os.MkdirTemp(cfg.Dir, ".rebuild-*")
+	left, err := filepath.Glob(filepath.Join(cfg.Dir, RebuildPrefix+"*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range left { // of a run that was killed
+		if err := os.RemoveAll(l); err != nil {
+			return nil, err
+		}
+	}
+	tmp, err := os.MkdirTemp(cfg.Dir, RebuildPrefix+"*")
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers/durable"
 	"github.com/preezm/preezm/peers/transport"
@@ -36,6 +38,22 @@ type InitOptions struct {
 // folder with other things in it. The settings are written last, so that an
 // interrupted Init can be repeated: it keeps the keys it finds.
 func Init(home string, o InitOptions) error {
+	s := newSettings(o)
+	if err := s.check(); err != nil {
+		return err
+	}
+	home, unlock, err := beginHome(home)
+	if err != nil {
+		return err
+	}
+	if _, err = makeKeys(home, o); err == nil {
+		err = s.write(home)
+	}
+	return errors.Join(err, unlock())
+}
+
+// newSettings are those of a new home.
+func newSettings(o InitOptions) Settings {
 	s := Settings{Format: settingsFormat, Name: o.Name, Listen: o.Listen, Offer: o.Offer, MinFree: o.MinFree}
 	if s.Name == "" {
 		s.Name = hostName()
@@ -46,50 +64,44 @@ func Init(home string, o InitOptions) error {
 	if s.MinFree <= 0 {
 		s.MinFree = -1
 	}
-	if err := s.check(); err != nil {
-		return err
-	}
+	return s
+}
+
+// beginHome makes and locks a folder that is to become a home.
+func beginHome(home string) (dir string, unlock func() error, err error) {
 	if err := os.MkdirAll(home, 0o700); err != nil {
-		return fmt.Errorf("home folder: %w", err)
+		return "", nil, fmt.Errorf("home folder: %w", err)
 	}
-	home, err := canonicalHome(home)
-	if err != nil {
-		return err
+	if home, err = canonicalHome(home); err != nil {
+		return "", nil, err
 	}
 	if err := onlyOurs(home); err != nil {
-		return err
+		return "", nil, err
 	}
 	if err := os.Chmod(home, 0o700); err != nil {
-		return fmt.Errorf("home folder: %w", err)
+		return "", nil, fmt.Errorf("home folder: %w", err)
 	}
 	lock, err := lockHome(context.Background(), home, RoleCommand, 0)
 	if err != nil {
-		return err
+		return "", nil, err
 	}
-	return errors.Join(initLocked(home, s, o), lock.Unlock())
-}
-
-func initLocked(home string, s Settings, o InitOptions) error {
 	if _, err := os.Lstat(filepath.Join(home, settingsFile)); err == nil {
-		return fmt.Errorf("%s: %w", home, ErrHomeExists)
+		return "", nil, errors.Join(fmt.Errorf("%s: %w", home, ErrHomeExists), lock.Unlock())
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return "", nil, errors.Join(err, lock.Unlock())
 	}
-	if err := makeKeys(home, o); err != nil {
-		return err
-	}
-	return s.write(home)
+	return home, lock.Unlock, nil
 }
 
 // makeKeys creates the vault, the device's identity and the owner's key where
 // they are missing.
-func makeKeys(home string, o InitOptions) error {
+func makeKeys(home string, o InitOptions) (map[vault.Part]*vault.Box, error) {
 	boxes, err := makeVault(home, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := makeIdentity(boxes[vault.Machine], home); err != nil {
-		return err
+		return nil, err
 	}
 	path := filepath.Join(home, ownerFile)
 	owner := identity.NewOwner()
@@ -100,13 +112,13 @@ func makeKeys(home string, o InitOptions) error {
 	}
 	err = owner.WriteNew(boxes[vault.Owner], path)
 	if !errors.Is(err, fs.ErrExist) {
-		return err
+		return boxes, err
 	}
 	there, err := identity.ReadOwner(boxes[vault.Owner], path)
 	if err == nil && o.Master != nil && !there.Is(*o.Master) {
-		return fmt.Errorf("%s: %w", home, ErrOtherOwner)
+		return nil, fmt.Errorf("%s: %w", home, ErrOtherOwner)
 	}
-	return err
+	return boxes, err
 }
 
 // makeVault makes the vault, or opens that of an interrupted Init.
@@ -160,13 +172,17 @@ func onlyOurs(home string) error {
 		return err
 	}
 	for _, e := range entries {
-		if vault.IsKeyFile(e.Name()) {
+		// What a crash leaves of a file that was being replaced has a dot and
+		// then that file's name.
+		if name, ok := strings.CutPrefix(e.Name(), "."); ok && (strings.HasPrefix(name, circleFile+".") ||
+			strings.HasPrefix(name, settingsFile+".") || strings.HasPrefix(name, "device.") || strings.HasPrefix(name, ownerFile+".") ||
+			strings.HasPrefix(name, vault.File+".") || strings.HasPrefix(name, engine.RebuildPrefix[1:])) || vault.IsKeyFile(e.Name()) {
 			continue
 		}
 		switch e.Name() {
 		case vault.File, lockFile, certFile, keyFile, ownerFile, circleFile, depotFolder, socketFile, settingsFile,
 			catalogFile, catalogFile + "-wal", catalogFile + "-shm", identity.SignFile, identity.KEMFile,
-			gatewayFile, brandFolder,
+			gatewayFile, brandFolder, headsFolder,
 			witness.File, witness.File + "-wal", witness.File + "-shm", witness.Folder:
 		default:
 			return fmt.Errorf("%s holds other things (%q): choose an empty or new folder", home, e.Name())

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine/identity"
+)
+
+// maxWords bounds what is read as the 24 words, in bytes.
+const maxWords = 4 << 10
+
+func (a *app) recoverCommand() *cobra.Command {
+	var wordsFile, from, name, offer string
+	var listen []string
+	var noDiscovery bool
+	var how sealFlags
+	cmd := &cobra.Command{
+		Use:   "recover",
+		Short: "Bring everything back on a new machine, with your words",
+		Long: `Make this machine's home from your 24 words and one machine of your circle:
+the list of your files, your circle and your grants come back; the files
+themselves then on demand, with 'preezm get'. The home folder must be new.
+
+The words are asked for, or read from a file (--words-file, '-' for standard
+input). --from names one machine that keeps for you: an invite, its device ID,
+DEVICE@host:port or host:port. Without it the local network is asked.
+
+A run that was interrupted is repeated with the same command.`,
+		Example: `  preezm recover
+  preezm recover --home ~/preezm --from 192.168.1.20:24930`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			home, err := a.home()
+			if err != nil {
+				return err
+			}
+			o := node.RecoverOptions{From: from, Name: name, Listen: listen, NoDiscovery: noDiscovery, Version: a.version, Keychain: a.keychain()}
+			if o.Offer, err = parseOffer(offer); err != nil {
+				return err
+			}
+			if _, _, err := node.Who(home); err == nil {
+				return fmt.Errorf("%s: %w", home, node.ErrHomeExists)
+			}
+			if o.Master, err = a.askWords(wordsFile); err != nil {
+				return err
+			}
+			if o.Seal, err = a.firstSeal(how); err != nil {
+				return err
+			}
+			if err := a.recover(cmd.Context(), home, o); err != nil {
+				return err
+			}
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				// The copy that brought this back is another machine's, which
+				// may be dropped from the list.
+				if _, err := api.Backup(ctx, nil); err != nil {
+					a.note("This machine makes a copy of its own when more machines answer: %s", oneLine(err.Error()))
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&wordsFile, "words-file", "", "read the words from this `file` ('-': standard input)")
+	cmd.Flags().StringVar(&from, "from", "", "a `machine` of your circle: an invite, a device ID, DEVICE@host:port or host:port")
+	cmd.Flags().StringVar(&name, "name", "", "what others call this machine (default: as the one before)")
+	cmd.Flags().StringVar(&offer, "offer", "", "`bytes` offered to the circle, such as 200GB; 0 for none (default 100 GB)")
+	cmd.Flags().StringSliceVar(&listen, "listen", nil, "`host:port` to listen on (default: port 24930 of every network)")
+	cmd.Flags().BoolVar(&noDiscovery, "no-discovery", false, "do not look for machines on the local network")
+	how.add(cmd)
+	return cmd
+}
+
+// askWords gets the words and says which is wrong; on a terminal they are asked
+// for again.
+func (a *app) askWords(file string) ([32]byte, error) {
+	if file != "" {
+		text, err := readWords(file, a.in)
+		if err != nil {
+			return [32]byte{}, err
+		}
+		master, _, err := identity.MasterOf(identity.SplitWords(text))
+		return master, err
+	}
+	_, typing := a.keyboard()
+	if typing {
+		a.note("Type your 24 words, on one line or several. An empty line begins anew.")
+	}
+	var words []string
+	for {
+		text, err := a.line("")
+		if err != nil {
+			return [32]byte{}, identity.WordCountError(len(words))
+		}
+		next := identity.SplitWords(text)
+		if len(next) == 0 {
+			words = nil
+			continue
+		}
+		if words = append(words, next...); len(words) < identity.WordCount {
+			continue
+		}
+		master, _, err := identity.MasterOf(words)
+		if err == nil || !typing {
+			return master, err
+		}
+		a.note("%s", sentence(err))
+		a.note("Type all 24 words again:")
+		words = nil
+	}
+}
+
+func sentence(err error) string {
+	s := err.Error()
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
+
+func readWords(file string, in io.Reader) (string, error) {
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxWords+1))
+	if err == nil && len(b) > maxWords {
+		err = errors.New("that is too long to be 24 words")
+	}
+	return string(b), err
+}
+
+func (a *app) recover(ctx context.Context, home string, o node.RecoverOptions) error {
+	m := a.meter()
+	o.Note = func(text string) {
+		m.done()
+		a.note("%s", oneLine(text))
+	}
+	r, err := node.Recover(ctx, home, o, m.update)
+	m.done()
+	if errors.Is(err, context.Canceled) {
+		return &saidError{"stopped; the same command goes on"}
+	}
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(r)
+	}
+	return errors.Join(
+		a.say("The list of %s is back, as it was on %s, in %s.", count(r.Files, "file", "files"), clock(r.Made), took(r.Took)),
+		a.say("This machine is %q, device ID %s.", r.Name, r.Device),
+		a.say("%d of %s of your circle know it already.", r.Keepers, machines(r.Of)),
+		a.say(""),
+		a.say("Next: 'preezm serve' runs it; 'preezm get / --to FOLDER' brings the files."),
+		a.say("If the old machine is lost or stolen: 'preezm device list', then 'preezm device remove NAME --stolen'."),
+	)
+}

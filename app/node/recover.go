@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/backup"
+	"github.com/preezm/preezm/engine/identity"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/account"
+	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/transport"
+	"github.com/preezm/preezm/peers/vault"
+)
+
+const (
+	// knockTime bounds asking one machine to be let in, headTime for its heads.
+	knockTime = 15 * time.Second
+	headTime  = 15 * time.Second
+	// seekTime is how long the local network is listened to without a hint.
+	seekTime = 20 * time.Second
+	// mostTries of lists and older backups before giving up.
+	mostTries = 4
+)
+
+// Errors of a recovery that a caller decides on.
+var (
+	// ErrNoWay: no machine of the circle could be reached.
+	ErrNoWay = errors.New("no machine of your circle was found")
+	// ErrNotKnown: the machine asked knows nobody with these words.
+	ErrNotKnown = errors.New("does not know you")
+	// ErrNoBackup: no machine that answers has a backup of the catalog.
+	ErrNoBackup = errors.New("no machine that answers has a copy of the list of your files")
+)
+
+// RecoverOptions say who is brought back, and how to find the circle.
+type RecoverOptions struct {
+	Master [32]byte
+	// From leads to one machine of the circle: an invite, a device ID, with
+	// an address or without, or host:port. Empty: the local network is asked.
+	From    string
+	Name    string   // of this machine; empty: as the one before
+	Listen  []string // as in InitOptions, with the next two
+	Offer   int64
+	MinFree int64
+
+	Seal     Seal           // as in InitOptions
+	Keychain vault.Keychain // nil: there is none
+
+	NoDiscovery bool
+	Version     string
+	Logger      *slog.Logger
+	Note        func(text string) // what a person should know meanwhile; may be nil
+}
+
+// Recovered is what was brought back.
+type Recovered struct {
+	Device  peers.DeviceID `json:"device"`
+	Name    string         `json:"name"`
+	Home    string         `json:"home"`
+	Files   int64          `json:"files"`
+	Made    time.Time      `json:"made"` // the backup
+	Number  uint64         `json:"number"`
+	Keepers int            `json:"keepers"` // that let this machine in
+	Of      int            `json:"of"`
+	Took    time.Duration  `json:"took_ns"`
+}
+
+// Recover makes a home on a new machine from the words and one machine of the
+// circle: its own keys, the catalog, the circle. The settings are written last:
+// before that there is no home, and an interrupted Recover is repeated.
+func Recover(ctx context.Context, home string, o RecoverOptions, progress func(engine.Progress)) (*Recovered, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Note == nil {
+		o.Note = func(string) {}
+	}
+	s := newSettings(InitOptions{Name: o.Name, Listen: o.Listen, Offer: o.Offer, MinFree: o.MinFree})
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	home, unlock, err := beginHome(home)
+	if err != nil {
+		return nil, err
+	}
+	r := &recovery{o: o, home: home, settings: s, progress: progress, started: time.Now()}
+	out, err := r.run(ctx)
+	return out, errors.Join(err, r.close(), unlock())
+}
+
+// recovery is one run of Recover.
+type recovery struct {
+	o        RecoverOptions
+	home     string
+	settings Settings
+	progress func(engine.Progress)
+	started  time.Time
+
+	secrets identity.Secrets
+	locator peers.Locator
+	dbKey   []byte
+	id      *transport.Identity
+	book    *circle.Book
+	net     *rpc.Service
+
+	mu    sync.Mutex
+	asked map[peers.DeviceID]string // the machines that answered, by name
+	heads map[peers.DeviceID][]found
+}
+
+// found is a head as one machine gave it.
+type found struct {
+	by   peers.DeviceID
+	head *backup.Head
+}
+
+func (r *recovery) close() error {
+	if r.net == nil {
+		return nil
+	}
+	return r.net.Close()
+}
+
+func (r *recovery) run(ctx context.Context) (*Recovered, error) {
+	if err := r.keys(); err != nil {
+		return nil, err
+	}
+	if err := r.enter(ctx); err != nil {
+		return nil, err
+	}
+	way, err := r.gather(ctx)
+	if err != nil {
+		return nil, err
+	}
+	head, notes, err := r.rebuild(ctx, way)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.finish(notes); err != nil {
+		return nil, err
+	}
+	let := 0
+	for _, p := range r.book.Peers() {
+		if _, ok := r.asked[p.Device]; ok {
+			let++
+		}
+	}
+	return &Recovered{
+		Device: r.id.Device(), Name: r.settings.Name, Home: r.home, Files: head.Files, Made: time.Unix(head.At, 0),
+		Number: head.Number, Keepers: let, Of: len(r.book.Peers()), Took: time.Since(r.started),
+	}, nil
+}
+
+// keys makes the machine's keys, or takes those of a run that was interrupted,
+// and opens what is needed to talk.
+func (r *recovery) keys() error {
+	boxes, err := makeKeys(r.home, InitOptions{Seal: r.o.Seal, Keychain: r.o.Keychain, Master: &r.o.Master})
+	if err != nil {
+		return err
+	}
+	box := boxes[vault.Machine]
+	r.dbKey = boxes[vault.Owner].DBKey(catalogFile)
+	r.secrets = identity.FromMaster(r.o.Master)
+	if r.locator, err = backup.LocatorOf(&r.secrets); err != nil {
+		return err
+	}
+	device, err := identity.OpenDevice(box, r.home)
+	if err != nil {
+		return err
+	}
+	if r.id, err = loadIdentity(box, r.home); err != nil {
+		return err
+	}
+	if r.book, err = circle.OpenIn(box, filepath.Join(r.home, circleFile)); err != nil {
+		return err
+	}
+	r.asked, r.heads = map[peers.DeviceID]string{}, map[peers.DeviceID][]found{}
+	r.net, err = rpc.New(rpc.Config{
+		Identity: r.id, Book: r.book, Name: func() string { return r.settings.Name }, Version: r.o.Version, Logger: r.o.Logger,
+		Keys: rpc.Keys{Sign: device.Sign.Public().(ed25519.PublicKey), KEM: device.KEM.PublicKey().Bytes()},
+	})
+	return err
+}
+
+// knock asks a machine to be let in. What it knows of this person's machines is
+// followed.
+func (r *recovery) knock(ctx context.Context, d peers.DeviceID, addresses []string) error {
+	ctx, cancel := context.WithTimeout(ctx, knockTime)
+	defer cancel()
+	for range mostTries {
+		list, err := r.list(nil)
+		if err != nil {
+			return err
+		}
+		c, err := r.net.Claim(ctx, d, addresses, list)
+		if err != nil {
+			if errors.Is(err, peers.ErrRefused) {
+				return fmt.Errorf("%s %w", d.Short(), ErrNotKnown)
+			}
+			return err
+		}
+		if c.Admitted {
+			r.mu.Lock()
+			r.asked[d] = c.Peer.Name
+			r.mu.Unlock()
+			return nil
+		}
+		if _, err := r.list(c.List); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: the list of your machines changes all the time: try again", d.Short())
+}
+
+// list is the list of this person's machines with this one in it, after the
+// newer one that a machine gave, if any.
+func (r *recovery) list(newer []byte) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	root := r.secrets.RootKey()
+	own := r.book.Own()
+	if len(newer) > 0 {
+		if err := r.book.SetOwn(newer); err == nil {
+			own = newer
+		} else if !errors.Is(err, circle.ErrOldList) {
+			return nil, err
+		}
+	}
+	// The first one follows none: whoever knows the person answers with theirs.
+	known, devices, now := (*account.Machines)(nil), []peers.DeviceID{r.id.Device()}, int64(1)
+	if len(own) > 0 {
+		s, err := account.Parse(own)
+		if err != nil {
+			return nil, err
+		}
+		if s.Body.Has(r.id.Device()) {
+			return own, nil
+		}
+		known, devices, now = &s.Body, append(devices, s.Body.Devices...), time.Now().Unix()
+	}
+	next, err := account.Next(root, known, devices, now)
+	if err != nil {
+		return nil, err
+	}
+	return next.Raw, r.book.SetOwn(next.Raw)
+}
+
+// enter finds one machine of the circle that lets this one in.
+func (r *recovery) enter(ctx context.Context) error {
+	if len(r.book.Peers()) > 0 { // an interrupted run came that far
+		for _, p := range r.book.Peers() {
+			if err := r.knock(ctx, p.Device, p.Addresses); err == nil {
+				return nil
+			}
+		}
+	}
+	if r.o.From == "" {
+		return r.seek(ctx)
+	}
+	d, addresses, err := r.entrance(ctx)
+	if err != nil {
+		return err
+	}
+	if len(addresses) == 0 {
+		if addresses, err = r.hear(ctx, d); err != nil {
+			return err
+		}
+	}
+	if err := r.knock(ctx, d, addresses); err != nil {
+		if errors.Is(err, ErrNotKnown) {
+			return fmt.Errorf("%w: are these your words, and is it a machine of your circle?", err)
+		}
+		return err
+	}
+	return nil
+}
+
+// entrance reads From.
+func (r *recovery) entrance(ctx context.Context) (peers.DeviceID, []string, error) {
+	if inv, err := circle.ParseInvite(r.o.From); err == nil || errors.Is(err, circle.ErrInviteExpired) {
+		return inv.Device, inv.Addresses, nil // only the way there is of use
+	}
+	id, address := splitPlace(r.o.From)
+	if id != "" {
+		d, err := peers.ParseDeviceID(id)
+		if err != nil {
+			return d, nil, err
+		}
+		if address == "" {
+			return d, nil, nil
+		}
+		return d, []string{address}, nil
+	}
+	d, err := r.id.WhoAnswers(ctx, address)
+	if err != nil {
+		return d, nil, fmt.Errorf("%s: %w: %w", address, peers.ErrUnreachable, err)
+	}
+	return d, []string{address}, nil
+}
+
+// gather lets the other keepers that the heads name know this machine, takes
+// their heads too, and gives the heads to try, the best first.
+func (r *recovery) gather(ctx context.Context) ([]*backup.Head, error) {
+	for d := range r.asked {
+		if err := r.ask(ctx, d); err != nil {
+			return nil, err
+		}
+	}
+	for range 2 { // a newer head may name more machines
+		var all sync.WaitGroup
+		for _, k := range r.named() {
+			all.Go(func() {
+				if err := r.knock(ctx, k.Device, k.Addresses); err != nil {
+					r.o.Logger.Info("a keeper did not let this machine in yet", "keeper", k.Name, "err", err)
+					return
+				}
+				if err := r.ask(ctx, k.Device); err != nil {
+					r.o.Logger.Info("a keeper gave no head", "keeper", k.Name, "err", err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return r.judge()
+}
+
+// named are the keepers in the heads that were not asked yet.
+func (r *recovery) named() []backup.Keeper {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []backup.Keeper
+	for _, hs := range r.heads {
+		for _, h := range hs {
+			for _, k := range h.head.Keepers {
+				_, asked := r.asked[k.Device]
+				if !asked && !slices.ContainsFunc(out, func(o backup.Keeper) bool { return o.Device == k.Device }) {
+					out = append(out, k)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// ask takes the newest heads that a machine keeps.
+func (r *recovery) ask(ctx context.Context, d peers.DeviceID) error {
+	ctx, cancel := context.WithTimeout(ctx, headTime)
+	defer cancel()
+	c, err := r.net.Peer(d)
+	if err != nil {
+		return err
+	}
+	hs, err := c.Heads(ctx, r.locator, peers.DeviceID{}, 0)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range hs {
+		h, err := backup.Open(&r.secrets, &hs[i])
+		if err != nil {
+			r.o.Note(fmt.Sprintf("%s gave a copy that is not yours or is damaged; it is passed over.", r.asked[d]))
+			continue
+		}
+		r.heads[h.Device] = append(r.heads[h.Device], found{d, h})
+	}
+	return nil
+}
+
+// judge chooses the newest head of each machine, and says who showed an older
+// one: it lost the newer, or hides it.
+func (r *recovery) judge() ([]*backup.Head, error) {
+	if len(r.heads) == 0 {
+		return nil, fmt.Errorf("%w: they know you, but were given none; did the machine that was lost ever run a version that makes copies?", ErrNoBackup)
+	}
+	var out []*backup.Head
+	for _, hs := range r.heads {
+		best := slices.MaxFunc(hs, func(a, b found) int { return int(min(max(int64(a.head.Number-b.head.Number), -1), 1)) })
+		for _, h := range hs {
+			if h.head.Number < best.head.Number {
+				r.o.Note(fmt.Sprintf("%s shows an older copy (number %d) than %s (number %d): it was away when the newer was made, or hides it. The newer one is taken.",
+					r.asked[h.by], h.head.Number, r.asked[best.by], best.head.Number))
+			}
+		}
+		out = append(out, best.head)
+	}
+	slices.SortFunc(out, newest)
+	if len(r.asked) == 1 {
+		r.o.Note("Only one machine of your circle answers: whether it shows the newest copy nobody else can tell.")
+	}
+	return out, nil
+}
+
+// rebuild makes the catalog from the first head that can be followed.
+func (r *recovery) rebuild(ctx context.Context, heads []*backup.Head) (*backup.Head, map[string][]byte, error) {
+	var errs []error
+	for _, h := range heads {
+		notes, err := engine.Rebuild(ctx, engine.Config{
+			Dir: r.home, Key: r.dbKey, Secrets: r.secrets, Device: r.id.Device(), Keepers: r.net.Keepers, Logger: r.o.Logger,
+		}, &engine.Way{Device: h.Device, Number: h.Number, At: h.At, Rows: h.Rows, Parts: h.Parts},
+			filepath.Join(r.home, catalogFile), r.progress)
+		if err == nil {
+			return h, notes, nil
+		}
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		errs = append(errs, fmt.Errorf("the copy of %s: %w", time.Unix(h.At, 0).Format(time.DateTime), err))
+	}
+	return nil, nil, errors.Join(errs...)
+}
+
+// finish takes over the circle and makes the folder a home.
+func (r *recovery) finish(notes map[string][]byte) error {
+	them, old, err := readNotes(notes)
+	if err != nil {
+		return fmt.Errorf("the circle in the backup: %w", err)
+	}
+	for _, t := range them {
+		p := t.Peer
+		if now, ok := r.book.Peer(p.Device); ok { // it has just told where it is
+			p.Addresses, p.Name, p.LastSeen = now.Addresses, now.Name, now.LastSeen
+			p.Sign, p.KEM, p.Witness = now.Sign, now.KEM, now.Witness
+		}
+		if err := r.book.Put(p); err != nil {
+			return err
+		}
+		if len(t.List) > 0 {
+			if _, err := r.book.Introduce(p.Device, t.List); err != nil && !errors.Is(err, circle.ErrOldList) {
+				r.o.Logger.Info("whose machine that is will be heard anew", "machine", p.Name, "err", err)
+			}
+		}
+	}
+	if r.o.Name == "" && checkName(old.Name) == nil {
+		r.settings.Name = old.Name
+	}
+	if err := durable.SyncDir(r.home); err != nil {
+		return err
+	}
+	return r.settings.write(r.home)
+}
+
+// splitPlace takes "DEVICE", "DEVICE@host:port" or "host:port" apart.
+func splitPlace(s string) (id, address string) {
+	for i := range len(s) {
+		if s[i] == '@' {
+			return s[:i], s[i+1:]
+		}
+	}
+	if _, err := peers.ParseDeviceID(s); err == nil {
+		return s, ""
+	}
+	return "", s
+}
