@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/brand"
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/grants"
@@ -85,6 +86,7 @@ files it opens: choose a role, not a person.`,
 		},
 	}
 	cmd.AddCommand(init, card)
+	cmd.AddCommand(a.memberCommands()...)
 	return cmd
 }
 
@@ -208,9 +210,13 @@ or the grant's name once it was received; FILE is a name or number of
 
 The owner's custodians are asked each time, and the owner sees each opening. What
 was opened stays in the folder: what happens to it then is this company's to
-answer for.`,
+answer for.
+
+Custodians may be off. With --wait the command goes on asking, and letters to
+those that sleep wait at the gateway. Stop it whenever you like: the same command
+goes on later with the same request, which counts once, however often it is tried.`,
 		Example: `  preezm open lease.ticket --to ~/case-42
-  preezm open g-1a2b3c4d lease.pdf --to ~/case-42 --wait 10m`,
+  preezm open g-1a2b3c4d lease.pdf --to ~/case-42 --wait 72h`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("which grant? Give its ticket or its name")
@@ -236,7 +242,16 @@ answer for.`,
 				o.Grant = args[0] // its name
 			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
-				r, err := api.OpenGrant(ctx, o, nil)
+				m := a.meter()
+				var last engine.Progress
+				r, err := api.OpenGrant(ctx, o, func(p engine.Progress) {
+					last = p
+					m.update(p)
+				})
+				m.done()
+				if errors.Is(err, context.Canceled) && last.Stage == engine.StageAsk && last.Files < last.TotalFiles {
+					a.left(last.Now, int(last.Files), int(last.TotalFiles))
+				}
 				return a.printOpened(r, err)
 			})
 		},
@@ -256,7 +271,11 @@ func (a *app) printOpened(r *node.OpenReport, err error) error {
 		}
 	} else {
 		for _, f := range r.Files {
-			if perr := a.say("opened %s  %s  %s", printable(f.Name), size(f.Size), printable(f.Path)); perr != nil {
+			word := "opened"
+			if f.Before {
+				word = "opened before"
+			}
+			if perr := a.say("%s %s  %s  %s", word, printable(f.Name), size(f.Size), printable(f.Path)); perr != nil {
 				return perr
 			}
 		}
@@ -267,10 +286,12 @@ func (a *app) printOpened(r *node.OpenReport, err error) error {
 	switch {
 	case err == nil && !a.json:
 		a.note("Under %s until %s. The owner sees this opening.", r.Grant, second(r.NotAfter))
-	case errors.Is(err, peers.ErrRefused):
+	case errors.Is(err, brand.ErrOfficeRefused), errors.Is(err, brand.ErrOffice):
+		return err
+	case errors.Is(err, peers.ErrRefused) && !errors.Is(err, node.ErrWaiting):
 		return &saidError{oneLine(err.Error()) + ". The owner may have withdrawn the grant, or its gateway has not heard of the owner yet"}
-	case errors.Is(err, peers.ErrUnreachable):
-		return &saidError{oneLine(err.Error()) + ". Try again later: the owner's machines may be off"}
+	case errors.Is(err, peers.ErrUnreachable) && !errors.Is(err, node.ErrWaiting):
+		return &saidError{oneLine(err.Error()) + ". Try again later, or with --wait 72h: the owner's machines may be off"}
 	case errors.Is(err, node.ErrGrantRefused) && r.Signed == 0:
 		return &saidError{fmt.Sprintf("%s: the gateway says: %s", r.Grant, brand.Explain(custody.Reason(r.Refused)))}
 	case errors.Is(err, node.ErrGrantRefused):

@@ -114,7 +114,7 @@ func (a *app) printGranted(g *node.Granted, out string) error {
 	brand := printable(g.Brand)
 	a.note("%s: %s may open %s from %s until %s.", g.ID, brand, count(int64(len(g.Files)), "file", "files"), second(g.NotBefore), second(g.NotAfter))
 	a.note("Its key is %s: compare it with what %s publishes.", g.BrandKey, brand)
-	a.note("%d of %d custodians must agree each time. %s sees only this machine of your circle: %s.", g.Need, g.Custodians, brand, printable(strings.Join(g.Via, ", ")))
+	a.note("%d of %d custodians must agree each time. Of your circle %s sees only %s.", g.Need, g.Custodians, brand, printable(strings.Join(g.Via, ", ")))
 	a.note("'preezm grants' shows each opening.")
 	return nil
 }
@@ -288,7 +288,7 @@ func (a *app) printGrant(g *grants.Info) error {
 		} else {
 			how = fmt.Sprintf(" (%d of the %d custodians needed tell of it)", o.Custodians, g.Need)
 		}
-		fmt.Fprintf(&b, "    opened %s  %s  by %s%s\n", second(o.At), printable(o.Path), printable(o.Device), how)
+		fmt.Fprintf(&b, "    opened %s  %s  by %s%s\n", second(o.At), printable(o.Path), printable(o.Who), how)
 	}
 	if g.StatusAge > 0 && (g.State == grants.Open || g.State == grants.Waiting) {
 		fmt.Fprintf(&b, "    closed while your custodians have not heard of your running node for %s\n", took(time.Duration(g.StatusAge)*time.Second))

@@ -58,7 +58,11 @@ func (a *app) printLedger(l *node.LedgerView) error {
 	} else {
 		t := &table{head: []string{"TIME", "CUSTODIAN", ">NO", "WHAT", "GRANT", "FILE", "DETAIL"}}
 		for _, e := range l.Entries {
-			t.add(second(e.At), printable(e.Custodian), strconv.FormatUint(e.Seq, 10), e.Kind, cut(e.Grant, 14), printable(e.Path), oneLine(e.Detail))
+			detail := e.Detail
+			if e.Who != "" {
+				detail = e.Who
+			}
+			t.add(second(e.At), printable(e.Custodian), strconv.FormatUint(e.Seq, 10), e.Kind, cut(e.Grant, 14), printable(e.Path), oneLine(detail))
 		}
 		if err := t.print(a.out); err != nil {
 			return err

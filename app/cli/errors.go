@@ -92,7 +92,9 @@ func (a *app) explain(err error) string {
 	case errors.Is(err, grants.ErrNoGateway):
 		return "which machine of your circle may the company see? Name it with --via; it learns the address of that one only"
 	case errors.Is(err, node.ErrWaiting):
-		return with("Try again later, or with --wait 10m")
+		return with("Try again later, or with --wait 72h: the same request goes on and counts once")
+	case errors.Is(err, brand.ErrOffice):
+		return with("Is 'preezm serve' running there, and is the network up? A new code of the office ('preezm brand join CODE') tells this machine its new address")
 	case errors.Is(err, brand.ErrNoBrand):
 		return "this home is not a company's: 'preezm brand init --name NAME' makes it one"
 	case errors.Is(err, brand.ErrExists):

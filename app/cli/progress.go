@@ -112,7 +112,14 @@ func (m *meter) done() {
 func (m *meter) line(cells int) string {
 	p := m.last
 	parts := []string{stageWord(p.Stage)}
-	if p.Stage == engine.StageScan {
+	if p.Stage == engine.StageAsk {
+		parts = append(parts, fmt.Sprintf("%d of %d agreed", p.Files, p.TotalFiles))
+		if more := p.TotalFiles - p.Files; more == 1 {
+			parts[1] += ", waiting for one more"
+		} else if more > 1 {
+			parts[1] += fmt.Sprintf(", waiting for %d more", more)
+		}
+	} else if p.Stage == engine.StageScan {
 		parts = append(parts, count(p.TotalFiles, "file", "files"), size(p.TotalBytes))
 	} else {
 		known := p.TotalKnown && p.TotalBytes > 0
@@ -172,6 +179,8 @@ func stageWord(s engine.Stage) string {
 		return "Repairing"
 	case engine.StageWait:
 		return "Waiting"
+	case engine.StageAsk:
+		return "Asking"
 	}
 	return "Working"
 }

@@ -34,6 +34,7 @@ type API interface {
 	WatchAPI
 	BackupAPI
 	LimitsAPI
+	MemberAPI
 	Close() error
 }
 

@@ -18,7 +18,12 @@ import (
 )
 
 func (n *Node) openBrand() (*brand.Brand, error) {
-	return brand.OpenIn(n.ownerBox, filepath.Join(n.home, brandFolder), n.keys.Sign, n.device, n.now)
+	b, err := brand.OpenIn(n.ownerBox, filepath.Join(n.home, brandFolder), n.keys.Sign, n.device, n.now)
+	if err != nil {
+		return nil, err
+	}
+	b.Reach = n.reach
+	return b, nil
 }
 
 // BrandInit makes this home a brand's.
@@ -42,16 +47,20 @@ func (n *Node) Brand(context.Context) (BrandInfo, error) {
 		return BrandInfo{}, err
 	}
 	card, key, err := b.Card()
-	return BrandInfo{Name: b.Name, Label: b.Label, Key: key.String(), Card: card}, err
+	if err != nil {
+		return BrandInfo{}, err
+	}
+	until, err := b.Until()
+	return BrandInfo{Name: b.Name, Label: b.Label, Key: key.String(), Card: card, Office: b.Office(), Until: until}, err
 }
 
 // Receive keeps a ticket.
-func (n *Node) Receive(_ context.Context, text string) (Received, error) {
+func (n *Node) Receive(ctx context.Context, text string) (Received, error) {
 	b, err := n.openBrand()
 	if err != nil {
 		return Received{}, err
 	}
-	r, err := b.Receive(text)
+	r, err := b.Receive(ctx, text)
 	if err != nil {
 		return Received{}, err
 	}
@@ -59,10 +68,16 @@ func (n *Node) Receive(_ context.Context, text string) (Received, error) {
 }
 
 // Received lists the tickets.
-func (n *Node) Received(context.Context) ([]Received, error) {
+func (n *Node) Received(ctx context.Context) ([]Received, error) {
 	b, err := n.openBrand()
 	if err != nil {
 		return nil, err
+	}
+	// What the office has and this machine not, if it answers at once.
+	inner, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	if _, err := b.Sync(inner); err != nil {
+		n.log.Debug("ask the office what is new", "err", err)
 	}
 	all, bad, err := b.All()
 	out := []Received{}
@@ -93,6 +108,18 @@ func (n *Node) received(r *brand.Received) Received {
 	return out
 }
 
+// find looks for a grant here and, on a member, at the office.
+func (n *Node) find(ctx context.Context, b *brand.Brand, id string) (*brand.Received, error) {
+	r, err := b.Find(id)
+	if !errors.Is(err, brand.ErrUnknown) || b.Office() {
+		return r, err
+	}
+	if _, serr := b.Sync(ctx); serr != nil {
+		return nil, errors.Join(err, serr)
+	}
+	return b.Find(id)
+}
+
 // asking tells a progress function how many custodians have agreed.
 func asking(progress func(engine.Progress)) brand.Told {
 	if progress == nil {
@@ -116,9 +143,9 @@ func (n *Node) OpenGrant(ctx context.Context, o OpenOrder, progress func(engine.
 	}
 	var r *brand.Received
 	if strings.HasPrefix(strings.TrimSpace(o.Grant), ticket.Prefix) {
-		r, err = b.Receive(o.Grant)
+		r, err = b.Receive(ctx, o.Grant)
 	} else {
-		r, err = b.Find(o.Grant)
+		r, err = n.find(ctx, b, o.Grant)
 	}
 	if err != nil {
 		return nil, err

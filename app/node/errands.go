@@ -48,6 +48,7 @@ func (n *Node) errands(ctx context.Context) {
 	tick := time.NewTicker(errandEvery)
 	defer tick.Stop()
 	for {
+		n.brandErrands(ctx)
 		if err := n.ownErrands(ctx); err != nil && ctx.Err() == nil {
 			n.log.Warn("what waits for custodians goes on later", "err", err)
 		}

@@ -118,6 +118,10 @@ type BrandInfo struct {
 	Label string `json:"label"`
 	Key   string `json:"key"`
 	Card  string `json:"card"`
+	// Office: this machine has the brand's keys; another is a member, certified
+	// until a time.
+	Office bool      `json:"office"`
+	Until  time.Time `json:"until,omitzero"`
 }
 
 // Received is a grant that was handed to this brand.
@@ -187,4 +191,6 @@ type OpenedFile struct {
 	Asked time.Duration `json:"asked_ns"`
 	// Liars are as in the report, for this file.
 	Liars []string `json:"liars,omitempty"`
+	// Before: an earlier try put it there, which did not come to its end.
+	Before bool `json:"before,omitempty"`
 }

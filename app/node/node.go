@@ -18,6 +18,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/brand"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/engine/watch"
@@ -133,6 +134,7 @@ type Node struct {
 	goodbyes chan peers.DeviceID // of devices that removed this one
 	removing removing
 	backups  backups
+	company  company
 
 	ready   chan struct{} // closed when Serve answers commands and peers
 	kick    chan struct{} // asks for a Maintain soon; holds one
@@ -228,6 +230,8 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.openMail(o, &cfg); err != nil {
 		return err
 	}
+	n.company.members = brand.NewRegister(n.ownerBox, filepath.Join(n.home, brandFolder))
+	cfg.Office = office{n}
 	service, err := rpc.New(cfg)
 	if err != nil {
 		return fmt.Errorf("network: %w", err)

@@ -113,6 +113,7 @@ func (s *localServer) handler() http.Handler {
 	s.watchCalls(mux)
 	s.backupCalls(mux)
 	s.limitsCalls(mux)
+	s.memberCalls(mux)
 	return mux
 }
 

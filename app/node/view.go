@@ -9,12 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"io"
-	"mime"
 	"net"
 	"net/http"
-	"path"
-	"strconv"
 	"sync"
 	"time"
 
@@ -30,8 +26,16 @@ const (
 	HeaderNeeded  = "Preezm-Needed"  // of so many that must
 )
 
-// viewTime bounds how long a view's listener waits for a request's header.
-const viewTime = 10 * time.Second
+const (
+	// viewTime bounds how long a view's listener waits for a request's header.
+	viewTime = 10 * time.Second
+	// lingers is how long a view says that its grant has ended.
+	lingers = time.Minute
+	// A look that nobody turns to for idleLook is closed, and of more than
+	// maxLooks the one that was opened first: their keys are in memory.
+	idleLook = 10 * time.Minute
+	maxLooks = 8
+)
 
 // views are the running views of a home.
 type views struct {
@@ -40,17 +44,33 @@ type views struct {
 }
 
 // view shows one received grant to a browser on this machine until its end.
-// Every look at a file is an opening of its own, and nothing is written down.
+// Every look at a file is an opening of its own, for which the custodians are
+// asked; nothing is written to the disk, and the keys go with the look.
 type view struct {
-	n     *Node
-	b     *brand.Brand
-	r     *brand.Received
-	token string
-	host  string
-	srv   *http.Server
-	html  *template.Template
-	stop  *time.Timer
-	done  chan struct{}
+	n      *Node
+	b      *brand.Brand
+	r      *brand.Received
+	token  string
+	host   string
+	end    time.Time
+	srv    *http.Server
+	html   *template.Template
+	stop   *time.Timer // at the end of the grant
+	close  *time.Timer // some time after it
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu    sync.Mutex
+	over  bool
+	looks []*looking // oldest first
+}
+
+// looking is a file that is being looked at.
+type looking struct {
+	*brand.Look
+	id   string
+	idle *time.Timer
 }
 
 // View starts to show a received grant on a loopback address with a secret in
@@ -60,7 +80,7 @@ func (n *Node) View(ctx context.Context, grant string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	r, err := b.Find(grant)
+	r, err := n.find(ctx, b, grant)
 	if err != nil {
 		return View{}, err
 	}
@@ -78,12 +98,14 @@ func (n *Node) View(ctx context.Context, grant string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	secret := make([]byte, 16)
-	rand.Read(secret)
-	v := &view{n: n, b: b, r: r, token: hex.EncodeToString(secret), host: l.Addr().String(), html: html, done: make(chan struct{})}
-	v.srv = &http.Server{Handler: v, ReadHeaderTimeout: viewTime, MaxHeaderBytes: 16 << 10}
-	// Whatever is being shown is cut: the end is to the second.
-	v.stop = time.AfterFunc(left, func() { v.srv.Close() })
+	v := &view{n: n, b: b, r: r, token: secret(), host: l.Addr().String(), end: end, html: html, done: make(chan struct{})}
+	v.ctx, v.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	v.srv = &http.Server{
+		Handler: v, ReadHeaderTimeout: viewTime, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return v.ctx },
+	}
+	v.stop = time.AfterFunc(left, v.finish)
+	v.close = time.AfterFunc(left+lingers, func() { v.srv.Close() })
 	n.views.mu.Lock()
 	if n.views.open == nil {
 		n.views.open = map[string]*view{}
@@ -99,6 +121,93 @@ func (n *Node) View(ctx context.Context, grant string) (View, error) {
 	return View{Token: v.token, URL: "http://" + v.host + "/" + v.token + "/", Grant: ticket.ShortID(r.Ticket.Grant.Body.ID), NotAfter: end}, nil
 }
 
+func secret() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+// finish ends what is shown: whatever is under way is cut, and the keys are
+// cleared. The end is to the second.
+func (v *view) finish() {
+	v.mu.Lock()
+	v.over = true
+	looks := v.looks
+	v.looks = nil
+	v.mu.Unlock()
+	v.cancel() // before the looks: one that fetches holds its own
+	for _, l := range looks {
+		v.forget(l)
+	}
+}
+
+// forget closes a look that is on the list no more.
+func (v *view) forget(l *looking) {
+	l.idle.Stop()
+	if err := l.Close(); err != nil {
+		v.n.log.Warn("keep a request that nobody saw the answer of", "err", err)
+	}
+}
+
+// ended says whether the grant has ended, by the clock and not only by a timer,
+// which a machine that slept runs late.
+func (v *view) ended() bool {
+	v.mu.Lock()
+	over := v.over
+	v.mu.Unlock()
+	if !over && !v.n.now().Before(v.end) {
+		v.finish()
+		return true
+	}
+	return over
+}
+
+// keep puts a look on the list, unless the grant has ended meanwhile.
+func (v *view) keep(look *brand.Look) (*looking, bool) {
+	l := &looking{Look: look, id: secret()}
+	v.mu.Lock()
+	if v.over {
+		v.mu.Unlock()
+		return nil, false
+	}
+	l.idle = time.AfterFunc(idleLook, func() { v.drop(l) })
+	v.looks = append(v.looks, l)
+	var old *looking
+	if len(v.looks) > maxLooks {
+		old, v.looks = v.looks[0], v.looks[1:]
+	}
+	v.mu.Unlock()
+	if old != nil {
+		v.forget(old)
+	}
+	return l, true
+}
+
+func (v *view) drop(l *looking) {
+	v.mu.Lock()
+	for i := range v.looks {
+		if v.looks[i] == l {
+			v.looks = append(v.looks[:i:i], v.looks[i+1:]...)
+			break
+		}
+	}
+	v.mu.Unlock()
+	v.forget(l)
+}
+
+// find gives a look by its secret.
+func (v *view) find(id string) *looking {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, l := range v.looks {
+		if l.id == id {
+			l.idle.Reset(idleLook)
+			return l
+		}
+	}
+	return nil
+}
+
 // EndView ends a view; one that ended already is no error.
 func (n *Node) EndView(_ context.Context, token string) (View, error) {
 	n.views.mu.Lock()
@@ -109,6 +218,8 @@ func (n *Node) EndView(_ context.Context, token string) (View, error) {
 		return View{}, nil
 	}
 	v.stop.Stop()
+	v.close.Stop()
+	v.finish()
 	err := v.srv.Close()
 	<-v.done
 	return View{}, err
@@ -130,110 +241,6 @@ func (n *Node) endViews() error {
 	return errors.Join(errs...)
 }
 
-// ServeHTTP answers the browser.
-func (v *view) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	// Another name for this address is another site's (DNS rebinding); a path
-	// without the secret is a guess.
-	rest, ok := cutPrefix(r.URL.Path, "/"+v.token+"/")
-	if !ok || r.Host != v.host || r.Method != http.MethodGet {
-		http.NotFound(w, r)
-		return
-	}
-	if rest == "" {
-		v.page(w)
-		return
-	}
-	first, _ := path.Split(rest)
-	i, err := strconv.Atoi(first[:max(len(first)-1, 0)])
-	if err != nil || i < 1 || i > len(v.r.Names.Names) {
-		http.NotFound(w, r)
-		return
-	}
-	v.file(w, r, i-1)
-}
-
-func cutPrefix(s, prefix string) (string, bool) {
-	if len(s) < len(prefix) || s[:len(prefix)] != prefix {
-		return s, false
-	}
-	return s[len(prefix):], true
-}
-
-// file shows one file. What is in it may do nothing in the browser.
-func (v *view) file(w http.ResponseWriter, r *http.Request, i int) {
-	h := w.Header()
-	const policy = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
-	begun := false
-	err := v.b.Stream(r.Context(), v.r, i, v.n.dialGateway, func(m *ticket.Manifest) (io.Writer, error) {
-		begun = true
-		kind := mime.TypeByExtension(path.Ext(m.Name))
-		if kind == "" {
-			kind = "application/octet-stream"
-		}
-		h.Set("Content-Type", kind)
-		if kind == "application/pdf" {
-			h.Set("Content-Security-Policy", policy) // a browser's own viewer does not run in a sandbox
-		} else {
-			h.Set("Content-Security-Policy", "sandbox; "+policy)
-		}
-		h.Set("Content-Length", strconv.FormatInt(m.Size, 10))
-		return w, nil
-	})
-	if err == nil || begun {
-		// An answer that stays short is how the browser hears of the rest.
-		return
-	}
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	text := "This cannot be opened now: " + err.Error()
-	// The headers are for the window, which says it in the person's language.
-	var no *brand.RefusedError
-	var waiting *brand.WaitingError
-	switch {
-	case errors.As(err, &no):
-		text = "This cannot be opened now: " + no.Error()
-		h.Set(HeaderRefused, string(no.Reason))
-	case errors.As(err, &waiting):
-		h.Set(HeaderAgreed, strconv.Itoa(waiting.Have))
-		h.Set(HeaderNeeded, strconv.Itoa(waiting.Need))
-	}
-	w.WriteHeader(http.StatusForbidden)
-	fmt.Fprintln(w, text)
-}
-
 func (n *Node) dialGateway(d peers.DeviceID, name string, addresses []string, pass []byte) brand.Gateway {
 	return n.visit(d, name, addresses, pass)
 }
-
-// page lists the files and counts the time down: without a script, the
-// browser asks again each second.
-func (v *view) page(w http.ResponseWriter) {
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	end := time.Unix(v.r.Ticket.Grant.Body.NotAfter, 0)
-	var files []string
-	files = append(files, v.r.Names.Names...)
-	err := v.html.Execute(w, struct {
-		Grant, Left, End string
-		Files            []string
-	}{ticket.ShortID(v.r.Ticket.Grant.Body.ID), end.Sub(v.n.now()).Round(time.Second).String(), end.Format(time.DateTime), files})
-	if err != nil {
-		v.n.log.Debug("show a view", "err", err)
-	}
-}
-
-func viewPage() (*template.Template, error) {
-	return template.New("view").Funcs(template.FuncMap{
-		"next": func(i int) int { return i + 1 },
-	}).Parse(viewText)
-}
-
-const viewText = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="1">
-<title>{{.Grant}}</title><style>body{font:16px sans-serif;max-width:40em;margin:3em auto;padding:0 1em}</style></head>
-<body><h1>{{.Grant}}</h1><p>Ends in <strong>{{.Left}}</strong>, at {{.End}}.</p>
-<ol>{{range $i, $f := .Files}}<li><a href="{{next $i}}/file" target="_blank" rel="noopener noreferrer">{{$f}}</a></li>{{end}}</ol>
-<p>Each click asks the owner's custodians and is shown to the owner.</p></body></html>
-`

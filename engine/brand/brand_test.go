@@ -61,7 +61,11 @@ func TestNothingIsReplaced(t *testing.T) {
 		if err := os.WriteFile(from, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		at, err := place(from, path)
+		announced := ""
+		at, err := place(from, path, func(at string) error { announced = at; return nil })
+		if announced != at {
+			t.Errorf("%q was announced", announced)
+		}
 		if err != nil || filepath.Base(at) != want {
 			t.Fatalf("%q, %v; want %q", at, err, want)
 		}
@@ -113,7 +117,7 @@ func TestBrandKeepsItsKeys(t *testing.T) {
 	if err != nil || card.Body.Root != key || card.Body.Name != "ACME" {
 		t.Fatalf("%+v, %v", card, err)
 	}
-	m, err := b.member()
+	m, err := b.asking(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +238,7 @@ func TestTicketsThatAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.root, b.kem = w.Brand.Root, w.Brand.KEM
+	b.root, b.kem, b.org = w.Brand.Root, w.Brand.KEM, custody.KeyOf(w.Brand.Root)
 	sealed := []byte("manifest")
 	item := func(version uint64) custody.Item {
 		it := ct.Item(1, version)
@@ -266,7 +270,7 @@ func TestTicketsThatAreKept(t *testing.T) {
 	first := w.Grant(terms, item(1))
 	second := w.Package(first.Grant, 2, item(2))
 	for i, tk := range []*custody.Ticket{second, first} {
-		r, err := b.Receive(text(tk))
+		r, err := b.Receive(t.Context(), text(tk))
 		if err != nil || r.Ticket.Package.Body.Seq != 2 {
 			t.Fatalf("ticket %d: %+v, %v", i, r, err)
 		}

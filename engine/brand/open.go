@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,18 +18,10 @@ import (
 	"github.com/preezm/preezm/engine/seal"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/durable"
 	"github.com/preezm/preezm/peers/gateway"
 	"github.com/preezm/preezm/peers/witness"
 )
-
-// Gateway is a connection to one of a grant's gateways, *rpc.Visit.
-type Gateway interface {
-	Ask(ctx context.Context, verb string, raw []byte) ([]byte, error)
-	Close()
-}
-
-// Dial prepares a connection under a pass.
-type Dial func(device peers.DeviceID, name string, addresses []string, pass []byte) Gateway
 
 // RefusedError: so many custodians said no that the others are too few.
 type RefusedError struct {
@@ -53,14 +46,19 @@ func (e *RefusedError) Error() string {
 }
 
 // WaitingError: the custodians that answer are too few, and not too many
-// refuse.
+// refuse. The request is kept: the next try goes on from there.
 type WaitingError struct {
 	Have, Need, Of int
 	Liars          []string // see Opened
+	Lost           error    // trouble with gateways, or nil
 }
 
 func (e *WaitingError) Error() string {
-	return fmt.Sprintf("%d of the %d custodians needed have agreed, the others of %d do not answer now", e.Have, e.Need, e.Of)
+	text := fmt.Sprintf("%d of the %d custodians needed have agreed, the others of %d do not answer now", e.Have, e.Need, e.Of)
+	if e.Lost != nil {
+		text += " (" + e.Lost.Error() + ")"
+	}
+	return text
 }
 
 // Opened is a file that was opened.
@@ -75,10 +73,15 @@ type Opened struct {
 	// Liars are the custodians, by their pseudonyms in the grant, that signed a
 	// wrong share.
 	Liars []string
+	// Before: an earlier try put it there, which did not come to its end.
+	Before bool
 }
 
 const (
+	// retryWait and retryMax are the first and the longest pause before
+	// custodians that do not answer are asked again.
 	retryWait = 2 * time.Second
+	retryMax  = 15 * time.Second
 	// busyTime is how long custodians are asked again that limit how many
 	// requests a device may make in a minute.
 	busyTime = 90 * time.Second
@@ -89,11 +92,12 @@ type visit struct {
 	b    *Brand
 	r    *Received
 	m    *custody.Member
-	gws  []Gateway
+	gws  doors
 	wait time.Duration
 	told Told
 
-	liars []string // among the custodians asked for one file
+	liars  []string // among the custodians asked for one file
+	agreed int      // of them
 }
 
 // Told hears how many custodians have agreed to the file that is asked for
@@ -104,33 +108,71 @@ type Told func(name string, have, need int)
 // named (by name or by number). It asks the custodians for each, for as long
 // as wait when too few answer. What it opened stays in the folder: that is the
 // brand's to answer for. A list comes with an error too. Told may be nil.
+//
+// An opening that was cut off, at any moment, goes on with the same request
+// when it is ordered again, and files that lie in the folder already stay.
 func (b *Brand) Open(ctx context.Context, r *Received, files []string, to string, wait time.Duration, dial Dial, told Told) ([]Opened, error) {
 	which, err := r.pick(files)
 	if err != nil {
 		return nil, err
 	}
-	v, err := b.visit(r, wait, dial)
+	v, err := b.visit(ctx, r, wait, dial)
 	if err != nil {
 		return nil, err
 	}
-	defer v.close()
+	defer v.gws.close()
 	v.told = told
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return nil, err
 	}
-	paths, err := r.targets(which, to)
+	unlock, err := b.lock(r)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	s, err := b.session(r, to, which)
 	if err != nil {
 		return nil, err
 	}
 	var done []Opened
-	for at, i := range which {
-		o, err := v.file(ctx, i, paths[at])
+	var left []int
+	for _, i := range which {
+		at, ok, err := s.placed(i)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			left = append(left, i)
+			continue
+		}
+		if err := b.settled(r, i); err != nil {
+			return nil, err
+		}
+		done = append(done, Opened{Name: r.Names.Names[i], Path: at, Size: r.Names.Sizes[i], Before: true})
+	}
+	paths, err := r.targets(left, to)
+	if err != nil {
+		return nil, err
+	}
+	for at, i := range left {
+		o, err := v.file(ctx, s, i, paths[at])
 		if err != nil {
 			return done, fmt.Errorf("%q: %w", r.Names.Names[i], err)
 		}
 		done = append(done, *o)
 	}
-	return done, nil
+	return done, s.done()
+}
+
+// settled forgets the request of a file that was put into place by a try that
+// was cut off right after it.
+func (b *Brand) settled(r *Received, i int) error {
+	e := &r.Ticket.Package.Body.Entries[i]
+	err := os.Remove(b.requestPath(r.Ticket.Grant.Hash, e.File, e.Version))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // pick gives the entries that files name.
@@ -150,26 +192,16 @@ func (r *Received) pick(files []string) ([]int, error) {
 		if i < 0 {
 			return nil, fmt.Errorf("the file %q %w", f, ErrUnknown)
 		}
-		out = append(out, i)
+		if !slices.Contains(out, i) {
+			out = append(out, i)
+		}
 	}
 	return out, nil
 }
 
-// ask tries the gateways in turn.
-func (v *visit) ask(ctx context.Context, verb string, raw []byte) ([]byte, error) {
-	err := errors.New("the grant has no gateway")
-	for _, g := range v.gws {
-		var answer []byte
-		if answer, err = g.Ask(ctx, verb, raw); err == nil || ctx.Err() != nil {
-			return answer, err
-		}
-	}
-	return nil, err
-}
-
 // visit signs the passes and prepares the connections of some openings.
-func (b *Brand) visit(r *Received, wait time.Duration, dial Dial) (*visit, error) {
-	m, err := b.member()
+func (b *Brand) visit(ctx context.Context, r *Received, wait time.Duration, dial Dial) (*visit, error) {
+	m, err := b.asking(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -177,56 +209,103 @@ func (b *Brand) visit(r *Received, wait time.Duration, dial Dial) (*visit, error
 	for i, gw := range r.Ticket.Grant.Body.Gateways {
 		pass, err := custody.Sign(b.sign, ticket.Pass{
 			Grant: r.Ticket.Grant.Raw, Plan: r.Ticket.Plans[i], Gateway: gw.Device, Guest: b.device,
-			At: b.now().Unix(), Cert: m.Cert,
+			At: b.now().Unix(), Cert: m.Cert, Members: m.Revoked,
 		})
 		if err != nil {
-			v.close()
+			v.gws.close()
 			return nil, err
 		}
-		v.gws = append(v.gws, dial(gw.Device, fmt.Sprintf("gateway %d of the grant", i+1), gw.Addresses, pass.Raw))
+		v.gws.all = append(v.gws.all, dial(gw.Device, doorName(i, gw.Addresses), gw.Addresses, pass.Raw))
 	}
 	return v, nil
 }
 
-func (v *visit) close() {
-	for _, g := range v.gws {
-		g.Close()
+// manifest asks the custodians for one entry and gives what it consists of.
+// Whoever made something of that calls dropRequest, else keepRequest; and Forget.
+func (v *visit) manifest(ctx context.Context, i int) (*ticket.Manifest, *custody.Opening, error) {
+	o, err := v.request(i)
+	if err != nil {
+		return nil, nil, err
 	}
+	m, err := v.unlock(ctx, i, o)
+	if err == nil {
+		return m, o, nil
+	}
+	var no *RefusedError
+	switch {
+	case errors.As(err, &no) && final(no.Reason):
+		err = errors.Join(err, v.b.dropRequest(o))
+	case o.Have() >= o.Need(): // the office does not answer
+		err = errors.Join(err, v.b.keepRequest(o))
+	}
+	o.Forget()
+	return nil, nil, v.why(ctx, err)
 }
 
-// manifest asks the custodians for one entry and gives what it consists of.
-func (v *visit) manifest(ctx context.Context, i int) (m *ticket.Manifest, agreed int, err error) {
+// why asks a member's office whether this machine was shut out, where a gateway
+// refuses it: that says nothing of the reason.
+func (v *visit) why(ctx context.Context, err error) error {
+	if v.b.member == nil || !errors.Is(err, peers.ErrRefused) {
+		return err
+	}
+	var no *OfficeError
+	if _, serr := v.b.Sync(ctx); errors.As(serr, &no) {
+		return no
+	}
+	return err
+}
+
+// unlock gets both locks of one entry open.
+func (v *visit) unlock(ctx context.Context, i int, o *custody.Opening) (*ticket.Manifest, error) {
 	t := v.r.Ticket
 	e := &t.Package.Body.Entries[i]
-	o, err := v.m.Request(t.Ticket, e.File, v.b.now().Unix())
-	if err != nil {
-		return nil, 0, err
-	}
 	if err := v.collect(ctx, o, v.r.Names.Names[i]); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	key, err := o.Key(v.b.kem)
+	v.b.at("agreed")
+	second, err := v.b.secondLock(ctx, t.Ticket, e)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	m, err = ticket.OpenManifest(t.Manifests[i], key, e.File, e.Version)
-	clear(key[:])
-	return m, o.Have(), err
+	defer clear(second)
+	key, err := o.Unlock(second)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key[:])
+	v.agreed = o.Have()
+	return ticket.OpenManifest(t.Manifests[i], key, e.File, e.Version)
+}
+
+// final says of a reason that the very same request can never be granted.
+func final(r custody.Reason) bool {
+	switch r {
+	case custody.Busy, custody.ClockDoubt, custody.TooEarly, custody.OwnerSilent, custody.UsedUp, custody.MemberRevoked, custody.MemberExpired:
+		return false
+	}
+	return true
 }
 
 // file opens one entry into a file.
-func (v *visit) file(ctx context.Context, i int, path string) (*Opened, error) {
+func (v *visit) file(ctx context.Context, s *session, i int, path string) (*Opened, error) {
 	begin := time.Now()
-	m, agreed, err := v.manifest(ctx, i)
+	m, o, err := v.manifest(ctx, i)
 	asked := time.Since(begin)
 	if err != nil {
 		return nil, err
 	}
-	path, err = v.write(ctx, path, m, &v.r.Ticket.Package.Body.Entries[i])
+	defer m.Forget()
+	defer o.Forget()
+	path, err = v.write(ctx, s, i, path, m)
 	if err != nil {
+		return nil, errors.Join(err, v.b.keepRequest(o))
+	}
+	v.b.at("placed")
+	if err := v.b.dropRequest(o); err != nil {
 		return nil, err
 	}
-	return &Opened{Name: m.Name, Path: path, Size: m.Size, Agreed: agreed, Asked: asked, Liars: v.liars}, nil
+	v.b.at("dropped")
+	return &Opened{Name: m.Name, Path: path, Size: m.Size, Agreed: v.agreed, Asked: asked, Liars: v.liars}, nil
 }
 
 // collect asks the custodians until enough agree or cannot any more.
@@ -237,25 +316,32 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening, name string) er
 		}
 	}
 	tell()
+	v.liars = nil
+	if o.Have() >= o.Need() { // before it was cut off
+		return nil
+	}
 	n := len(v.r.Ticket.Grant.Body.Custodians)
 	letters := make([][]byte, n)
 	for i := range letters {
+		if o.From(i) {
+			continue
+		}
 		var err error
 		if letters[i], err = custody.SealLetter(o.Request.Raw, v.r.Ticket.Grant, i); err != nil {
 			return err
 		}
 	}
+	// Letters of an opening that waits go on waiting at the gateways when it is
+	// left: their answers are of use to the next try.
+	verb := gateway.VerbLetter
+	if v.wait > 0 {
+		verb = gateway.VerbWait
+	}
 	until := time.Now().Add(v.wait)
+	kept := o.Have()
 	said := map[int]no{}
-	v.liars = nil
 	patient := time.Now().Add(busyTime)
-	for {
-		// Letters wait at the gateway while this goes on asking. The last round
-		// takes them back: nobody could use what they bring after it.
-		verb := gateway.VerbLetter
-		if time.Now().Before(until) {
-			verb = gateway.VerbWait
-		}
+	for pause := retryWait; ; pause = min(pause+time.Second, retryMax) {
 		lost := v.round(ctx, verb, o, letters, said, tell)
 		busy := false
 		for i, a := range said {
@@ -267,24 +353,32 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening, name string) er
 		if o.Have() >= o.Need() {
 			return nil
 		}
+		// Who agreed need not be asked again, whatever happens while this waits.
+		if o.Have() > kept {
+			if err := v.b.keepRequest(o); err != nil {
+				return err
+			}
+			kept = o.Have()
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if n-len(said) < o.Need() {
 			return refused(said, n, v.liars)
 		}
-		if !busy && verb == gateway.VerbLetter {
-			if lost != nil {
+		if !busy && !time.Now().Before(until) {
+			if lost != nil && o.Have() == 0 && len(said) == 0 {
 				return lost
 			}
-			return &WaitingError{o.Have(), o.Need(), n, v.liars}
+			return &WaitingError{o.Have(), o.Need(), n, v.liars, lost}
 		}
-		pause := time.NewTimer(retryWait)
+		tell()
+		timer := time.NewTimer(min(pause, max(time.Until(until), retryWait)))
 		select {
 		case <-ctx.Done():
-			pause.Stop()
+			timer.Stop()
 			return context.Cause(ctx)
-		case <-pause.C:
+		case <-timer.C:
 		}
 	}
 }
@@ -303,7 +397,7 @@ type answer struct {
 
 // round brings every letter that is not answered, all at once, and takes the
 // first answers that are enough. It tells of each that agrees, and gives the
-// last trouble with a gateway.
+// trouble with the gateways, if none of them took a letter.
 func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, letters [][]byte, said map[int]no, tell func()) (lost error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -315,7 +409,7 @@ func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, lett
 		}
 		open++
 		go func() {
-			raw, err := v.ask(ctx, verb, l)
+			raw, err := v.gws.letter(ctx, verb, l)
 			answers <- answer{i, raw, err}
 		}()
 	}
@@ -326,14 +420,13 @@ func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, lett
 			continue
 		}
 		if a.err != nil {
-			lost = a.err
+			lost = worst(lost, a.err)
 			continue
 		}
-		var d gateway.Delivery
-		if err := custody.Unmarshal(a.raw, &d); err != nil || d.Waiting || len(d.Reply) == 0 {
-			continue
+		if len(a.raw) == 0 {
+			continue // asleep
 		}
-		refusal, liar := take(o, a.i, d.Reply)
+		refusal, liar := take(o, a.i, a.raw)
 		if liar != nil {
 			v.liars = append(v.liars, liar.Name.String())
 		}
@@ -343,6 +436,7 @@ func (v *visit) round(ctx context.Context, verb string, o *custody.Opening, lett
 			letters[a.i] = nil
 			tell()
 		}
+		v.b.at("answered")
 		if o.Have() >= o.Need() {
 			cancel()
 		}
@@ -400,21 +494,24 @@ func refused(said map[int]no, n int, liars []string) error {
 
 // write fetches the chunks and writes the file, which appears whole or not at
 // all, and says where.
-func (v *visit) write(ctx context.Context, path string, m *ticket.Manifest, e *custody.Entry) (at string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".opening-*")
+func (v *visit) write(ctx context.Context, s *session, i int, path string, m *ticket.Manifest) (at string, err error) {
+	temp := s.temp(i)
+	// What a try that was cut off left of it is of no use.
+	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return "", err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+			err = errors.Join(err, f.Close(), os.Remove(temp))
 		}
 	}()
+	e := &v.r.Ticket.Package.Body.Entries[i]
 	index := uint64(0)
 	off := int64(0)
 	var buf []byte
-	for i := range m.Pieces {
-		p := &m.Pieces[i]
+	for j := range m.Pieces {
+		p := &m.Pieces[j]
 		if p.Hole > 0 {
 			off += p.Hole
 			continue
@@ -427,6 +524,7 @@ func (v *visit) write(ctx context.Context, path string, m *ticket.Manifest, e *c
 		}
 		index, off = index+1, off+int64(len(buf))
 	}
+	clear(buf)
 	if err = f.Truncate(m.Size); err != nil {
 		return "", err
 	}
@@ -436,23 +534,29 @@ func (v *visit) write(ctx context.Context, path string, m *ticket.Manifest, e *c
 	if err = f.Close(); err != nil {
 		return "", err
 	}
-	if err = os.Chtimes(f.Name(), time.Time{}, time.Unix(0, m.ModTime)); err != nil {
+	if err = os.Chtimes(temp, time.Time{}, time.Unix(0, m.ModTime)); err != nil {
 		return "", err
 	}
-	return place(f.Name(), path)
+	v.b.at("written")
+	at, err = place(temp, path, func(at string) error {
+		s.Placed[i] = at
+		err := s.save()
+		v.b.at("announced")
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return at, durable.SyncDir(filepath.Dir(at))
 }
 
 // chunk gets and opens one chunk. Whoever gave wrong bytes for it is left out
 // the second time.
 func (v *visit) chunk(ctx context.Context, dst []byte, p *ticket.Piece, e *custody.Entry, index uint64) ([]byte, error) {
 	for _, check := range []bool{false, true} {
-		raw, err := custody.Marshal(gateway.Ask{
+		sealed, err := v.gws.chunk(ctx, gateway.Ask{
 			Grant: v.r.Ticket.Grant.Hash, File: e.File, Version: e.Version, Index: index, Check: check,
 		})
-		if err != nil {
-			return dst, err
-		}
-		sealed, err := v.ask(ctx, gateway.VerbChunk, raw)
 		if err != nil {
 			return dst, err
 		}

@@ -46,11 +46,20 @@ const maxTries = 1000
 
 // place moves a whole file to path, or to a name beside it when somebody made
 // one there meanwhile: what was opened counts and is not thrown away.
-func place(from, path string) (at string, err error) {
+//
+// Announce is called with each name before it is used, so that a crash in
+// between leaves a trace of it.
+func place(from, path string, announce func(at string) error) (at string, err error) {
 	for n := 1; n <= maxTries; n++ {
 		at = path
 		if n > 1 {
 			at = filepath.Join(filepath.Dir(path), numbered(filepath.Base(path), n))
+		}
+		if _, err := os.Lstat(at); err == nil {
+			continue
+		}
+		if err := announce(at); err != nil {
+			return "", err
 		}
 		// A file of our own to replace: a rename alone takes whatever is there.
 		f, err := os.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

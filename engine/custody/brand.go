@@ -189,7 +189,12 @@ func (o *Opening) Unlock(second []byte) ([32]byte, error) {
 func (o *Opening) Forget() {
 	clear(o.pads)
 	clear(o.releases)
-	o.ephemeral = nil
+	if o.ephemeral != nil {
+		if seed, err := o.ephemeral.Bytes(); err == nil {
+			clear(seed)
+		}
+		o.ephemeral = nil
+	}
 }
 
 // kept is an opening as a brand writes it down.
@@ -202,11 +207,14 @@ type kept struct {
 // Keep writes an opening down, so that the very same request can be repeated
 // and does not count again. It holds the request's one-time key: secret.
 func (o *Opening) Keep() ([]byte, error) {
+	if o.ephemeral == nil {
+		return nil, errors.New("keep a request: it was forgotten")
+	}
 	seed, err := o.ephemeral.Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("keep a request: %w", err)
 	}
-	defer clear(seed)
+	// The key may go on using these bytes: they are not cleared here.
 	k := kept{Request: o.Request.Raw, Ephemeral: seed, Releases: [][]byte{}}
 	for _, i := range slices.Sorted(maps.Keys(o.releases)) {
 		k.Releases = append(k.Releases, o.releases[i])
@@ -221,7 +229,6 @@ func (m *Member) Resume(t *Ticket, raw []byte) (*Opening, error) {
 	if err := Unmarshal(raw, &k); err != nil {
 		return nil, err
 	}
-	defer clear(k.Ephemeral)
 	r, err := Parse[OpenRequest](k.Request)
 	if err != nil {
 		return nil, err
@@ -245,6 +252,15 @@ func (m *Member) Resume(t *Ticket, raw []byte) (*Opening, error) {
 	}
 	return o, nil
 }
+
+// From reports whether a custodian, by its place in the grant, has agreed.
+func (o *Opening) From(i int) bool {
+	_, ok := o.pads[i]
+	return ok
+}
+
+// Grant is the hash of the grant that the request is under.
+func (o *Opening) Grant() Hash { return o.ticket.Grant.Hash }
 
 // Entry is the package's entry that is being opened, with the manifest's hash.
 func (o *Opening) Entry() Entry { return *o.entry }

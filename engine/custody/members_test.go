@@ -77,6 +77,12 @@ func TestRequestIsKept(t *testing.T) {
 		t.Fatalf("the same release again: %d, %v", again.Have(), err)
 	}
 	w.Ask(again, w.Custodians[1:]...)
+	if raw, err = again.Keep(); err != nil { // any number of times
+		t.Fatal(err)
+	}
+	if again, err = w.Brand.Member.Resume(ticket, raw); err != nil || again.Have() != 3 {
+		t.Fatal("written down twice: ", err)
+	}
 	// Both locks, one on another machine.
 	second, err := custody.SecondLock(w.Brand.KEM, ticket.Grant, ticket.Package.Body.Enc, ct.File(1), 1)
 	if err != nil {

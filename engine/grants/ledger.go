@@ -35,6 +35,7 @@ type Line struct {
 	Path      string    `json:"path,omitempty"`
 	Version   uint64    `json:"version,omitempty"`
 	Detail    string    `json:"detail,omitempty"`
+	Who       string    `json:"who,omitempty"` // of a release: the brand, and which of its machines
 
 	entry ledger.Entry
 }
@@ -49,10 +50,20 @@ func (d *Desk) Ledger(ctx context.Context) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
+	brands, err := d.cat.Brands(ctx)
+	if err != nil {
+		return nil, err
+	}
+	called := map[[32]byte]string{}
+	for _, b := range brands {
+		called[b.Root] = b.Name
+	}
 	paths := map[custody.FileID]string{}
 	ids := map[custody.Hash]string{}
+	whose := map[custody.Hash]string{}
 	for _, g := range gs {
 		ids[g.Hash] = ticket.ShortID(g.ID)
+		whose[g.Hash] = called[g.Brand]
 		for _, f := range g.Files {
 			paths[f.File] = f.Path
 		}
@@ -82,11 +93,25 @@ func (d *Desk) Ledger(ctx context.Context) (*Ledger, error) {
 				line.Request, line.DeviceKey = e.Request.String(), e.Device.String()
 				line.Path, line.Version = paths[e.File], e.Version
 			}
+			if e.Kind == ledger.Release {
+				line.Who = who(whose[e.Grant], e.Detail)
+			}
 			l.Entries = append(l.Entries, line)
 		}
 	}
 	slices.SortStableFunc(l.Entries, func(a, b Line) int { return a.At.Compare(b.At) })
 	return l, nil
+}
+
+// who names a machine of a brand, as in "ACME / claims desk 2".
+func who(brand, label string) string {
+	switch {
+	case brand == "":
+		return label
+	case label == "":
+		return brand
+	}
+	return brand + " / " + label
 }
 
 // about gathers the openings of one grant, by time, and counts refusals.
@@ -105,7 +130,7 @@ func (l *Ledger) about(g *catalog.Grant, k int) ([]Opening, int) {
 		case ledger.Release:
 			o := by[e.Request]
 			if o == nil {
-				o = &Opening{At: l.Entries[i].At, Device: e.Detail, DeviceKey: e.Device.String(), Path: l.Entries[i].Path, Version: e.Version}
+				o = &Opening{At: l.Entries[i].At, Device: e.Detail, Who: l.Entries[i].Who, DeviceKey: e.Device.String(), Path: l.Entries[i].Path, Version: e.Version}
 				by[e.Request] = o
 			}
 			if key := l.Entries[i].Custodian + e.Request.String(); !told[key] {

@@ -19,6 +19,7 @@ import (
 type Opening struct {
 	At         time.Time `json:"at"`
 	Device     string    `json:"device"` // label of the brand's device
+	Who        string    `json:"who"`    // the brand and that label
 	DeviceKey  string    `json:"device_key"`
 	Path       string    `json:"path"`
 	Version    uint64    `json:"version"`

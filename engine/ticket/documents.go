@@ -219,6 +219,9 @@ func (m *Manifest) check() error {
 	return nil
 }
 
+// Forget clears the keys.
+func (m *Manifest) Forget() { clear(m.Pieces) }
+
 func manifestAD(f custody.FileID, version uint64) []byte {
 	return fmt.Appendf(nil, "preezm/v1/manifest/%s/%d", f, version)
 }

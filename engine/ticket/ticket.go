@@ -206,10 +206,25 @@ func SealNames(n *custody.Signed[Names], kem []byte) ([]byte, error) {
 
 // OpenNames gives the brand the names of a ticket's files.
 func (t *Ticket) OpenNames(kem hpke.PrivateKey) (*Names, error) {
+	raw, err := t.UnsealNames(kem)
+	if err != nil {
+		return nil, err
+	}
+	return t.ReadNames(raw)
+}
+
+// UnsealNames opens the names with the brand's key, for ReadNames: a brand may
+// have machines that lack this key.
+func (t *Ticket) UnsealNames(kem hpke.PrivateKey) ([]byte, error) {
 	raw, err := hpke.Open(kem, hpke.HKDFSHA256(), hpke.AES256GCM(), namesInfo(t.Grant.Hash), t.Names)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the ticket is for another brand", custody.ErrMalformed)
 	}
+	return raw, nil
+}
+
+// ReadNames checks that signed names are those of this ticket.
+func (t *Ticket) ReadNames(raw []byte) (*Names, error) {
 	n, err := custody.Parse[Names](raw)
 	if err != nil {
 		return nil, err

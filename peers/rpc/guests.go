@@ -57,7 +57,7 @@ func seat(in []*guest, g *guest) (now []*guest, leaves *guest) {
 func (v *server) welcome(c *transport.Conn) {
 	g := &guest{conn: c, from: transport.Origin(c.RemoteAddr())}
 	life := v.s.cfg.times.join
-	if !v.s.cfg.Book.MayJoin(c.Device(), time.Now()) { // it can only show a pass
+	if !v.s.cfg.Book.MayJoin(c.Device(), time.Now()) && !v.mayCome(c.Device()) { // it can only show a pass
 		life = min(life, v.s.cfg.times.stranger)
 	}
 	v.mu.Lock()

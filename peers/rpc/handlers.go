@@ -45,6 +45,7 @@ func (v *server) routes() http.Handler {
 	mux.Handle("POST "+pathMailFetch, v.member(v.mailFetch))
 	mux.Handle("POST "+pathMailTook, v.member(v.mailTook))
 	mux.HandleFunc("POST "+pathPass, v.present)
+	mux.HandleFunc("POST "+pathOffice+"{verb}", v.office)
 	// A member may redeem again: its first answer may have been lost.
 	mux.HandleFunc("POST "+pathJoin, v.join)
 	// The mux's own answers (no such path or method, go to the clean path)

@@ -42,6 +42,7 @@ type server struct {
 	news    chan struct{}                        // custodians' other messages
 	carried chan struct{}                        // guests' letters that this gateway carries
 	chunks  chan struct{}                        // chunks that it serves them
+	staff   chan struct{}                        // what members of an organisation ask its office
 	serving sync.WaitGroup                       // connections in an HTTP server
 
 	guestConns []*guest // oldest first
@@ -52,7 +53,7 @@ func newServer(s *Service) *server {
 		toPass: newHandover(), passed: make(map[*transport.Conn]bool), room: maxPassed,
 		audits:  make(chan struct{}, auditsAtOnce),
 		letters: make(chan struct{}, maxWitness), news: make(chan struct{}, maxWitness), carried: make(chan struct{}, maxWitness),
-		chunks: make(chan struct{}, maxWitness)}
+		chunks: make(chan struct{}, maxWitness), staff: make(chan struct{}, maxOfficeAsks)}
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	v.members = &http.Server{
 		Handler:           v.routes(),
@@ -71,6 +72,7 @@ func newServer(s *Service) *server {
 	join := http.NewServeMux()
 	join.HandleFunc("POST "+pathJoin, v.join)
 	join.HandleFunc("POST "+pathPass, v.present)
+	join.HandleFunc("POST "+pathOffice+"{verb}", v.office)
 	join.HandleFunc("POST "+pathAccount, v.claim)
 	join.HandleFunc("/", v.refuse)
 	v.guests = &http.Server{
@@ -106,7 +108,7 @@ func (v *server) admit(id peers.DeviceID, kind transport.Kind) transport.Welcome
 	if kind != transport.Requests {
 		return transport.Refused
 	}
-	if !v.s.cfg.Book.MayJoin(id, time.Now()) && !v.s.cfg.Book.MayClaim() && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) {
+	if !v.s.cfg.Book.MayJoin(id, time.Now()) && !v.s.cfg.Book.MayClaim() && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) && !v.mayCome(id) {
 		return transport.Refused
 	}
 	return transport.Guest
@@ -138,7 +140,7 @@ func (v *server) serveBack(c *transport.Conn) {
 // serve answers on a connection.
 func (v *server) serve(c *transport.Conn) {
 	to := v.toJoin
-	pass := c.Welcome() != transport.Member && (v.s.cfg.Guests != nil && v.s.cfg.Guests.Known(c.Device()) || v.fellow(c.Device()))
+	pass := c.Welcome() != transport.Member && (v.s.cfg.Guests != nil && v.s.cfg.Guests.Known(c.Device()) || v.fellow(c.Device()) || v.employee(c.Device()))
 	if pass || c.Welcome() == transport.Member {
 		to = v.toHTTP
 		if !pass {

@@ -38,6 +38,7 @@ type Config struct {
 	Mapping        bool                        // ask the router for a port
 	Left           func(peers.DeviceID)        // a device says that it removes this one; may be nil
 	Heads          Heads                       // nil: no heads of backups are kept
+	Office         Office                      // nil: this device is no organisation's office
 	Now            func() time.Time            // the clock peers are told; nil: time.Now
 	Logger         *slog.Logger
 

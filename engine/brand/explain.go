@@ -2,64 +2,7 @@
 
 package brand
 
-import (
-	"context"
-	"io"
-
-	"github.com/preezm/preezm/engine/custody"
-	"github.com/preezm/preezm/engine/ticket"
-)
-
-// Stream opens one file of a received grant, by its place from 0, and writes
-// it to whom begin gives, once the custodians have agreed. Nothing of it is
-// kept: neither bytes on the disk nor keys after the end.
-func (b *Brand) Stream(ctx context.Context, r *Received, i int, dial Dial, begin func(*ticket.Manifest) (io.Writer, error)) error {
-	if i < 0 || i >= len(r.Names.Names) {
-		return ErrUnknown
-	}
-	v, err := b.visit(r, 0, dial)
-	if err != nil {
-		return err
-	}
-	defer v.close()
-	m, _, err := v.manifest(ctx, i)
-	if err != nil {
-		return err
-	}
-	defer clear(m.Pieces) // the keys
-	w, err := begin(m)
-	if err != nil {
-		return err
-	}
-	var buf []byte
-	defer func() { clear(buf) }()
-	index := uint64(0)
-	for j := range m.Pieces {
-		p := &m.Pieces[j]
-		if p.Hole > 0 {
-			if _, err := io.CopyN(w, zeros{}, p.Hole); err != nil {
-				return err
-			}
-			continue
-		}
-		if buf, err = v.chunk(ctx, buf[:0], p, &r.Ticket.Package.Body.Entries[i], index); err != nil {
-			return err
-		}
-		if _, err := w.Write(buf); err != nil {
-			return err
-		}
-		index++
-	}
-	return nil
-}
-
-// zeros reads as zero bytes for ever.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
-}
+import "github.com/preezm/preezm/engine/custody"
 
 // Explain says a custodian's reason in plain words.
 func Explain(r custody.Reason) string {
