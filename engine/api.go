@@ -83,13 +83,14 @@ type Stage string
 
 // The stages of Put, Get, Verify and Repair.
 const (
-	StageScan   Stage = "scan"
-	StagePut    Stage = "put"
-	StageGet    Stage = "get"
-	StageVerify Stage = "verify"
-	StageRepair Stage = "repair"
-	StageBackup Stage = "backup"
-	StageWait   Stage = "wait" // for another put, or for a keeper
+	StageScan    Stage = "scan"
+	StagePut     Stage = "put"
+	StageGet     Stage = "get"
+	StageVerify  Stage = "verify"
+	StageRepair  Stage = "repair"
+	StageBackup  Stage = "backup"
+	StageCompact Stage = "compact"
+	StageWait    Stage = "wait" // for another put, or for a keeper
 
 	// StageAsk: custodians are asked for the key of Now; Files of the
 	// TotalFiles that are needed have agreed.

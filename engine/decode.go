@@ -26,6 +26,8 @@ type segmentJob struct {
 	at   place
 	// again: the segment had other pieces than a moment before.
 	again bool
+	// followed: its chunks lay in another segment a moment before.
+	followed bool
 }
 
 // run fails only when the whole get must end; what happens to single files
@@ -34,8 +36,7 @@ func (j *segmentJob) run() error {
 	defer j.at.close()
 	seg, err := j.e.cat.Segment(j.ctx, j.id)
 	if errors.Is(err, catalog.ErrGone) {
-		j.giveUp(j.uses, err)
-		return nil
+		return j.follow(err)
 	} else if err != nil {
 		return err
 	}
@@ -90,6 +91,38 @@ func (j *segmentJob) run() error {
 		}
 		j.bytes.put(plain)
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow looks for the chunks of a segment that is gone: they may lie in
+// others by now.
+func (j *segmentJob) follow(gone error) error {
+	ids := make([]int64, len(j.uses))
+	for i, u := range j.uses {
+		ids[i] = u.row.ID
+	}
+	rows, err := j.e.cat.Chunks(j.ctx, ids)
+	if errors.Is(err, catalog.ErrGone) || j.followed {
+		j.giveUp(j.uses, gone)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	next := map[int64]*segmentJob{}
+	for _, u := range j.uses {
+		u.row = rows[u.row.ID]
+		n := next[u.row.Segment]
+		if n == nil {
+			n = &segmentJob{get: j.get, id: u.row.Segment, at: place{root: j.root}, followed: true}
+			next[u.row.Segment] = n
+		}
+		n.uses = append(n.uses, u)
+	}
+	for _, n := range next {
+		if err := n.run(); err != nil {
 			return err
 		}
 	}

@@ -29,6 +29,7 @@ type chunkJob struct {
 // the catalog. nameMu guards done and waiters.
 type flyingChunk struct {
 	row     catalog.Chunk
+	from    int64      // the segment it is moved from; 0: it is new
 	done    bool       // its segment is acknowledged and queued for commit
 	waiters []*fileJob // to release then
 }

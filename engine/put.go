@@ -369,7 +369,11 @@ func (p *put) commit(items []commitItem) error {
 		if it.segment != nil {
 			b.Segments = append(b.Segments, &it.segment.rec)
 			for _, c := range it.segment.chunks {
-				b.Chunks = append(b.Chunks, c.row)
+				if c.from != 0 {
+					b.Moved = append(b.Moved, catalog.Moved{Chunk: c.row, From: c.from})
+				} else {
+					b.Chunks = append(b.Chunks, c.row)
+				}
 			}
 		} else {
 			b.Versions = append(b.Versions, it.version)
@@ -378,6 +382,7 @@ func (p *put) commit(items []commitItem) error {
 			}
 		}
 	}
+	b.After = p.e.now().Add(compactHold).UnixNano()
 	if err := p.e.cat.Commit(context.WithoutCancel(p.ctx), &b); err != nil {
 		return err
 	}
@@ -385,6 +390,9 @@ func (p *put) commit(items []commitItem) error {
 	for i := range b.Chunks {
 		delete(p.inFlight, b.Chunks[i].Name)
 		bytes += int64(b.Chunks[i].Plain)
+	}
+	for i := range b.Moved {
+		bytes += int64(b.Moved[i].Sealed)
 	}
 	p.nameMu.Unlock()
 	p.meter.files.Add(files)

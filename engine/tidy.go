@@ -11,7 +11,7 @@ import (
 // tidyEvery is how often each of the chores of Tidy is done.
 const tidyEvery = 24 * time.Hour
 
-// Tidy does the chores that are due: once a day it prunes by the policy. The
+// Tidy does the chores that are due: once a day it prunes by the policy and compacts half-empty segments. The
 // running node calls it now and then; the catalog remembers what was done, so
 // it does not matter how often.
 func (e *Engine) Tidy(ctx context.Context) error {
@@ -20,6 +20,7 @@ func (e *Engine) Tidy(ctx context.Context) error {
 		do   func(context.Context) error
 	}{
 		{"prune", e.pruneByPolicy},
+		{"compact", e.compactAll},
 	}
 	var errs []error
 	for _, c := range chores {
@@ -45,6 +46,14 @@ func (e *Engine) pruneByPolicy(ctx context.Context) error {
 	gone, err := e.Prune(ctx, r, false)
 	if err == nil && gone.Versions+gone.Trashed > 0 {
 		e.log.Info("pruned", "versions", gone.Versions, "trashed", gone.Trashed, "left", gone.Left)
+	}
+	return err
+}
+
+func (e *Engine) compactAll(ctx context.Context) error {
+	r, err := e.Compact(ctx, CompactOptions{}, nil)
+	if err == nil && r.Segments > 0 {
+		e.log.Info("compacted", "segments", r.Segments, "moved", r.Moved, "freed", r.Freed)
 	}
 	return err
 }

@@ -173,6 +173,8 @@ func stageWord(s engine.Stage) string {
 		return "Bringing back"
 	case engine.StageVerify:
 		return "Checking"
+	case engine.StageCompact:
+		return "Compacting"
 	case engine.StageBackup:
 		return "Copying the list of files"
 	case engine.StageRepair:

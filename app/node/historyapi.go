@@ -32,6 +32,8 @@ type HistoryAPI interface {
 	SetRetention(ctx context.Context, r engine.Retention) error
 	// Prune lets go of former versions a policy does not want.
 	Prune(ctx context.Context, o PruneOrder) (*engine.PruneReport, error)
+	// Compact moves what is needed of half-empty segments into new ones.
+	Compact(ctx context.Context, o engine.CompactOptions, progress func(engine.Progress)) (*engine.CompactReport, error)
 }
 
 // historyEngine is what HistoryAPI needs of the engine.
@@ -45,6 +47,7 @@ type historyEngine interface {
 	Retention(context.Context) (engine.Retention, error)
 	SetRetention(context.Context, engine.Retention) error
 	Prune(context.Context, engine.Retention, bool) (*engine.PruneReport, error)
+	Compact(context.Context, engine.CompactOptions, func(engine.Progress)) (*engine.CompactReport, error)
 	Tidy(context.Context) error
 }
 
@@ -138,6 +141,11 @@ func (n *Node) Prune(ctx context.Context, o PruneOrder) (*engine.PruneReport, er
 	return n.engine.Prune(ctx, o.Policy, o.Dry)
 }
 
+// Compact moves what is needed of half-empty segments into new ones.
+func (n *Node) Compact(ctx context.Context, o engine.CompactOptions, progress func(engine.Progress)) (*engine.CompactReport, error) {
+	return n.engine.Compact(ctx, o, progress)
+}
+
 // The calls of HistoryAPI on the local socket.
 const (
 	pathVersions     = "/v1/versions"
@@ -149,6 +157,7 @@ const (
 	pathRetention    = "/v1/retention"
 	pathSetRetention = "/v1/retention/set"
 	pathPrune        = "/v1/prune"
+	pathCompact      = "/v1/compact"
 )
 
 func (s *localServer) historyCalls(mux *http.ServeMux) {
@@ -163,6 +172,7 @@ func (s *localServer) historyCalls(mux *http.ServeMux) {
 		return empty{}, s.api.SetRetention(ctx, r)
 	}))
 	handle(mux, s, pathPrune, call1(s.api.Prune))
+	handle(mux, s, pathCompact, s.api.Compact)
 }
 
 func (c *client) Versions(ctx context.Context, r engine.Path) ([]engine.VersionInfo, error) {
@@ -200,4 +210,8 @@ func (c *client) SetRetention(ctx context.Context, r engine.Retention) error {
 
 func (c *client) Prune(ctx context.Context, r PruneOrder) (*engine.PruneReport, error) {
 	return invoke[*engine.PruneReport](ctx, c, pathPrune, r, nil)
+}
+
+func (c *client) Compact(ctx context.Context, r engine.CompactOptions, progress func(engine.Progress)) (*engine.CompactReport, error) {
+	return invoke[*engine.CompactReport](ctx, c, pathCompact, r, progress)
 }

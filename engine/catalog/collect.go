@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/preezm/preezm/peers"
 )
@@ -37,7 +38,8 @@ func dropSegments(ctx context.Context, tx *sql.Tx, where string, args ...any) (i
 	}
 	in := "(SELECT id FROM segments WHERE segments." + where + ")"
 	for _, q := range []string{
-		"INSERT OR IGNORE INTO deletions(keeper, shard) SELECT keeper, shard FROM shards WHERE segment IN " + in,
+		`INSERT OR IGNORE INTO deletions(keeper, shard, after) SELECT keeper, shard,
+			coalesce((SELECT after FROM candidates WHERE candidates.segment = shards.segment), 0) FROM shards WHERE segment IN ` + in,
 		"DELETE FROM shards WHERE segment IN " + in,
 		"DELETE FROM chunks WHERE segment IN " + in,
 		"DELETE FROM segments WHERE " + where,
@@ -89,7 +91,7 @@ func (c *Catalog) Deletions(ctx context.Context, keeper peers.DeviceID, limit in
 			err = errors.New("a shard's name is damaged in the catalog")
 		}
 		return id, err
-	}, "SELECT shard FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?) LIMIT ?", keeper[:], limit)
+	}, "SELECT shard FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?) AND after <= ? LIMIT ?", keeper[:], time.Now().UnixNano(), limit)
 }
 
 // Deleted records that a keeper has forgotten the shards.
@@ -139,7 +141,7 @@ func (c *Catalog) Totals(ctx context.Context) (Totals, error) {
 		(SELECT count(*) FROM segments WHERE state = 1),
 		(SELECT coalesce(sum(shard_len), 0) FROM shards JOIN segments ON id = segment WHERE shards.state = 1 AND segments.state = 1),
 		(SELECT count(*) FROM shards JOIN segments ON id = segment WHERE shards.state <> 1 AND segments.state = 1),
-		(SELECT count(*) FROM deletions)`).Scan(&t.Segments, &t.Stored, &t.Debt, &t.Pending)
+		(SELECT count(*) FROM deletions WHERE after <= ?)`, time.Now().UnixNano()).Scan(&t.Segments, &t.Stored, &t.Debt, &t.Pending)
 	if err != nil {
 		return t, fmt.Errorf("catalog: %w", explain(err))
 	}

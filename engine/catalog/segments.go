@@ -113,6 +113,8 @@ type Batch struct {
 	Segments []*Segment // with the shards' states
 	Chunks   []Chunk
 	Versions []*Version
+	Moved    []Moved // chunks that lie in these segments from now on
+	After    int64   // keepers are told of what these left behind then; nanoseconds since 1970
 }
 
 // Commit applies a batch.
@@ -140,6 +142,9 @@ func (c *Catalog) Commit(ctx context.Context, b *Batch) error {
 					return err
 				}
 			}
+		}
+		if err := moveChunks(ctx, tx, b.Moved, b.After); err != nil {
+			return err
 		}
 		return upsertAll(ctx, tx, b.Versions)
 	})
