@@ -21,6 +21,8 @@ import (
 const (
 	// keptBackups is how many backups of one machine stay in the circle.
 	keptBackups = 30
+	// backupRetry: a backup does not wait for keepers; it is tried again.
+	backupRetry = 2 * time.Second
 	// noteParts is the note of an index with the chunks of the stream.
 	noteParts = "parts"
 	// wasteful: a backup that takes so many times what it needs in segments,
@@ -158,7 +160,7 @@ func (e *Engine) giveWay() {
 // stream keeps what write makes as one run of bytes and gives its chunks, all
 // of which are durable then. The caller holds the put lock.
 func (p *put) stream(ctx context.Context, write func(io.Writer) error) (*fileJob, error) {
-	p.backup, p.stage = true, StageBackup
+	p.backup, p.stage, p.retry = true, StageBackup, backupRetry
 	f := &fileJob{bare: true}
 	f.open.Store(1)
 	err := p.run(ctx, nil, func() {

@@ -229,7 +229,7 @@ func (p *put) deliver(s *openSegment) {
 		if p.ctx.Err() != nil {
 			return
 		}
-		if time.Since(started) > retryFor || p.hopeless(s, need) {
+		if time.Since(started) > p.retry || p.hopeless(s, need) {
 			p.fail(p.shortage(s, have, need))
 			return
 		}

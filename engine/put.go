@@ -68,6 +68,7 @@ type put struct {
 	backup     bool // what is kept is a backup of the catalog
 	skip       func(local string, folder bool) bool
 	stage      Stage
+	retry      time.Duration  // how long it waits for keepers to come back
 	gentle     bool           // leaves most of the machine to others
 	home       fs.FileInfo    // the folder that is never kept
 	deadChunks map[int64]bool // rows of chunks that cannot be brought back
@@ -83,7 +84,7 @@ type put struct {
 }
 
 func newPut(e *Engine, m *meter) *put {
-	return &put{e: e, meter: m, stage: StagePut, circle: map[peers.DeviceID]bool{}}
+	return &put{e: e, meter: m, stage: StagePut, retry: retryFor, circle: map[peers.DeviceID]bool{}}
 }
 
 // Put keeps the sources, files or folders, in the circle. It returns when

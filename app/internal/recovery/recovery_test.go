@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package recovery_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/preezm/preezm/app/internal/e2e"
+	"github.com/preezm/preezm/app/internal/tree"
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/identity"
+	"github.com/preezm/preezm/peers/vault"
+)
+
+const testTime = 4 * time.Minute
+
+// world is an owner who only runs commands, and keepers that serve.
+type world struct {
+	*testing.T
+	ctx   context.Context
+	fleet *e2e.Fleet
+	dir   string
+	bin   string
+	words string // a file
+	src   string
+}
+
+func newWorld(t *testing.T, keepers int) *world {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts many processes")
+	}
+	t.Setenv("PREEZM_KEYCHAIN", "off")
+	ctx, cancel := context.WithTimeout(t.Context(), testTime)
+	t.Cleanup(cancel)
+	w := &world{T: t, ctx: ctx, dir: t.TempDir()}
+	var err error
+	w.bin, err = e2e.Build(ctx, w.dir)
+	w.must(err)
+	w.fleet, err = e2e.NewFleet(ctx, e2e.FleetOptions{Binary: w.bin, Dir: w.dir, Keepers: keepers})
+	w.must(err)
+	t.Cleanup(func() {
+		if err := w.fleet.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.words = filepath.Join(w.dir, "words.txt")
+	w.must(os.WriteFile(w.words, []byte(wordsOf(t, w.fleet.Owner.Dir)), 0o600))
+	w.src = filepath.Join(w.dir, "src")
+	for i := range 40 {
+		w.write(fmt.Sprintf("letters/%02d.txt", i), []byte(strings.Repeat(fmt.Sprint("letter ", i, "\n"), i*50)))
+	}
+	photo := make([]byte, 9_000_000)
+	rand.Read(photo)
+	w.write("photos/big.jpg", photo)
+	w.write("empty", nil)
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) write(name string, b []byte) {
+	w.Helper()
+	path := filepath.Join(w.src, name)
+	w.must(os.MkdirAll(filepath.Dir(path), 0o755))
+	w.must(os.WriteFile(path, b, 0o644))
+}
+
+// wordsOf reads the owner's words from a home, as a sheet of paper has them.
+func wordsOf(t *testing.T, home string) string {
+	t.Helper()
+	v, err := vault.Open(home, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	boxes, err := v.Unlock(nil, vault.Owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := identity.ReadOwner(boxes[vault.Owner], filepath.Join(home, "owner.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, ok := key.Master()
+	if !ok {
+		t.Fatal("the home does not hold the words")
+	}
+	words, err := identity.WordsOf(master, identity.French)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(words, " ")
+}
+
+// destroy takes the owner's home away.
+func (w *world) destroy() {
+	w.Helper()
+	w.must(os.RemoveAll(w.fleet.Owner.Dir))
+}
+
+func (w *world) fresh(name string) *e2e.Home {
+	return &e2e.Home{Binary: w.bin, Dir: filepath.Join(w.dir, name)}
+}
+
+func (w *world) recoverArgs(from *e2e.Home) []string {
+	return []string{"recover", "--words-file", w.words, "--from", from.About().Addresses[0], "--listen", "127.0.0.1:0", "--no-discovery"}
+}
+
+// same brings everything back and compares it with the source.
+func (w *world) same(h *e2e.Home) {
+	w.Helper()
+	to := filepath.Join(w.T.TempDir(), "back")
+	w.must(h.Must(w.ctx, nil, "get", "/", "--to", to))
+	want, err := tree.Scan(w.ctx, w.src)
+	w.must(err)
+	_, err = want.Compare(w.ctx, filepath.Join(to, "src"))
+	w.must(err)
+}
+
+func TestAnyKeeperBringsItBack(t *testing.T) {
+	w := newWorld(t, 5)
+	w.must(w.fleet.Owner.Must(w.ctx, nil, "put", w.src))
+	// One keeper misses the newer copy, and is asked first later.
+	w.must(w.fleet.Keepers[2].Kill())
+	w.write("letters/later.txt", []byte("one more"))
+	w.must(w.fleet.Owner.Must(w.ctx, nil, "put", w.src))
+	w.must(w.fleet.Keepers[2].Start(w.ctx))
+	w.destroy()
+	{
+		h := w.fresh("old-copy")
+		r, err := h.Run(w.ctx, append(w.recoverArgs(w.fleet.Keepers[2]), "--json")...)
+		w.must(err)
+		if r.Code != 0 || !bytes.Contains(r.Stderr, []byte("keeper3 shows an older copy (number 1)")) {
+			t.Errorf("exit %d: %s", r.Code, r.Stderr)
+		}
+		w.same(h)
+	}
+	// Two are away, and each of the others is asked first once.
+	w.must(w.fleet.Keepers[0].Kill())
+	w.must(w.fleet.Keepers[3].Kill())
+	for _, i := range []int{1, 2, 4} {
+		h := w.fresh(fmt.Sprint("new", i))
+		var r node.Recovered
+		w.must(h.Must(w.ctx, &r, w.recoverArgs(w.fleet.Keepers[i])...))
+		if r.Files != 43 || r.Of != 5 || r.Keepers != 3 {
+			t.Errorf("through keeper %d: %+v", i+1, r)
+		}
+		w.same(h)
+	}
+	// The new machine is the owner: it keeps, removes, and the others come to
+	// know it when they are back.
+	h := w.fresh("new4")
+	w.must(w.fleet.Keepers[0].Start(w.ctx))
+	w.must(w.fleet.Keepers[3].Start(w.ctx))
+	w.write("letters/last.txt", []byte("from the new machine"))
+	w.must(h.Must(w.ctx, nil, "put", w.src))
+	var st engine.Status
+	w.must(h.Must(w.ctx, &st, "status"))
+	for _, k := range st.Keepers {
+		if !k.Online {
+			t.Errorf("%s does not let the new machine in: %s", k.Name, k.Text)
+		}
+	}
+	w.same(h)
+	w.must(h.Must(w.ctx, nil, "rm", "--now", "src/photos"))
+}
+
+func TestWrongWordsAndStrangers(t *testing.T) {
+	w := newWorld(t, 2)
+	w.must(w.fleet.Owner.Must(w.ctx, nil, "put", w.src))
+	words := strings.Fields(wordsOf(t, w.fleet.Owner.Dir))
+	w.destroy()
+	run := func(words []string, want string) {
+		t.Helper()
+		w.must(os.WriteFile(w.words, []byte(strings.Join(words, " ")), 0o600))
+		r, err := w.fresh("wrong").Run(w.ctx, w.recoverArgs(w.fleet.Keepers[0])...)
+		w.must(err)
+		if r.Code != 1 || !bytes.Contains(r.Stderr, []byte(want)) {
+			t.Errorf("exit %d, %s; want %q", r.Code, r.Stderr, want)
+		}
+		if bytes.Contains(r.Stdout, []byte(words[3])) || bytes.Contains(r.Stderr, []byte(words[3])) {
+			t.Error("it printed a word")
+		}
+	}
+	typo := append([]string{}, words...)
+	typo[6] = "zzzz"
+	run(typo, "word 7")
+	run(words[:23], "23 words")
+	var other [32]byte
+	rand.Read(other[:])
+	foreign, err := identity.WordsOf(other, identity.English)
+	w.must(err)
+	run(foreign, "does not know you")
+}
+
+// Killed at any moment, the same command goes on.
+func TestKilledAndRepeated(t *testing.T) {
+	w := newWorld(t, 3)
+	w.must(w.fleet.Owner.Must(w.ctx, nil, "put", w.src))
+	w.destroy()
+	h := w.fresh("new")
+	wait := 5 * time.Millisecond
+	killed := 0
+	for ; ; wait += 15 * time.Millisecond {
+		cmd := h.Command(w.ctx, w.recoverArgs(w.fleet.Keepers[killed%3])...)
+		w.must(cmd.Start())
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case err := <-ended:
+			w.must(err)
+		case <-time.After(wait):
+			w.must(cmd.Process.Kill())
+			<-ended
+			killed++
+			if _, err := os.Stat(filepath.Join(h.Dir, "home.json")); err != nil {
+				continue
+			}
+		}
+		break
+	}
+	t.Logf("killed %d times", killed)
+	if killed < 3 {
+		t.Error("it was too fast to be killed")
+	}
+	w.same(h)
+}
