@@ -72,6 +72,10 @@ func (a *app) backUpAfter(ctx context.Context, api node.API) {
 	if !ok || !n.Changed(ctx) {
 		return
 	}
+	if !n.MostAnswer(ctx) {
+		a.note("Too few machines answer for a new copy of the list of your files; the next command, or 'preezm serve', makes one.")
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, afterTime)
 	defer cancel()
 	m := a.meter()

@@ -337,6 +337,31 @@ func (n *Node) Changed(ctx context.Context) bool {
 	return err == nil && c > 0
 }
 
+// answerIn is how long a machine has to answer before a command that is done
+// goes without it.
+const answerIn = time.Second
+
+// MostAnswer tells whether more than half of the keepers answer at once. A
+// command that is over does not wait for the others.
+func (n *Node) MostAnswer(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerIn)
+	defer cancel()
+	members, err := n.Circle(ctx, true)
+	if err != nil {
+		return false
+	}
+	keepers, online := 0, 0
+	for _, m := range members {
+		if m.Keeper {
+			keepers++
+			if m.Online {
+				online++
+			}
+		}
+	}
+	return 2*online > keepers
+}
+
 // readNotes reads what notes wrote, for a home that is brought back.
 func readNotes(notes map[string][]byte) (them []savedPeer, settings savedSettings, err error) {
 	err = errors.Join(strictJSON(notes[noteCircle], &them), strictJSON(notes[noteSettings], &settings))
