@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/preezm/preezm/app/node"
@@ -168,11 +169,12 @@ func (a *app) printCircle(members []node.Member) error {
 		return a.say("Nobody is in your circle yet. 'preezm invite' prints a code for a friend.")
 	}
 	// What nobody said is not shown: a line is to fit a screen.
-	show := map[string]bool{}
+	show, balance := map[string]bool{}, false
 	for _, m := range members {
 		show["ROLES"] = show["ROLES"] || roles(m) != "keeper"
 		show["PERSON"] = show["PERSON"] || m.Person != ""
 		show["HOUSE"] = show["HOUSE"] || m.House != ""
+		balance = balance || m.Balance.Gave > 0 || m.Balance.Took > 0
 	}
 	t := &table{head: []string{"NAME", "DEVICE"}}
 	extra := []string{"ROLES", "PERSON", "HOUSE"}
@@ -180,6 +182,9 @@ func (a *app) printCircle(members []node.Member) error {
 		if show[h] {
 			t.head = append(t.head, h)
 		}
+	}
+	if balance {
+		t.head = append(t.head, ">GAVE", ">TOOK")
 	}
 	t.head = append(t.head, "ANSWERS", ">KEEPS FOR YOU", ">YOU KEEP", ">ROOM LEFT", "LAST HEARD OF")
 	for _, m := range members {
@@ -197,10 +202,16 @@ func (a *app) printCircle(members []node.Member) error {
 				row = append(row, cell)
 			}
 		}
+		if balance {
+			row = append(row, gbDays(m.Balance.Gave), gbDays(m.Balance.Took))
+		}
 		t.add(append(row, answers(m.Asked, m.Online, m.Latency), keeps, size(m.ForThem), room, clock(m.LastSeen))...)
 	}
 	if err := t.print(a.out); err != nil {
 		return err
+	}
+	if balance {
+		a.note("GAVE and TOOK are gigabytes times days that you kept for them and they for you, by receipts that both signed.")
 	}
 	for _, m := range members {
 		if m.Asked && !m.Online && m.Text != "" {
@@ -226,6 +237,17 @@ func roles(m node.Member) string {
 		return "-"
 	}
 	return strings.Join(out, ", ")
+}
+
+// gbDays writes gigabytes times days.
+func gbDays(x float64) string {
+	switch {
+	case x == 0:
+		return "-"
+	case x < 0.01:
+		return "<0.01"
+	}
+	return humanize.CommafWithDigits(x, 2)
 }
 
 func orDash(s string) string {

@@ -96,6 +96,9 @@ func (n *Node) Circle(ctx context.Context, probe bool) ([]Member, error) {
 	for _, p := range n.book.Peers() {
 		m := member(p)
 		m.MemberCare = look.member(p)
+		if n.desk != nil {
+			m.Balance = n.balance(ctx, p)
+		}
 		m.ForMe = forMe[p.Device]
 		use, err := n.depot.Usage(ctx, p.Device)
 		if err != nil {

@@ -236,6 +236,9 @@ func (n *Node) careLoop(ctx context.Context) {
 		if err := n.auditDue(ctx); err != nil && ctx.Err() == nil {
 			n.log.Warn("checks go on later", "err", err)
 		}
+		if err := n.receiptsDue(ctx); err != nil && ctx.Err() == nil {
+			n.log.Info("a receipt waits", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 			return

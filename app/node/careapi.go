@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/peers"
 )
 
@@ -30,6 +31,7 @@ type CareAPI interface {
 
 // carer is what of the engine stands behind CareAPI.
 type carer interface {
+	Catalog() *catalog.Catalog
 	Noticed(ctx context.Context, list []engine.Notice) error
 	Threatened(ctx context.Context, without peers.DeviceID) ([]engine.Path, error)
 	BeginLeave(ctx context.Context, l engine.Leave) error
@@ -50,6 +52,8 @@ type MemberCare struct {
 	House     string `json:"house,omitempty"`
 	Custodian bool   `json:"custodian"`
 	Leaving   bool   `json:"leaving,omitempty"`
+	// Balance is what both signed of giving and taking.
+	Balance Balance `json:"balance"`
 }
 
 // RemovalOrder names a machine that is to leave.

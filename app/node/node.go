@@ -135,6 +135,9 @@ type Node struct {
 	removing removing
 	backups  backups
 	company  company
+	// One receipt at a time each way; two locks, or two machines that ask each
+	// other would wait for each other.
+	taking, giving sync.Mutex
 
 	ready   chan struct{} // closed when Serve answers commands and peers
 	kick    chan struct{} // asks for a Maintain soon; holds one
@@ -209,7 +212,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	cfg := rpc.Config{
 		Identity: id, Book: n.book, Depot: rpc.Keep(n.depot), Name: func() string { return n.settings.Name },
 		Version: n.version, Listen: n.settings.Bound, LocalDiscovery: !o.NoDiscovery, Now: o.Clock, Logger: n.log,
-		Left: n.left,
+		Left: n.left, Receipts: n,
 		Keys: rpc.Keys{Sign: n.keys.Sign.Public().(ed25519.PublicKey), KEM: n.keys.KEM.PublicKey().Bytes()},
 	}
 	if n.witness != nil && !n.settings.NoWitness {

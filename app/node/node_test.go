@@ -18,7 +18,13 @@ import (
 // called.
 func serveHome(t *testing.T, home string) (n *Node, stop func()) {
 	t.Helper()
-	n, err := Open(testContext(t), home, Options{Role: RoleServe, NoDiscovery: true, Version: "test"})
+	return serveHomeBy(t, home, nil)
+}
+
+// serveHomeBy does so by a clock; nil: that of the machine.
+func serveHomeBy(t *testing.T, home string, clock func() time.Time) (n *Node, stop func()) {
+	t.Helper()
+	n, err := Open(testContext(t), home, Options{Role: RoleServe, NoDiscovery: true, Version: "test", Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -246,6 +246,17 @@ func (c *Catalog) AddReceipt(ctx context.Context, d peers.DeviceID, giver bool, 
 	})
 }
 
+// Takes is the room that a keeper's shards take there, as keepers count it: a
+// header block, and the shard in whole blocks of 4 KiB.
+func (c *Catalog) Takes(ctx context.Context, d peers.DeviceID) (n int64, err error) {
+	err = c.r.QueryRowContext(ctx, `SELECT coalesce(sum(4096 + (shard_len + 4095) / 4096 * 4096), 0) FROM shards
+		JOIN segments ON id = segment WHERE keeper = (SELECT id FROM keepers WHERE device = ?) AND shards.state = 1`, d[:]).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("catalog: %w", explain(err))
+	}
+	return n, nil
+}
+
 // ShardRef is a shard that a keeper should have.
 type ShardRef struct {
 	Segment int64

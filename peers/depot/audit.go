@@ -23,6 +23,7 @@ func (d *Depot) Audit(ctx context.Context, owner peers.DeviceID, nonce peers.Non
 		return nil, err
 	}
 	defer d.working.Done()
+	owner = d.account(owner)
 	out := make([]peers.Proof, len(ids))
 	buf := make([]byte, erasure.LeafSize)
 	for i, id := range ids {
@@ -49,7 +50,7 @@ func (d *Depot) prove(ctx context.Context, owner peers.DeviceID, nonce peers.Non
 	if err != nil {
 		return peers.Proof{}, err
 	}
-	if !ok || r.owner != owner {
+	if !ok || d.account(r.owner) != owner {
 		return peers.Proof{}, peers.ErrNotFound
 	}
 	o, err := d.storage.Open(ctx, id)
@@ -58,7 +59,7 @@ func (d *Depot) prove(ctx context.Context, owner peers.DeviceID, nonce peers.Non
 	}
 	defer o.Close()
 	h := o.Header()
-	if h.Owner != owner {
+	if d.account(h.Owner) != owner {
 		return peers.Proof{}, peers.ErrNotFound
 	}
 	p := peers.Proof{Finding: peers.Proven, Leaves: h.Leaves}
@@ -90,7 +91,7 @@ func (d *Depot) rotten(ctx context.Context, owner peers.DeviceID, id peers.Shard
 	if err != nil {
 		return err
 	}
-	if !ok || r.owner != owner {
+	if !ok || d.account(r.owner) != owner {
 		return peers.ErrNotFound
 	}
 	return d.lost(ctx, &r, cause)

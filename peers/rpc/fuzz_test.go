@@ -120,3 +120,8 @@ func FuzzProof(f *testing.F) {
 		}
 	})
 }
+
+func FuzzReceipt(f *testing.F) { fuzzMessage(f, receiptMsg{Signed: []byte("x")}) }
+func FuzzReceiptAnswer(f *testing.F) {
+	fuzzMessage(f, receiptAnswer{Signed: []byte("x"), Last: []byte{}})
+}

@@ -35,6 +35,7 @@ func (v *server) routes() http.Handler {
 	mux.Handle("POST "+pathOwner, v.member(v.owner))
 	mux.Handle("POST "+pathFarewell, v.member(v.farewell))
 	mux.Handle("POST "+pathAudit, v.member(v.audit))
+	mux.Handle("POST "+pathReceipt, v.member(v.receipt))
 	mux.Handle("POST "+pathPlan, v.member(v.plan))
 	mux.Handle("GET "+pathLent+"{id}", v.member(v.lent))
 	mux.Handle("POST "+pathGateway+"{verb}", v.member(v.gateway))

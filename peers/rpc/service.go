@@ -37,6 +37,7 @@ type Config struct {
 	Offers         func() []string             // those that this device runs for its circle
 	Mapping        bool                        // ask the router for a port
 	Left           func(peers.DeviceID)        // a device says that it removes this one; may be nil
+	Receipts       Receipts                    // nil: signs none
 	Heads          Heads                       // nil: no heads of backups are kept
 	Office         Office                      // nil: this device is no organisation's office
 	Now            func() time.Time            // the clock peers are told; nil: time.Now
