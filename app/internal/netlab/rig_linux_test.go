@@ -19,8 +19,8 @@ import (
 	"github.com/preezm/preezm/app/node"
 )
 
-// binary is the program under test, with Syncthing's servers beside it.
-var binary string
+// program is the one under test, with Syncthing's servers beside it.
+var program string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		if binary, err = e2e.Build(context.Background(), dir); err != nil {
+		if program, err = e2e.Build(context.Background(), dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -158,7 +158,7 @@ func (l *locked) Write(p []byte) (int, error) {
 func (r *rig) home(s *Space, name string, args ...string) *machine {
 	r.t.Helper()
 	log := new(locked)
-	m := &machine{&e2e.Home{Binary: binary, Dir: filepath.Join(r.dir, name), Prefix: s.Prefix(), Discovery: true, Log: log}, r, name, log}
+	m := &machine{&e2e.Home{Binary: program, Dir: filepath.Join(r.dir, name), Prefix: s.Prefix(), Discovery: true, Log: log}, r, name, log}
 	r.check(m.Must(r.ctx, nil, "init", "--name", name, "--offer", "5GB"))
 	r.t.Cleanup(func() {
 		if err := m.Kill(); err != nil {

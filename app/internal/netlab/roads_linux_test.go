@@ -3,6 +3,8 @@
 package netlab
 
 import (
+	"encoding/binary"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -170,4 +172,63 @@ func TestSlow(t *testing.T) {
 // TestLossy completes while packets get lost.
 func TestLossy(t *testing.T) {
 	shaped(t, Line{Rate: 50_000_000, Delay: 10 * time.Millisecond, Loss: 0.02}, amount(100))
+}
+
+// natPMP plays a router that opens ports when it is asked by NAT-PMP.
+func (r *rig) natPMP(router *Space, gateway string, public [4]byte) {
+	r.t.Helper()
+	c, err := router.ListenUDP(gateway + ":5351")
+	r.check(err)
+	done := make(chan struct{})
+	r.t.Cleanup(func() {
+		c.Close()
+		<-done
+	})
+	go func() {
+		defer close(done)
+		buf := make([]byte, 64)
+		for {
+			n, from, err := c.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			var answer []byte
+			switch {
+			case n == 2 && buf[1] == 0:
+				answer = append([]byte{0, 128, 0, 0, 0, 0, 0, 1}, public[:]...)
+			case n == 12 && buf[1] == 2:
+				port := binary.BigEndian.Uint16(buf[4:])
+				rule := fmt.Sprintf("nft add rule ip nat pre iifname wan tcp dport %d dnat to %s:%d", port, from.Addr().Unmap(), port)
+				if err := router.Do(rule); err != nil {
+					r.t.Error(err)
+				}
+				answer = append([]byte{0, 130, 0, 0, 0, 0, 0, 1}, buf[4], buf[5], buf[4], buf[5])
+				answer = append(answer, buf[8:12]...)
+			default:
+				continue
+			}
+			if _, err := c.WriteToUDPAddrPort(answer, from); err != nil {
+				return
+			}
+		}
+	}()
+}
+
+// TestMapping has a router open a port, so that a machine behind another router
+// gets in without a relay.
+func TestMapping(t *testing.T) {
+	r := newRig(t)
+	a, b := r.lan("ra", "198.51.100.10", "192.168.1", nil), r.lan("rb", "198.51.100.20", "192.168.2", nil)
+	r.natPMP(b, "192.168.2.1", [4]byte{198, 51, 100, 20})
+	owner, keeper := r.home(r.behind(a, "owner", "192.168.1", 2), "owner"), r.home(r.behind(b, "keeper", "192.168.2", 2), "keeper")
+	r.within(20*time.Second, "a port is open", func() bool { return keeper.net().Mapped == "198.51.100.20:24930" })
+	r.pair(keeper, owner)
+	r.within(10*time.Second, "in touch", func() bool { return owner.way(keeper) == "mapped" })
+	file := r.file("mapped", amount(20))
+	owner.put(file, 1)
+	owner.same(file)
+	// And the other way, by connections that the owner opens.
+	other := r.file("other", amount(20))
+	keeper.put(other, 1)
+	keeper.same(other)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -133,32 +134,37 @@ func (w *Wire) carry(from, to *os.File) {
 	}
 }
 
-// tun opens a TUN device in a namespace. The thread that went there is not
-// used for anything else any more.
-func tun(space, name string) (*os.File, error) {
-	type outcome struct {
-		f   *os.File
-		err error
-	}
-	done := make(chan outcome)
+// inSpace runs f on a thread that is in a namespace, and is not used for
+// anything else afterwards.
+func inSpace(space string, f func() error) error {
+	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		f, err := openTun(space, name)
-		done <- outcome{f, err}
+		ns, err := os.Open("/run/netns/" + space)
+		if err != nil {
+			done <- err
+			return
+		}
+		defer ns.Close()
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- fmt.Errorf("enter %s: %w", space, err)
+			return
+		}
+		done <- f()
 	}()
-	o := <-done
-	return o.f, o.err
+	return <-done
 }
 
-func openTun(space, name string) (*os.File, error) {
-	ns, err := os.Open("/run/netns/" + space)
-	if err != nil {
-		return nil, err
-	}
-	defer ns.Close()
-	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-		return nil, fmt.Errorf("enter %s: %w", space, err)
-	}
+// tun opens a TUN device in a namespace.
+func tun(space, name string) (f *os.File, err error) {
+	err = inSpace(space, func() error {
+		f, err = openTun(name)
+		return err
+	})
+	return f, err
+}
+
+func openTun(name string) (*os.File, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("/dev/net/tun: %w", err)
@@ -175,4 +181,17 @@ func openTun(space, name string) (*os.File, error) {
 		return nil, fmt.Errorf("make %s: %w", name, errno)
 	}
 	return os.NewFile(uintptr(fd), "tun "+name), nil
+}
+
+// ListenUDP opens a UDP socket in the space, for what this process plays there.
+func (s *Space) ListenUDP(address string) (*net.UDPConn, error) {
+	var c *net.UDPConn
+	err := inSpace(s.Name, func() error {
+		a, err := net.ResolveUDPAddr("udp", address)
+		if err == nil {
+			c, err = net.ListenUDP("udp", a)
+		}
+		return err
+	})
+	return c, err
 }
