@@ -288,14 +288,17 @@ func (b *Book) NewInvite(self Invite, ttl time.Duration) (Invite, error) {
 // that was removed), ErrInviteExpired and ErrInviteUnknown are the refusals.
 func (b *Book) Redeem(token [16]byte, self, device peers.DeviceID, note func(*Peer)) (Peer, error) {
 	h := hashToken(token)
+	if b.invited(h) < 0 {
+		return Peer{}, ErrInviteUnknown
+	}
+	// It takes a moment, which others need not wait for.
+	words, err := NewPairing(self, device, token)
+	if err != nil {
+		return Peer{}, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	found := -1
-	for i := range b.invites { // all of them: the time taken tells nothing
-		if subtle.ConstantTimeCompare(b.invites[i].Hash[:], h[:]) == 1 {
-			found = i
-		}
-	}
+	found := b.invitedLocked(h)
 	if found < 0 {
 		return Peer{}, ErrInviteUnknown
 	}
@@ -312,15 +315,10 @@ func (b *Book) Redeem(token [16]byte, self, device peers.DeviceID, note func(*Pe
 	}
 	note(&p)
 	p.Device = device
-	p, err := p.clean()
-	if err != nil {
+	if p, err = p.clean(); err != nil {
 		return Peer{}, err
 	}
 	next, err := b.with(p)
-	if err != nil {
-		return Peer{}, err
-	}
-	words, err := NewPairing(self, device, token)
 	if err != nil {
 		return Peer{}, err
 	}
@@ -330,6 +328,23 @@ func (b *Book) Redeem(token [16]byte, self, device peers.DeviceID, note func(*Pe
 		return Peer{}, err
 	}
 	return b.peers[b.index(device)].clone(), nil
+}
+
+// invited finds an invite by the hash of its token, or gives -1.
+func (b *Book) invited(h [32]byte) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.invitedLocked(h)
+}
+
+func (b *Book) invitedLocked(h [32]byte) int {
+	found := -1
+	for i := range b.invites { // all of them: the time taken tells nothing
+		if subtle.ConstantTimeCompare(b.invites[i].Hash[:], h[:]) == 1 {
+			found = i
+		}
+	}
+	return found
 }
 
 // MayJoin says whether device could redeem an invite at now: an open one, or

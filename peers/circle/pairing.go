@@ -16,7 +16,7 @@ const (
 	wordsLabel = "preezm/v1/pairing-words"
 	// wordsWork slows down who makes one device after the other until its
 	// words are those of another.
-	wordsWork = 200_000
+	wordsWork = 50_000
 	// Words is how many words two people compare.
 	Words = 4
 )
