@@ -25,6 +25,9 @@ type Gateway interface {
 // Dial prepares a connection under a pass.
 type Dial func(device peers.DeviceID, name string, addresses []string, pass []byte) Gateway
 
+// maxCollects bounds how often one gateway is asked for more answers.
+const maxCollects = 16
+
 // GatewayError: none of a grant's gateways could help. Said is what each
 // answered, in the order of the grant.
 type GatewayError struct{ Said []error }
@@ -137,6 +140,32 @@ func (d *doors) letter(ctx context.Context, verb string, raw []byte) (reply []by
 		return x.Reply, nil
 	}
 	return nil, nil
+}
+
+// collect asks all gateways for the answers that wait there. One that does not
+// answer keeps them.
+func (d *doors) collect(ctx context.Context, grant custody.Hash) (replies [][]byte) {
+	raw, err := custody.Marshal(gateway.Collecting{Grant: grant})
+	if err != nil {
+		return nil
+	}
+	for _, g := range d.all {
+		for range maxCollects {
+			answer, err := g.Ask(ctx, gateway.VerbCollect, raw)
+			if err != nil {
+				break
+			}
+			var c gateway.Collected
+			if custody.Unmarshal(answer, &c) != nil {
+				break
+			}
+			replies = append(replies, c.Replies...)
+			if !c.More {
+				break
+			}
+		}
+	}
+	return replies
 }
 
 // worst keeps the trouble of a round: with all gateways of one letter it is

@@ -96,8 +96,9 @@ type visit struct {
 	wait time.Duration
 	told Told
 
-	liars  []string // among the custodians asked for one file
-	agreed int      // of them
+	gathered bool     // the answers that waited at the gateways
+	liars    []string // among the custodians asked for one file
+	agreed   int      // of them
 }
 
 // Told hears how many custodians have agreed to the file that is asked for
@@ -223,7 +224,7 @@ func (b *Brand) visit(ctx context.Context, r *Received, wait time.Duration, dial
 // manifest asks the custodians for one entry and gives what it consists of.
 // Whoever made something of that calls dropRequest, else keepRequest; and Forget.
 func (v *visit) manifest(ctx context.Context, i int) (*ticket.Manifest, *custody.Opening, error) {
-	o, err := v.request(i)
+	o, err := v.request(ctx, i)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -335,7 +336,7 @@ func (v *visit) collect(ctx context.Context, o *custody.Opening, name string) er
 	// left: their answers are of use to the next try.
 	verb := gateway.VerbLetter
 	if v.wait > 0 {
-		verb = gateway.VerbWait
+		verb = gateway.VerbKeep
 	}
 	until := time.Now().Add(v.wait)
 	kept := o.Have()

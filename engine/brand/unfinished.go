@@ -3,6 +3,7 @@
 package brand
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers/durable"
 	"github.com/preezm/preezm/peers/vault"
+	"github.com/preezm/preezm/peers/witness"
 )
 
 // An opening that does not come to its end, because too few custodians answer,
@@ -68,21 +70,21 @@ func (b *Brand) dropRequest(o *custody.Opening) error {
 // request goes on with the request that was kept for one entry of a ticket, or
 // makes and keeps a new one. One that is too old, or not for what the ticket
 // lists, is of no use any more.
-func (v *visit) request(i int) (*custody.Opening, error) {
+func (v *visit) request(ctx context.Context, i int) (*custody.Opening, error) {
 	t := v.r.Ticket.Ticket
 	e := &t.Package.Body.Entries[i]
-	now := v.b.now().Unix()
-	raw, err := v.b.box.ReadFile(v.b.requestPath(t.Grant.Hash, e.File, e.Version), maxKept)
-	if err == nil {
-		o, rerr := v.m.Resume(t, raw)
-		clear(raw)
-		if rerr == nil && o.Request.Body.At > now-maxRequest && o.Request.Body.At <= now+600 && v.certifies(o, now) {
-			return o, nil
+	o, err := v.resume(e)
+	if o != nil && o.Have() < o.Need() && !v.gathered {
+		v.gathered = true
+		if err := v.gather(ctx); err != nil {
+			return nil, err
 		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		o, err = v.resume(e)
 	}
-	o, err := v.m.Request(t, e.File, now)
+	if o != nil || err != nil {
+		return o, err
+	}
+	o, err = v.m.Request(t, e.File, v.b.now().Unix())
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +93,64 @@ func (v *visit) request(i int) (*custody.Opening, error) {
 	}
 	v.b.at("kept")
 	return o, nil
+}
+
+// resume reads the request that was kept for an entry; nil when there is none
+// that is of use.
+func (v *visit) resume(e *custody.Entry) (*custody.Opening, error) {
+	t := v.r.Ticket.Ticket
+	raw, err := v.b.box.ReadFile(v.b.requestPath(t.Grant.Hash, e.File, e.Version), maxKept)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer clear(raw)
+	now := v.b.now().Unix()
+	o, err := v.m.Resume(t, raw)
+	if err != nil || o.Request.Body.At <= now-maxRequest || o.Request.Body.At > now+600 || !v.certifies(o, now) {
+		return nil, nil
+	}
+	return o, nil
+}
+
+// gather fetches the answers of custodians that woke since somebody left an
+// opening under this grant, and puts each to its request. A gateway gives them
+// once, so they are written down before anything is done with them.
+func (v *visit) gather(ctx context.Context) error {
+	t := v.r.Ticket.Ticket
+	found := map[custody.Hash]*custody.Opening{}
+	for _, raw := range v.gws.collect(ctx, t.Grant.Hash) {
+		reply, err := witness.ParseReply(raw)
+		if err != nil || len(reply.Release) == 0 {
+			continue // a custodian that refused says so again
+		}
+		r, err := custody.CheckRelease(reply.Release, t.Grant)
+		if err != nil {
+			continue
+		}
+		if len(found) == 0 {
+			for i := range t.Package.Body.Entries {
+				o, err := v.resume(&t.Package.Body.Entries[i])
+				if err != nil {
+					return err
+				}
+				if o != nil {
+					found[o.Request.Hash] = o
+				}
+			}
+		}
+		if o := found[r.Body.Request]; o != nil && o.Add(reply.Release) == nil {
+			if err := v.b.keepRequest(o); err != nil {
+				return err
+			}
+		}
+	}
+	for _, o := range found {
+		o.Forget()
+	}
+	return nil
 }
 
 // certifies says whether the certificate that a request carries still holds.

@@ -38,12 +38,15 @@ type scene struct {
 	down     map[peers.DeviceID]error        // gateways
 	asked    map[peers.DeviceID]int
 	letters  int
+	mail     map[int][][]byte // requests that wait for a custodian
+	replies  [][]byte         // that wait for the brand
 }
 
 func newScene(t *testing.T, custodians int) *scene {
 	s := &scene{
 		T: t, w: ct.New(t, custodians), dir: filepath.Join(t.TempDir(), "brand"), releases: map[custody.Hash]map[int][]byte{},
 		chunks: map[custody.FileID][]byte{}, asleep: map[int]bool{}, down: map[peers.DeviceID]error{}, asked: map[peers.DeviceID]int{},
+		mail: map[int][][]byte{},
 	}
 	s.must(Create(s.dir, "ACME", "claims desk 1"))
 	s.b = s.open()
@@ -153,6 +156,11 @@ func (g *door) Ask(ctx context.Context, verb string, raw []byte) ([]byte, error)
 		}
 		return s.chunks[a.File], nil
 	}
+	if verb == gateway.VerbCollect {
+		out := gateway.Collected{Replies: s.replies}
+		s.replies = nil
+		return custody.Marshal(out)
+	}
 	s.letters++
 	l, err := custody.ReadLetter(raw)
 	if err != nil {
@@ -162,6 +170,9 @@ func (g *door) Ask(ctx context.Context, verb string, raw []byte) ([]byte, error)
 		request, err := l.Open(c.Kept)
 		if err != nil {
 			continue
+		}
+		if s.asleep[i] && verb == gateway.VerbKeep {
+			s.mail[i] = append(s.mail[i], request)
 		}
 		if s.asleep[i] {
 			return custody.Marshal(gateway.Delivery{Waiting: true, Reply: []byte{}})
@@ -173,6 +184,19 @@ func (g *door) Ask(ctx context.Context, verb string, raw []byte) ([]byte, error)
 		return custody.Marshal(gateway.Delivery{Reply: reply})
 	}
 	return nil, errors.New("a letter for nobody")
+}
+
+// wakes lets a custodian answer what waits for it, and sleep again.
+func (s *scene) wakes(i int) {
+	s.Helper()
+	via := s.w.Gateway.Device
+	via[31] = 0 // the first gateway of a grant
+	for _, request := range s.mail[i] {
+		reply, err := s.answer(i, s.w.Custodians[i], via, request)
+		s.must(err)
+		s.replies = append(s.replies, reply)
+	}
+	s.mail[i] = nil
 }
 
 // answer is a custodian's service: the same request gets the same release.
