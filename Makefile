@@ -16,7 +16,7 @@ BIN_HL   := bin/preezm-headless
 FUZZTIME ?= 2s
 
 .DEFAULT_GOAL := help
-.PHONY: servers nettest help deps deps-headless build build-headless run demo test bench lint fmt clean
+.PHONY: servers nettest help deps deps-headless build build-headless run demo test screenshots bench lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ test: deps ## every test: unit, property, end to end, command line, window, a sh
 	go test -timeout 10m ./app/desktop/...
 	go build -o /dev/null ./app/preezm
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+screenshots: deps ## a picture of every screen, in both themes and languages, into docs/screenshots
+	@mkdir -p docs/screenshots
+	PREEZM_SCREENSHOTS=$(CURDIR)/docs/screenshots go test -count=1 -timeout 10m -run TestScreenshots ./app/desktop
+	@ls docs/screenshots | wc -l | xargs echo "pictures in docs/screenshots:"
 
 # ARGS="--quick" for a small run, ARGS="--reps 5" for a careful one.
 nettest: deps-headless ## machines behind routers, over bad lines and cuts, in network namespaces (root); some minutes

@@ -152,7 +152,7 @@ func family() *fakeNode {
 		file("Old diary with a name so long that no column of any reasonable width can show it at once.txt", 812, 900, -1),
 	}}
 	member := func(id byte, name string, online bool) node.Member {
-		m := node.Member{Device: peers.DeviceID{id}, Name: name, Keeper: true, Asked: true, Online: online,
+		m := node.Member{Device: peers.DeviceID{id}, Name: name, Keeper: true, Asked: true, Online: online, Addresses: []string{"192.0.2.7:24930"},
 			LastSeen: at(1), ForMe: 17_900_000_000, ForThem: 640_000_000, Free: 82_000_000_000}
 		if online {
 			m.Latency, m.LastSeen = 12*time.Millisecond, noon

@@ -62,6 +62,8 @@ func (d *draft) missing(l *i18n.Locale) string {
 		return l.T("grant.missing-period")
 	case d.via == nil:
 		return l.T("grant.missing-via")
+	case len(d.via.Addresses) == 0:
+		return l.T("grant.via-hidden", i18n.A{"machine": shownName(d.via.Name)})
 	}
 	return ""
 }
@@ -256,7 +258,7 @@ func (g *granting) offer(custodians []node.Custodian, members []node.Member) {
 	chosen := g.via.SelectedIndex()
 	g.via.SetOptions(options)
 	if chosen < 0 {
-		chosen = slices.IndexFunc(members, func(m node.Member) bool { return m.Online })
+		chosen = slices.IndexFunc(members, func(m node.Member) bool { return m.Online && len(m.Addresses) > 0 })
 	}
 	if chosen >= 0 && chosen < len(members) {
 		g.via.SetSelectedIndex(chosen)

@@ -18,7 +18,7 @@ const (
 
 // maxQR bounds what is put into a code, in bytes: a denser one is hard to
 // read from a screen.
-const maxQR = 900
+const maxQR = 2000
 
 // qrPicture draws a code, dark on light in every theme: many readers fail on
 // the inverse. The library's own picture ignores the scale it is asked for.
@@ -51,6 +51,8 @@ func newQR(text string) fyne.CanvasObject {
 	view := canvas.NewImageFromImage(img)
 	view.FillMode = canvas.ImageFillContain
 	view.ScaleMode = canvas.ImageScalePixels
-	view.SetMinSize(fyne.NewSquareSize(236))
+	// Whole pixels for each module, and enough of them for a phone's camera.
+	modules := float32(img.Bounds().Dx() / qrScale)
+	view.SetMinSize(fyne.NewSquareSize(modules * max(2, float32(int(236/modules)))))
 	return view
 }

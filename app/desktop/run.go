@@ -52,6 +52,7 @@ func Run(home, version string) (err error) {
 	// Once the toolkit stops, nothing may reach for its widgets any more.
 	ui.app.Lifecycle().SetOnStopped(ui.stop)
 	ui.Start()
+	startProbe(ui)
 	ui.app.Run()
 	return nil
 }
