@@ -34,6 +34,7 @@ type activity struct {
 	query  string
 
 	line    *widget.RichText
+	entry   *widget.Entry
 	list    *widget.List
 	empty   *widget.RichText
 	verdict *fyne.Container
@@ -46,10 +47,10 @@ func newActivity(u *UI) *activity {
 	a.verify = widget.NewButtonWithIcon(u.t("activity.verify"), icon("safe", theme.ColorNameForeground), a.check)
 	asCSV := widget.NewButtonWithIcon(u.t("activity.export-csv"), theme.DocumentSaveIcon(), func() { a.export(".csv", exportCSV) })
 	asJSON := widget.NewButtonWithIcon(u.t("activity.export-json"), theme.DocumentSaveIcon(), func() { a.export(".json", exportJSON) })
-	entry := widget.NewEntry()
-	entry.SetIcon(theme.SearchIcon())
-	entry.SetPlaceHolder(u.t("activity.search"))
-	entry.OnChanged = func(q string) { a.query = q; a.filter() }
+	a.entry = widget.NewEntry()
+	a.entry.SetIcon(theme.SearchIcon())
+	a.entry.SetPlaceHolder(u.t("activity.search"))
+	a.entry.OnChanged = func(q string) { a.query = q; a.filter() }
 	kinds := widget.NewSelect([]string{u.t("activity.all"), u.t("activity.openings"), u.t("activity.refusals"), u.t("activity.grants"), u.t("activity.erasures")}, nil)
 	kinds.SetSelectedIndex(0)
 	kinds.OnChanged = func(string) { a.of = kind(max(kinds.SelectedIndex(), 0)); a.filter() }
@@ -64,7 +65,7 @@ func newActivity(u *UI) *activity {
 		a.list.UnselectAll()
 		a.tell(i)
 	}
-	tools := container.NewBorder(nil, nil, nil, container.NewHBox(kinds), entry)
+	tools := container.NewBorder(nil, nil, nil, container.NewHBox(kinds), a.entry)
 	buttons := container.New(flowLayout{}, a.verify, asCSV, asJSON)
 	top := container.NewVBox(newTitle(u.t("nav.activity")), container.New(tightLayout{}, a.line), tools, buttons, a.verdict)
 	body := newPanel(colorSurface, 12, container.New(layout.NewCustomPaddedLayout(6, 6, 0, 0),

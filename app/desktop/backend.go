@@ -8,6 +8,8 @@ import (
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/grants"
+	"github.com/preezm/preezm/engine/watch"
+	"github.com/preezm/preezm/peers"
 )
 
 // Node is what the window asks of a home; node.API fits.
@@ -23,6 +25,38 @@ type Node interface {
 	Status(ctx context.Context, o engine.StatusOptions) (*engine.Status, error)
 	ownerNode
 	brandNode
+	historyNode
+	circleNode
+	settingsNode
+}
+
+// historyNode is what the Files screen asks about the past.
+type historyNode interface {
+	Versions(ctx context.Context, path engine.Path) ([]engine.VersionInfo, error)
+	Restore(ctx context.Context, o engine.RestoreOptions) (*engine.RestoreReport, error)
+	Trash(ctx context.Context) ([]engine.Trashed, error)
+	RestoreTrash(ctx context.Context, which []string) (*engine.RestoreReport, error)
+	EmptyTrash(ctx context.Context, which []string) (*engine.RemoveReport, error)
+}
+
+// circleNode is what the Circle screen asks.
+type circleNode interface {
+	Net(ctx context.Context) (*node.NetReport, error)
+	Paired(ctx context.Context, o node.PairedOrder) (node.Paired, error)
+	Dismiss(ctx context.Context, device peers.DeviceID) (node.Paired, error)
+	PlanRemoval(ctx context.Context, o node.RemovalOrder) (*node.Removal, error)
+	RemoveMember(ctx context.Context, o node.RemovalOrder, progress func(engine.Progress)) (*node.Removal, error)
+	SetRoles(ctx context.Context, o node.RolesOrder, progress func(engine.Progress)) (node.Member, error)
+}
+
+// settingsNode is what the Settings screen asks.
+type settingsNode interface {
+	Limits(ctx context.Context) (node.LimitsView, error)
+	SetLimits(ctx context.Context, o node.LimitsOrder) (node.LimitsView, error)
+	Watch(ctx context.Context, f watch.Folder) (watch.State, error)
+	Watched(ctx context.Context) ([]watch.State, error)
+	Unwatch(ctx context.Context, dir string) (watch.State, error)
+	PauseWatch(ctx context.Context, o node.PauseOrder) (watch.State, error)
 }
 
 // ownerNode is what the Access and Activity screens ask.

@@ -27,6 +27,7 @@ var noon = time.Date(2026, time.March, 14, 12, 0, 0, 0, time.UTC)
 // fakeNode is a home in memory. Its functions, where set, answer in its stead.
 type fakeNode struct {
 	fakeGrants
+	fakeMore
 	mu      sync.Mutex
 	entries []engine.Entry
 	members []node.Member

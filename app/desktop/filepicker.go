@@ -77,9 +77,9 @@ func (g *granting) pickFiles() {
 			}
 			g.choose(paths)
 		}, u.win)
-	u.show(d)
 	size := u.win.Canvas().Size()
 	d.Resize(fyne.NewSize(min(size.Width-60, 640), min(size.Height-60, 560)))
+	u.show(d)
 	u.win.Canvas().Focus(entry)
 }
 

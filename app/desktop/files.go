@@ -75,7 +75,8 @@ func newFiles(u *UI) *files {
 	f.entry.SetPlaceHolder(u.t("files.search"))
 	f.entry.SetIcon(theme.SearchIcon())
 	f.entry.OnChanged = f.typed
-	tools := container.NewBorder(nil, nil, nil, container.NewHBox(add, addFolder), f.entry)
+	trash := widget.NewButtonWithIcon(u.t("trash.open"), theme.DeleteIcon(), u.showTrash)
+	tools := container.NewBorder(nil, nil, nil, container.NewHBox(add, addFolder, trash), f.entry)
 	f.trail = container.NewHBox()
 
 	f.list = widget.NewList(func() int { return len(f.shown) },
@@ -96,7 +97,8 @@ func newFiles(u *UI) *files {
 	remove := widget.NewButtonWithIcon(u.t("files.delete"), theme.DeleteIcon(), func() { u.askToRemove(f.picked.of(f.shown)) })
 	none := widget.NewButtonWithIcon("", theme.CancelIcon(), f.unpick)
 	none.Importance = widget.LowImportance
-	f.actions = container.NewBorder(nil, nil, none, container.NewHBox(save, remove), f.actionText)
+	grant := widget.NewButtonWithIcon(u.t("files.grant"), icon("key", theme.ColorNameForeground), func() { u.grantPage(pathsOf(f.picked.of(f.shown))) })
+	f.actions = container.NewBorder(nil, nil, none, container.NewHBox(save, grant, remove), f.actionText)
 	f.actions.Hide()
 
 	u.transfers.list = container.NewVBox()
@@ -248,7 +250,8 @@ func (f *files) unpick() {
 	f.list.Refresh()
 }
 
-// enter is a double click: folders open, files are offered to be saved.
+// enter is a double click, or the return key: folders open, and files open in
+// the program that the system has for them.
 func (f *files) enter(i int) {
 	if i >= len(f.shown) {
 		return
@@ -256,7 +259,7 @@ func (f *files) enter(i int) {
 	if it := f.shown[i]; it.Kind == engine.Folder {
 		f.open(it.Path)
 	} else {
-		f.ui.askWhereTo([]engine.Path{it.Path})
+		f.ui.openFile(it.Path)
 	}
 }
 
@@ -277,13 +280,28 @@ func (f *files) menu(at fyne.Position) {
 	if len(picked) == 0 {
 		return
 	}
-	items := []*fyne.MenuItem{
-		fyne.NewMenuItem(u.t("files.save"), func() { u.askWhereTo(pathsOf(picked)) }),
-		fyne.NewMenuItem(u.t("files.delete"), func() { u.askToRemove(picked) }),
+	var items []*fyne.MenuItem
+	add := func(words string, do func()) { items = append(items, fyne.NewMenuItem(words, do)) }
+	one := picked[0]
+	if len(picked) == 1 {
+		add(u.t("files.open"), func() {
+			if one.Kind == engine.Folder {
+				f.open(one.Path)
+			} else {
+				u.openFile(one.Path)
+			}
+		})
 	}
-	if len(picked) == 1 && picked[0].Kind == engine.Folder {
-		items = append([]*fyne.MenuItem{fyne.NewMenuItem(u.t("files.open"), func() { f.open(picked[0].Path) })}, items...)
+	add(u.t("files.save"), func() { u.askWhereTo(pathsOf(picked)) })
+	if len(picked) == 1 && one.Kind != engine.Folder {
+		add(u.t("files.versions"), func() { u.showVersions(one.Path) })
 	}
+	add(u.t("files.grant"), func() { u.grantPage(pathsOf(picked)) })
+	if len(picked) == 1 {
+		add(u.t("files.history"), func() { u.historyOf(one.name) })
+	}
+	items = append(items, fyne.NewMenuItemSeparator())
+	add(u.t("files.delete"), func() { u.askToRemove(picked) })
 	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", items...), u.win.Canvas(), at)
 }
 

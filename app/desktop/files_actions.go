@@ -178,10 +178,15 @@ func (u *UI) fileDialog(d *dialog.FileDialog, title, confirm string) {
 
 // get brings files back into a local folder.
 func (u *UI) get(names []engine.Path, to string, overwrite bool) {
+	u.getOn(names, to, overwrite, false)
+}
+
+// getOn is get, which may leave alone what an earlier one brought already.
+func (u *UI) getOn(names []engine.Path, to string, overwrite, resume bool) {
 	n := u.node
 	title := u.t("transfer.to", i18n.A{"what": u.titleOf(path.Base(string(names[0])), len(names)), "to": shownName(to)})
 	u.transfers.start(theme.DownloadIcon(), title, func(ctx context.Context, progress func(engine.Progress)) (outcome, error) {
-		r, err := n.Get(ctx, engine.GetOptions{Names: names, To: to, Overwrite: overwrite}, progress)
+		r, err := n.Get(ctx, engine.GetOptions{Names: names, To: to, Overwrite: overwrite, Resume: resume}, progress)
 		if r == nil {
 			return outcome{}, err
 		}
@@ -198,7 +203,7 @@ func (u *UI) get(names []engine.Path, to string, overwrite bool) {
 		case errors.Is(t.err, engine.ErrExists):
 			t.againTo, t.again = u.t("transfer.replace"), func() { u.get(names, to, true) }
 		case t.err != nil:
-			t.againTo, t.again = u.t("transfer.again"), func() { u.get(names, to, overwrite) }
+			t.againTo, t.again = u.t("transfer.again"), func() { u.getOn(names, to, overwrite, true) }
 		}
 	})
 }

@@ -211,7 +211,7 @@ func TestSaveOntoExistingFilesAsks(t *testing.T) {
 func TestFileDialogs(t *testing.T) {
 	b := newHome(t, family())
 	for what, ask := range map[string]func(){
-		"Save here": func() { b.frame.files.enter(3) },
+		"Save here": func() { b.askWhereTo([]engine.Path{"Taxes"}) },
 		"Add":       b.askForFile,
 		"Add ":      b.askForFolder,
 	} {
@@ -270,14 +270,14 @@ func TestDeleteAsks(t *testing.T) {
 	click(3, 0)
 	click(4, fyne.KeyModifierShortcutDefault)
 	b.reads("2 selected, 1.3 MB")
-	b.press("Delete")
-	b.reads("“Insurance contract.pdf” and the others you selected will be deleted")
+	b.press("Move to trash")
+	b.reads("“Insurance contract.pdf” and the others you selected can be restored")
 	b.press("Cancel")
 	if len(n.removed) > 0 {
 		t.Fatal("deleted without a yes")
 	}
-	b.press("Delete")
-	b.press("Delete") // in the dialog
+	b.press("Move to trash")
+	b.press("Move to trash") // in the dialog
 	b.settle("it is deleted", func() bool { return len(f.picked.picked) == 0 })
 	if want := []engine.Path{"Insurance contract.pdf", "Letter to the landlord.odt"}; !slices.Equal(n.removed, want) {
 		t.Errorf("deleted %q", n.removed)
@@ -290,7 +290,7 @@ func TestKeys(t *testing.T) {
 	press := func(k fyne.KeyName) { b.typedKey(&fyne.KeyEvent{Name: k}) }
 	f.pick(3, false, false)
 	press(fyne.KeyDelete)
-	b.reads("Delete it for good?")
+	b.reads("Move it to the trash?")
 	press(fyne.KeyBackspace) // the dialog has the keys
 	press(fyne.KeyEscape)
 	if len(f.picked.picked) != 1 || b.win.Canvas().Overlays().Top() != nil {

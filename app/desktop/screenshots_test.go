@@ -25,6 +25,14 @@ func shots() []shot {
 	return []shot{
 		{"welcome", nil, func(b *bench) { b.showWelcome() }},
 		{"files", family, func(b *bench) { b.frame.files.pick(4, false, false) }},
+		{"versions", busy, func(b *bench) {
+			b.showVersions("Insurance contract.pdf")
+			b.settle("the versions are shown", func() bool { return b.win.Canvas().Overlays().Top() != nil })
+		}},
+		{"trash", busy, func(b *bench) {
+			b.showTrash()
+			b.settle("the trash is shown", func() bool { return b.win.Canvas().Overlays().Top() != nil })
+		}},
 		{"files-empty", func() *fakeNode { return &fakeNode{} }, func(*bench) {}},
 		{"circle", family, func(b *bench) {
 			b.goTo("circle")

@@ -28,6 +28,7 @@ type transfer struct {
 	rate     rate
 	cancel   context.CancelFunc
 	stopping bool // the person asked to cancel
+	paused   bool // or to pause: what is done stays done, and it goes on from there
 
 	over     bool
 	err      error
@@ -95,6 +96,10 @@ func (ts *transfers) start(sign fyne.Resource, title string, run func(ctx contex
 			if after != nil {
 				after(t)
 			}
+			if t.again != nil && errors.Is(err, context.Canceled) {
+				t.againTo = u.t("transfer.resume")
+			}
+			ts.ui.healthChanged()
 			u.heard(err)
 			t.row.update()
 		}
@@ -136,6 +141,8 @@ func (ts *transfers) show() {
 func (t *transfer) line(u *UI) string {
 	l := u.locale
 	switch {
+	case t.over && t.paused && errors.Is(t.err, context.Canceled):
+		return u.t("transfer.paused")
 	case t.over && errors.Is(t.err, context.Canceled):
 		return u.t("transfer.cancelled")
 	case t.over && t.err != nil && !t.partly():
@@ -215,6 +222,7 @@ type transferRow struct {
 	line     *widget.RichText
 	bar      *bar
 	button   *widget.Button
+	pause    *widget.Button
 	more     *widget.Button
 	again    *widget.Button
 	view     fyne.CanvasObject
@@ -234,13 +242,18 @@ func newTransferRow(u *UI, t *transfer) *transferRow {
 		t.cancel()
 		r.update()
 	})
+	r.pause = widget.NewButton(u.t("transfer.pause"), func() {
+		t.stopping, t.paused = true, true
+		t.cancel()
+		r.update()
+	})
 	r.more = widget.NewButton(u.t("transfer.show"), r.showProblems)
 	r.again = widget.NewButton("", func() {
 		u.transfers.dismiss(t)
 		t.again()
 	})
 	r.again.Importance = widget.HighImportance
-	buttons := container.NewHBox(r.more, r.again, r.button)
+	buttons := container.NewHBox(r.more, r.again, r.pause, r.button)
 	mark := container.NewCenter(container.NewGridWrap(fyne.NewSquareSize(22), r.mark))
 	r.view = container.NewBorder(nil, nil, mark, container.NewCenter(buttons),
 		container.New(tightLayout{}, r.title, r.bar, r.line))
@@ -259,7 +272,8 @@ func (r *transferRow) update() {
 	r.mark.SetResource(t.picture())
 	r.bar.set(t.fraction())
 	was := r.shape()
-	visible(r.bar, !t.over)
+	visible(r.bar, !t.over || t.paused)
+	visible(r.pause, !t.over && !t.stopping)
 	visible(r.more, t.over && len(t.problems)+len(t.notes) > 0)
 	visible(r.again, t.over && t.again != nil)
 	r.again.SetText(t.againTo)
@@ -276,7 +290,7 @@ func (r *transferRow) update() {
 
 // shape is what the size of the row depends on.
 func (r *transferRow) shape() string {
-	return fmt.Sprint(r.bar.Visible(), r.more.Visible(), r.again.Visible(), r.again.Text, r.button.Text)
+	return fmt.Sprint(r.bar.Visible(), r.pause.Visible(), r.more.Visible(), r.again.Visible(), r.again.Text, r.button.Text)
 }
 
 // showProblems lists the files that did not go through, and what keepers did.

@@ -4,6 +4,7 @@ package desktop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -65,6 +66,7 @@ type UI struct {
 	alive     atomic.Bool // something on screen counts seconds
 	away      bool        // the window cannot be seen
 	trayState trayState
+	lent      string // folder of files that other programs show; "" before
 }
 
 // New makes the window and shows in it what there is: the Welcome screen, or
@@ -115,7 +117,7 @@ func (u *UI) Start() {
 func (u *UI) Close() error {
 	u.stop()
 	u.wg.Wait()
-	return u.host.Close()
+	return errors.Join(u.takeBack(), u.host.Close())
 }
 
 // watch passes on what happens without being asked: time, and lost nodes.

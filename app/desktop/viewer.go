@@ -75,9 +75,9 @@ func (u *UI) look(g *node.Received, i int) {
 			d.Hide()
 		}
 	}
-	u.show(d)
 	size := u.win.Canvas().Size()
 	d.Resize(fyne.NewSize(min(size.Width-40, 900), min(size.Height-40, 680)))
+	u.show(d)
 	u.work(func(context.Context) func() {
 		f, err := fetch(ctx, n, g.ID, i, name)
 		return func() {

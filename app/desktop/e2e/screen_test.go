@@ -230,6 +230,16 @@ func (s *screen) at(o seen) {
 	s.xdotool("mousemove", strconv.Itoa(x), strconv.Itoa(y), "click", "1")
 }
 
+// tick presses a box and waits until it is ticked.
+func (s *screen) tick(words string) {
+	s.t.Helper()
+	s.click("check", words)
+	s.until(strconv.Quote(words)+" is ticked", func() bool {
+		all, err := s.look()
+		return err == nil && slices.ContainsFunc(all, func(o seen) bool { return o.Kind == "check" && strings.HasPrefix(o.Text, words) && o.On })
+	})
+}
+
 func (s *screen) press(words string) { s.t.Helper(); s.click("button", words) }
 
 // fill types into a field, in place of what is there.

@@ -95,7 +95,7 @@ func TestStory(t *testing.T) {
 	owner.key("ctrl+3")
 	owner.press("Choose custodians")
 	for _, name := range []string{"cellar nas", "office", "attic pc"} {
-		owner.click("check", name)
+		owner.tick(name)
 	}
 	owner.press("Ask them")
 	owner.reads("3 custodians decide, 2 must agree each time")
@@ -126,7 +126,7 @@ func TestStory(t *testing.T) {
 	owner.drop(card)
 	owner.reads("Its key: ")
 	owner.press("Choose files…")
-	owner.click("check", "letter.txt")
+	owner.tick("letter.txt")
 	owner.press("Choose")
 	owner.reads("• Papers/letter.txt")
 	owner.click("select", "30 days")
