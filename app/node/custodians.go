@@ -99,7 +99,7 @@ func (n *Node) appoint(ctx context.Context, m grants.Member, forget bool) (*rpc.
 	if err != nil {
 		return nil, err
 	}
-	got, err := witness.Client{Caller: c}.Appoint(ctx, witness.Appointing{Appointment: a.Doc, DeviceSet: a.Devices, Panel: []byte{}})
+	got, err := witness.Client{Caller: c}.Appoint(ctx, witness.Appointing{Appointment: a.Doc, DeviceSet: a.Devices, Panel: []byte{}, Entries: a.Entries})
 	if err != nil {
 		return nil, err
 	}

@@ -136,7 +136,7 @@ func (n *Node) VerifyLedger(ctx context.Context) ([]grants.Checked, error) {
 	out, err := n.desk.VerifyLedger(ctx)
 	for i := range out {
 		var entry *ledger.BadEntry
-		if why := bad[out[i].Custodian]; errors.As(why, &entry) {
+		if why := bad[out[i].Device]; out[i].Lost == 0 && errors.As(why, &entry) {
 			out[i].Good, out[i].Text = false, why.Error()
 		}
 	}
@@ -168,13 +168,13 @@ func (n *Node) pull(ctx context.Context) (notes []string, err error) {
 }
 
 // pullLogs reads what is new in the custodians' logs, and gives the trouble
-// with each by its name.
-func (n *Node) pullLogs(ctx context.Context) (map[string]error, error) {
+// with each.
+func (n *Node) pullLogs(ctx context.Context) (map[peers.DeviceID]error, error) {
 	cs, err := n.desk.Custodians(ctx)
 	if err != nil {
 		return nil, err
 	}
-	bad := map[string]error{}
+	bad := map[peers.DeviceID]error{}
 	var heads [][]byte
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -185,7 +185,7 @@ func (n *Node) pullLogs(ctx context.Context) (map[string]error, error) {
 			defer mu.Unlock()
 			heads = append(heads, told...)
 			if err != nil {
-				bad[c.Name] = err
+				bad[c.Device] = err
 			}
 		})
 	}
@@ -199,14 +199,14 @@ func (n *Node) pullLogs(ctx context.Context) (map[string]error, error) {
 // compareHeads holds what custodians heard of each other against the logs. One
 // that seems to keep entries back is asked once more: it may have written them
 // since it was asked.
-func (n *Node) compareHeads(ctx context.Context, cs []catalog.Custodian, heads [][]byte, bad map[string]error) error {
+func (n *Node) compareHeads(ctx context.Context, cs []catalog.Custodian, heads [][]byte, bad map[peers.DeviceID]error) error {
 	_, gaps, err := n.desk.CheckHeads(ctx, heads)
 	if err != nil {
 		return err
 	}
 	reached := map[peers.DeviceID]bool{}
 	for _, c := range cs {
-		reached[c.Device] = bad[c.Name] == nil
+		reached[c.Device] = bad[c.Device] == nil || errors.Is(bad[c.Device], grants.ErrNewLog)
 		if reached[c.Device] && slices.Contains(gaps, c.Device) {
 			_, err := n.pullLog(ctx, c)
 			reached[c.Device] = err == nil
@@ -219,27 +219,31 @@ func (n *Node) compareHeads(ctx context.Context, cs []catalog.Custodian, heads [
 	for _, c := range cs {
 		// One that cannot be asked now has not kept anything back.
 		if why := wrong[c.Device]; why != nil && (reached[c.Device] || !slices.Contains(gaps, c.Device)) {
-			bad[c.Name] = why
+			bad[c.Device] = why
 		}
 	}
 	return nil
 }
 
+// maxPages bounds what is read of one log at once: a custodian that makes
+// entries up without an end is asked for more the next time.
+const maxPages = 64
+
 // pullLog reads what is new in one log, and gives the heads of others that its
-// custodian was told.
+// custodian was told. The error is grants.ErrNewLog when it lost its log and all
+// of the new one was read.
 func (n *Node) pullLog(ctx context.Context, c catalog.Custodian) (heads [][]byte, err error) {
 	client, err := n.peer(c.Device)
 	if err != nil {
 		return nil, err
 	}
-	for {
+	var begun error
+	for range maxPages {
 		after, err := n.desk.Known(ctx, c.Device)
 		if err != nil {
 			return heads, err
 		}
-		ask, cancel := context.WithTimeout(ctx, askTime)
-		l, err := witness.Client{Caller: client}.Log(ask, n.desk.Root(), after)
-		cancel()
+		l, err := n.askLog(ctx, client, after)
 		if err != nil {
 			return heads, err
 		}
@@ -250,8 +254,28 @@ func (n *Node) pullLog(ctx context.Context, c catalog.Custodian) (heads [][]byte
 		}
 		have := after + uint64(len(l.Records))
 		more := have < h.Body.Seq && len(l.Records) > 0
-		if err := n.desk.TakeLog(ctx, c, after, l.Records, l.Head, more); err != nil || !more {
-			return heads, err
+		err = n.desk.TakeLog(ctx, c, after, l.Records, l.Head, more)
+		var entry *ledger.BadEntry
+		if errors.As(err, &entry) && begun == nil && after > 0 {
+			// Perhaps it owns up to it.
+			first, ferr := n.askLog(ctx, client, 0)
+			if ferr != nil {
+				return heads, err
+			}
+			if begun = n.desk.BeginLog(ctx, c, first.Records); errors.Is(begun, grants.ErrNewLog) {
+				continue
+			}
+			return heads, errors.Join(err, begun)
+		}
+		if err != nil || !more {
+			return heads, errors.Join(err, begun)
 		}
 	}
+	return heads, fmt.Errorf("the log of %s is longer than is read at once: more of it the next time", c.Name)
+}
+
+func (n *Node) askLog(ctx context.Context, client *rpc.Client, after uint64) (*witness.LogAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return witness.Client{Caller: client}.Log(ctx, n.desk.Root(), after)
 }

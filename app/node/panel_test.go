@@ -7,12 +7,14 @@ import (
 	"crypto/ed25519"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/engine/ledger"
 	"github.com/preezm/preezm/peers"
@@ -145,7 +147,7 @@ func TestDroppedEntryIsNamed(t *testing.T) {
 	ctx := testContext(t)
 	w.revoke("nas", 1)
 	w.revoke("nas", 2)
-	log := custody.KeyOf(w.nodes["nas"].keys.Sign)
+	log := custody.KeyOf(custody.LogKey(w.nodes["nas"].keys.Sign, custody.KeyOf(w.root)))
 	w.until("the desk is told of the nas's second entry", func() bool {
 		desk := w.nodes["desk"]
 		l := ask[witness.LogAnswer](w, "desk", desk.witness.Log, witness.LogQuery{Owner: custody.KeyOf(w.root)})
@@ -213,6 +215,9 @@ func TestCustodianAskedAgainKnowsWithdrawals(t *testing.T) {
 	if err != nil || in.Told != 2 {
 		t.Fatalf("%+v, %v", in, err)
 	}
+	if _, err := laptop.Ledger(ctx); err != nil { // and has read what is in it
+		t.Fatal(err)
+	}
 	w.stop["nas"]() // it could tell the desk
 	w.stop["desk"]()
 	for _, name := range []string{witness.File, witness.File + "-wal", witness.File + "-shm", witness.Folder} {
@@ -225,6 +230,15 @@ func TestCustodianAskedAgainKnowsWithdrawals(t *testing.T) {
 		_, err := laptop.AddCustodian(ctx, "desk")
 		return err == nil
 	})
+	// Its owner is told that it lost its log, and keeps what it had of it.
+	l, err := laptop.Ledger(ctx)
+	if err != nil || !slices.ContainsFunc(l.Notes, func(n string) bool { return strings.Contains(n, grants.ErrNewLog.Error()) }) {
+		t.Errorf("notes %q, %v", l.Notes, err)
+	}
+	list, err := laptop.VerifyLedger(ctx)
+	if err != nil || !slices.ContainsFunc(list, func(c grants.Checked) bool { return c.Lost == 1 && c.Entries > 0 }) {
+		t.Errorf("checked %+v, %v", list, err)
+	}
 	st := ask[witness.Standing](w, "desk", w.nodes["desk"].witness.Status, witness.News{Owner: custody.KeyOf(w.root)})
 	if st.Revocations == custody.RevocationsHash(nil) {
 		t.Error("the withdrawal is forgotten")

@@ -308,31 +308,3 @@ func (c *Catalog) ToldOf(ctx context.Context, grant [32]byte) ([]peers.DeviceID,
 		return d, err
 	}, "SELECT device FROM told WHERE grant_hash = ?", grant[:])
 }
-
-// AppendLog adds entries of a custodian's log after the ones known, and the
-// signed head up to which they go.
-func (c *Catalog) AppendLog(ctx context.Context, d peers.DeviceID, after uint64, entries [][]byte, head []byte) error {
-	return c.write(ctx, func(tx *sql.Tx) error {
-		for i, e := range entries {
-			if _, err := tx.ExecContext(ctx, "INSERT INTO logs(device, seq, entry) VALUES(?,?,?)", d[:], after+uint64(i)+1, e); err != nil {
-				return err
-			}
-		}
-		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO heads(device, head) VALUES(?,?)", d[:], head)
-		return err
-	})
-}
-
-// Log gives the entries of a custodian's log as received, and its newest head,
-// nil when there is none.
-func (c *Catalog) Log(ctx context.Context, d peers.DeviceID) (entries [][]byte, head []byte, err error) {
-	entries, err = collect(ctx, c.r, scanBlob, "SELECT entry FROM logs WHERE device = ? ORDER BY seq", d[:])
-	if err != nil {
-		return nil, nil, err
-	}
-	heads, err := collect(ctx, c.r, scanBlob, "SELECT head FROM heads WHERE device = ?", d[:])
-	if err != nil || len(heads) == 0 {
-		return entries, nil, err
-	}
-	return entries, heads[0], nil
-}

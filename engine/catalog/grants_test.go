@@ -138,13 +138,13 @@ func TestGrantOfWhatIsGoneIsRefused(t *testing.T) {
 func TestLogsAreAppended(t *testing.T) {
 	c := open(t, filepath.Join(t.TempDir(), "c.db"))
 	ctx := t.Context()
-	if err := c.AppendLog(ctx, devices[1], 0, [][]byte{[]byte("1"), []byte("2")}, []byte("head 2")); err != nil {
+	if err := c.AppendLog(ctx, devices[1], 0, [][]byte{[]byte("1"), []byte("2")}, []byte("head 2"), [32]byte{1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.AppendLog(ctx, devices[1], 2, [][]byte{[]byte("3")}, []byte("head 3")); err != nil {
+	if err := c.AppendLog(ctx, devices[1], 2, [][]byte{[]byte("3")}, []byte("head 3"), [32]byte{1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.AppendLog(ctx, devices[1], 1, [][]byte{[]byte("another 2")}, []byte("x")); err == nil {
+	if err := c.AppendLog(ctx, devices[1], 1, [][]byte{[]byte("another 2")}, []byte("x"), [32]byte{1}); err == nil {
 		t.Error("an entry was replaced")
 	}
 	entries, head, err := c.Log(ctx, devices[1])

@@ -35,6 +35,14 @@ func Appoint(root ed25519.PrivateKey, custody [32]byte, seat Seat, kem []byte, g
 	return Sign(root, a)
 }
 
+// LogKey is the key with which a device signs its log for one owner, derived from
+// its own, which no owner has: an owner cannot write it, and the logs of one
+// custodian for two owners do not show that it is one.
+func LogKey(device ed25519.PrivateKey, owner Key) ed25519.PrivateKey {
+	seed := expand(device.Seed(), "custody/log-key", owner[:])
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
 // AcceptAppointment checks an appointment for seat and opens its chain. The
 // owner it names is to be pinned: the caller makes sure, by the connection it
 // came over, that it is the person it should be.

@@ -20,6 +20,7 @@ type Appointment struct {
 	Doc        []byte // signed
 	Devices    []byte // the signed device set that goes with it
 	Generation uint32 // of its chain
+	Entries    uint64 // of its log that were received
 }
 
 // Appoint makes the appointment of a member.
@@ -39,7 +40,11 @@ func (d *Desk) Appoint(ctx context.Context, m Member) (*Appointment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Appointment{Doc: a.Raw, Devices: set.Raw, Generation: generation}, nil
+	known, err := d.Known(ctx, m.Device)
+	if err != nil {
+		return nil, err
+	}
+	return &Appointment{Doc: a.Raw, Devices: set.Raw, Generation: generation, Entries: known}, nil
 }
 
 // generation is that of the chains for new grants. It goes up when a custodian
@@ -56,6 +61,18 @@ func (d *Desk) Appointed(ctx context.Context, m Member, a *Appointment, logKey c
 	if forget {
 		if err := d.cat.Untold(ctx, m.Device); err != nil {
 			return err
+		}
+	}
+	cs, err := d.cat.Custodians(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range cs {
+		// With another key it has another log: the machine was set up anew.
+		if c.Device == m.Device && c.LogKey != logKey && a.Entries > 0 {
+			if err := d.cat.LoseLog(ctx, c.Device); err != nil {
+				return err
+			}
 		}
 	}
 	return d.cat.PutCustodian(ctx, catalog.Custodian{

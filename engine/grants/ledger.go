@@ -3,6 +3,7 @@
 package grants
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -21,21 +22,24 @@ import (
 type Ledger struct {
 	Entries []Line
 	heads   map[peers.DeviceID]time.Time
+	begun   map[peers.DeviceID]time.Time // logs in the place of lost ones
 }
 
 // Line is an entry of a custodian's log.
 type Line struct {
-	Custodian string    `json:"custodian"`
-	Seq       uint64    `json:"seq"`
-	At        time.Time `json:"at"`
-	Kind      string    `json:"kind"`
-	Grant     string    `json:"grant,omitempty"`
-	Request   string    `json:"request,omitempty"`
-	DeviceKey string    `json:"device_key,omitempty"`
-	Path      string    `json:"path,omitempty"`
-	Version   uint64    `json:"version,omitempty"`
-	Detail    string    `json:"detail,omitempty"`
-	Who       string    `json:"who,omitempty"` // of a release: the brand, and which of its machines
+	Custodian string         `json:"custodian"`
+	Device    peers.DeviceID `json:"custodian_device"`
+	Lost      int            `json:"lost_log,omitempty"` // of a log that it lost since, by its number
+	Seq       uint64         `json:"seq"`
+	At        time.Time      `json:"at"`
+	Kind      string         `json:"kind"`
+	Grant     string         `json:"grant,omitempty"`
+	Request   string         `json:"request,omitempty"`
+	DeviceKey string         `json:"device_key,omitempty"`
+	Path      string         `json:"path,omitempty"`
+	Version   uint64         `json:"version,omitempty"`
+	Detail    string         `json:"detail,omitempty"`
+	Who       string         `json:"who,omitempty"` // of a release: the brand, and which of its machines
 
 	entry ledger.Entry
 }
@@ -68,22 +72,19 @@ func (d *Desk) Ledger(ctx context.Context) (*Ledger, error) {
 			paths[f.File] = f.Path
 		}
 	}
-	l := &Ledger{Entries: []Line{}, heads: map[peers.DeviceID]time.Time{}}
-	for _, c := range cs {
-		entries, head, err := d.cat.Log(ctx, c.Device)
-		if err != nil {
-			return nil, err
-		}
-		if h, err := custody.Parse[ledger.Head](head); err == nil {
-			l.heads[c.Device] = time.Unix(h.Body.At, 0)
-		}
+	l := &Ledger{Entries: []Line{}, heads: map[peers.DeviceID]time.Time{}, begun: map[peers.DeviceID]time.Time{}}
+	names := map[peers.DeviceID]string{}
+	add := func(d peers.DeviceID, lost int, entries [][]byte) error {
 		for _, raw := range entries {
-			s, err := custody.Parse[ledger.Entry](raw)
+			s, err := custody.Reread[ledger.Entry](raw)
 			if err != nil {
-				return nil, fmt.Errorf("the log of %s is damaged: %w", c.Name, err)
+				return fmt.Errorf("the log of %s is damaged: %w", names[d], err)
 			}
 			e := s.Body
-			line := Line{Custodian: c.Name, Seq: e.Seq, At: time.Unix(e.At, 0), Kind: string(e.Kind), Detail: e.Detail, entry: e}
+			line := Line{
+				Custodian: names[d], Device: d, Lost: lost, Seq: e.Seq, At: time.Unix(e.At, 0),
+				Kind: string(e.Kind), Detail: e.Detail, entry: e,
+			}
 			if e.Grant != (custody.Hash{}) {
 				if line.Grant = ids[e.Grant]; line.Grant == "" {
 					line.Grant = e.Grant.String()
@@ -96,7 +97,33 @@ func (d *Desk) Ledger(ctx context.Context) (*Ledger, error) {
 			if e.Kind == ledger.Release {
 				line.Who = who(whose[e.Grant], e.Detail)
 			}
+			if e.Kind == ledger.Begin && lost == 0 {
+				l.begun[d] = line.At
+			}
 			l.Entries = append(l.Entries, line)
+		}
+		return nil
+	}
+	for _, c := range cs {
+		names[c.Device] = c.Name
+		entries, head, err := d.cat.Log(ctx, c.Device)
+		if err != nil {
+			return nil, err
+		}
+		if h, err := custody.Reread[ledger.Head](head); err == nil {
+			l.heads[c.Device] = time.Unix(h.Body.At, 0)
+		}
+		if err := add(c.Device, 0, entries); err != nil {
+			return nil, err
+		}
+	}
+	lost, err := d.cat.LostLogs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, old := range lost {
+		if err := add(old.Device, old.Number, old.Entries); err != nil {
+			return nil, err
 		}
 	}
 	slices.SortStableFunc(l.Entries, func(a, b Line) int { return a.At.Compare(b.At) })
@@ -117,7 +144,11 @@ func who(brand, label string) string {
 // about gathers the openings of one grant, by time, and counts refusals.
 func (l *Ledger) about(g *catalog.Grant, k int) ([]Opening, int) {
 	by := map[custody.Hash]*Opening{}
-	told := map[string]bool{}
+	type teller struct {
+		custodian peers.DeviceID
+		request   custody.Hash
+	}
+	told := map[teller]bool{}
 	refusals := 0
 	for i := range l.Entries {
 		e := &l.Entries[i].entry
@@ -133,7 +164,7 @@ func (l *Ledger) about(g *catalog.Grant, k int) ([]Opening, int) {
 				o = &Opening{At: l.Entries[i].At, Device: e.Detail, Who: l.Entries[i].Who, DeviceKey: e.Device.String(), Path: l.Entries[i].Path, Version: e.Version}
 				by[e.Request] = o
 			}
-			if key := l.Entries[i].Custodian + e.Request.String(); !told[key] {
+			if key := (teller{l.Entries[i].Device, e.Request}); !told[key] {
 				told[key] = true
 				o.Custodians++
 			}
@@ -150,18 +181,37 @@ func (l *Ledger) about(g *catalog.Grant, k int) ([]Opening, int) {
 
 // Known is up to which entry a custodian's log was received.
 func (d *Desk) Known(ctx context.Context, c peers.DeviceID) (uint64, error) {
-	entries, _, err := d.cat.Log(ctx, c)
-	return uint64(len(entries)), err
+	l, err := d.end(ctx, catalog.Custodian{Device: c})
+	return l.Seq, err
+}
+
+// end is the end of what was received of a log, all of which was verified then.
+func (d *Desk) end(ctx context.Context, c catalog.Custodian) (ledger.Log, error) {
+	l := ledger.New(d.Root(), c.LogKey)
+	seq, head, ok, err := d.cat.LogEnd(ctx, c.Device)
+	if ok {
+		l.Seq, l.Head = seq, head
+		return l, nil
+	}
+	entries, _, lerr := d.cat.Log(ctx, c.Device)
+	if err = errors.Join(err, lerr); err != nil || len(entries) == 0 {
+		return l, err
+	}
+	records, err := recordsOf(entries)
+	if err != nil {
+		return l, err
+	}
+	return ledger.VerifyFrom(l, records)
 }
 
 // TakeLog adds what a custodian told of its log behind entry after, once all of
 // it was checked. The error wraps a *ledger.BadEntry when the log was changed.
 func (d *Desk) TakeLog(ctx context.Context, c catalog.Custodian, after uint64, records []ledger.Record, head []byte, more bool) error {
-	entries, _, err := d.cat.Log(ctx, c.Device)
+	l, err := d.end(ctx, c)
 	if err != nil {
 		return err
 	}
-	if uint64(len(entries)) != after {
+	if l.Seq != after {
 		return errors.New("the log was read by somebody else meanwhile")
 	}
 	h, err := custody.Parse[ledger.Head](head)
@@ -173,23 +223,48 @@ func (d *Desk) TakeLog(ctx context.Context, c catalog.Custodian, after uint64, r
 			First: h.Body.Seq + 1, Last: after, Why: "missing, though the custodian showed them before",
 		})
 	}
-	all, err := recordsOf(entries)
-	if err != nil {
-		return err
+	if h.Body.Seq == after && h.Body.Head != l.Head {
+		return fmt.Errorf("the log of %s: %w", c.Name, &ledger.BadEntry{First: 1, Last: after, Why: "differs from what the custodian told before"})
 	}
 	var fresh [][]byte
 	for _, r := range records {
+		if len(r.Entry) == 0 {
+			return fmt.Errorf("the log of %s: %w (an entry is left out)", c.Name, peers.ErrProtocol)
+		}
 		fresh = append(fresh, r.Entry)
 	}
-	all = append(all, records...)
 	var seen []ledger.Witness
 	if !more {
 		seen = append(seen, ledger.Witness{Seq: h.Body.Seq, Head: h.Body.Head})
 	}
-	if _, err := ledger.Verify(d.Root(), custody.Key(c.LogKey), all, seen...); err != nil {
+	if l, err = ledger.VerifyFrom(l, records, seen...); err != nil {
 		return fmt.Errorf("the log of %s: %w", c.Name, err)
 	}
-	return d.cat.AppendLog(ctx, c.Device, after, fresh, head)
+	return d.cat.AppendLog(ctx, c.Device, after, fresh, head, l.Head)
+}
+
+// ErrNewLog: a custodian lost its log and owns up to it with the first entry of
+// a new one. What was received of the old one is kept.
+var ErrNewLog = errors.New("lost its log and began a new one")
+
+// BeginLog puts a custodian's log aside when the first records that it shows now
+// are those of one in its place, signed with the same key; else it changes
+// nothing. The error is ErrNewLog when it did.
+func (d *Desk) BeginLog(ctx context.Context, c catalog.Custodian, records []ledger.Record) error {
+	if !ledger.Begins(records) {
+		return nil
+	}
+	if _, err := ledger.Verify(d.Root(), c.LogKey, records[:1]); err != nil {
+		return err
+	}
+	entries, _, err := d.cat.Log(ctx, c.Device)
+	if err != nil || len(entries) == 0 || bytes.Equal(entries[0], records[0].Entry) {
+		return err
+	}
+	if err := d.cat.LoseLog(ctx, c.Device); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s %w; %d entries of the old one were received and are kept", c.Name, ErrNewLog, len(entries))
 }
 
 func recordsOf(entries [][]byte) ([]ledger.Record, error) {
@@ -206,10 +281,12 @@ func recordsOf(entries [][]byte) ([]ledger.Record, error) {
 
 // Checked is what VerifyLedger found of one custodian's log.
 type Checked struct {
-	Custodian string `json:"custodian"`
-	Entries   int    `json:"entries"`
-	Good      bool   `json:"good"`
-	Text      string `json:"text,omitempty"` // the first bad entry
+	Custodian string         `json:"custodian"`
+	Device    peers.DeviceID `json:"device"`
+	Entries   int            `json:"entries"`
+	Good      bool           `json:"good"`
+	Text      string         `json:"text,omitempty"`     // the first bad entry
+	Lost      int            `json:"lost_log,omitempty"` // a log that it lost since, by its number
 }
 
 // VerifyLedger checks every log as it was received, and against its head.
@@ -224,11 +301,25 @@ func (d *Desk) VerifyLedger(ctx context.Context) ([]Checked, error) {
 		if err != nil {
 			return nil, err
 		}
-		ch := Checked{Custodian: c.Name, Entries: len(entries), Good: true}
+		ch := Checked{Custodian: c.Name, Device: c.Device, Entries: len(entries), Good: true}
 		if err := d.checkLog(c, entries, head); err != nil {
 			ch.Good, ch.Text = false, err.Error()
 		}
 		out = append(out, ch)
+	}
+	lost, err := d.cat.LostLogs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, old := range lost {
+		for _, c := range cs {
+			if c.Device == old.Device {
+				out = append(out, Checked{
+					Custodian: c.Name, Device: c.Device, Entries: len(old.Entries), Good: true, Lost: old.Number,
+					Text: "it lost this log and began a new one; what was received before is kept",
+				})
+			}
+		}
 	}
 	return out, nil
 }

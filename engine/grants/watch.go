@@ -148,7 +148,8 @@ func (d *Desk) info(ctx context.Context, row *catalog.Grant, book *Ledger) (*Inf
 		if in.LogsUpTo.IsZero() || at.Before(in.LogsUpTo) {
 			in.LogsUpTo = at
 		}
-		if !at.IsZero() && at.Unix() >= b.IssuedAt {
+		// One that lost its log since the grant was made cannot say.
+		if !at.IsZero() && at.Unix() >= b.IssuedAt && book.begun[s].Unix() <= b.IssuedAt {
 			in.Reported++
 		}
 	}

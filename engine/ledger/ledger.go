@@ -30,6 +30,7 @@ const (
 	Refuse  Kind = "refuse"
 	Revoke  Kind = "revoke"
 	Erase   Kind = "erase" // the chain moved on; Detail is the first day still kept
+	Begin   Kind = "begin" // the first entry of a log in the place of one that was lost
 )
 
 // maxDetail bounds an entry's text, in bytes.
@@ -56,9 +57,12 @@ func (Entry) Type() string { return "preezm/v1/log-entry" }
 // Check implements custody.Document.
 func (e Entry) Check() error {
 	switch e.Kind {
-	case Release, Refuse, Revoke, Erase:
+	case Release, Refuse, Revoke, Erase, Begin:
 	default:
 		return errors.New("unknown kind")
+	}
+	if e.Kind == Begin && e.Seq > 1 {
+		return errors.New("a beginning in the middle")
 	}
 	if e.Seq == 0 || e.At < 0 || len(e.Detail) > maxDetail {
 		return errors.New("a field out of its range")
@@ -180,13 +184,18 @@ func bad(seq uint64, format string, args ...any) error {
 // Verify checks a whole chain from its beginning, and against all heads that
 // were witnessed, and returns its end. The error is a *BadEntry.
 func Verify(owner, custodian custody.Key, records []Record, witnesses ...Witness) (Log, error) {
-	l := New(owner, custodian)
+	return VerifyFrom(New(owner, custodian), records, witnesses...)
+}
+
+// VerifyFrom is Verify for the records behind the end l of a part that was
+// verified before. Witnesses of that part are passed over.
+func VerifyFrom(l Log, records []Record, witnesses ...Witness) (Log, error) {
 	seen := make(map[uint64][]custody.Hash, len(witnesses))
 	for _, w := range witnesses {
 		seen[w.Seq] = append(seen[w.Seq], w.Head)
 	}
-	good := uint64(0)  // the last entry that a witness confirmed
-	whole := uint64(0) // the last entry that was there whole
+	good := l.Seq  // the last entry that a witness confirmed
+	whole := l.Seq // the last entry that was there whole
 	for _, r := range records {
 		seq := l.Seq + 1
 		e, err := check(l, r)
@@ -257,12 +266,21 @@ func Extends(older, newer []Record) error {
 // NewRecord is the record of a signed entry.
 func NewRecord(s *custody.Signed[Entry]) Record { return Record{Entry: s.Raw, Hash: s.Hash} }
 
-// Redact leaves out every entry about another grant.
+// Begins says whether records are those of a log in the place of a lost one.
+func Begins(records []Record) bool {
+	if len(records) == 0 {
+		return false
+	}
+	s, err := custody.Parse[Entry](records[0].Entry)
+	return err == nil && s.Body.Kind == Begin
+}
+
+// Redact leaves out every entry about another grant, but that a log begins anew.
 func Redact(records []Record, grant custody.Hash) []Record {
 	out := make([]Record, len(records))
 	for i, r := range records {
 		out[i].Hash = r.Hash
-		if s, err := custody.Parse[Entry](r.Entry); err == nil && s.Body.Grant == grant {
+		if s, err := custody.Parse[Entry](r.Entry); err == nil && (s.Body.Grant == grant || s.Body.Kind == Begin) {
 			out[i].Entry = r.Entry
 		}
 	}

@@ -43,11 +43,21 @@ func (s *Service) Appoint(ctx context.Context, from peers.DeviceID, raw []byte) 
 	if known && o.device != from && a.Body.At <= o.appointed {
 		return nil, refused(errors.New("an old appointment from another device"))
 	}
-	if err := s.takeChain(o, &a.Body, chain); err != nil {
+	knew, err := s.takeChain(o, &a.Body, chain)
+	if err != nil {
 		return nil, err
 	}
 	if err := s.seatOwner(ctx, o, from, a.Body.At); err != nil {
 		return nil, err
+	}
+	if !known && (in.Entries > 0 || knew) {
+		// There was a log, and it is gone: say so, rather than begin as if
+		// there had been none.
+		e := ledger.Entry{At: max(a.Body.At, 0), Kind: ledger.Begin, Detail: "the log before this one is lost"}
+		if err := s.note(ctx, o, e); err != nil {
+			return nil, err
+		}
+		s.log.Warn("the log for an owner was lost: a new one begins", "owner", from.Short())
 	}
 	if err := s.learn(ctx, o, &News{DeviceSet: in.DeviceSet, Panel: in.Panel}); err != nil {
 		return nil, err
@@ -55,7 +65,7 @@ func (s *Service) Appoint(ctx context.Context, from peers.DeviceID, raw []byte) 
 	if !known {
 		s.log.Info("appointed custodian", "by", from.Short())
 	}
-	head, err := o.log.Sign(s.o.Sign, max(s.judge(o).Now, 0))
+	head, err := o.log.Sign(o.sign, max(s.judge(o).Now, 0))
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +89,9 @@ func (s *Service) seatOf(from peers.DeviceID, a *custody.Appointment) (*owner, e
 	if len(s.owners) >= maxOwners {
 		return nil, refused(fmt.Errorf("a custodian for %d owners already", maxOwners))
 	}
+	sign := s.logKey(a.Owner)
 	return &owner{
-		root: a.Owner, device: from, log: ledger.New(a.Owner, custody.KeyOf(s.o.Sign)),
+		root: a.Owner, sign: sign, device: from, log: ledger.New(a.Owner, custody.KeyOf(sign)),
 		revoked: map[custody.Hash]bool{}, newest: map[custody.Hash]pack{},
 		opened: map[use]uint32{}, answered: map[custody.Hash]int64{}, members: map[custody.Key]*custody.MemberRevocations{}, proven: map[custody.Hash]int64{},
 	}, nil
@@ -88,8 +99,8 @@ func (s *Service) seatOf(from peers.DeviceID, a *custody.Appointment) (*owner, e
 
 // takeChain puts a chain into the ratchet, unless it or a newer generation is
 // there. This comes first: an owner without a chain would be told that it has
-// a custodian when it has none.
-func (s *Service) takeChain(o *owner, a *custody.Appointment, chain custody.Chain) error {
+// a custodian when it has none. It tells whether this owner had a chain here.
+func (s *Service) takeChain(o *owner, a *custody.Appointment, chain custody.Chain) (knew bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	newer, count := false, 0
@@ -105,9 +116,9 @@ func (s *Service) takeChain(o *owner, a *custody.Appointment, chain custody.Chai
 	key := seat{o.root, a.Generation}
 	switch _, here := s.kept.chains[key]; {
 	case here:
-		return nil
+		return true, nil
 	case newer:
-		return refused(errors.New("an old generation"))
+		return true, refused(errors.New("an old generation"))
 	}
 	chains := maps.Clone(s.kept.chains)
 	if count >= maxGenerations {
@@ -115,7 +126,7 @@ func (s *Service) takeChain(o *owner, a *custody.Appointment, chain custody.Chai
 		delete(chains, seat{o.root, oldest})
 	}
 	chains[key] = chain
-	return s.kept.save(chains)
+	return count > 0, s.kept.save(chains)
 }
 
 // seatOwner makes an owner, or its new device, durable and known.

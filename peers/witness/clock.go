@@ -41,6 +41,14 @@ func (s *Service) Heard(device peers.DeviceID, unix int64) {
 	s.clocks[device] = heard{unix, now}
 }
 
+// forgetClocks drops what was heard of other clocks: after a sleep nobody knows
+// how long ago that was. They are heard again before the next step.
+func (s *Service) forgetClocks() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.clocks)
+}
+
 // judge compares this machine's clock with those that have a vote for an owner.
 // With o.mu held.
 func (s *Service) judge(o *owner) custody.Verdict {

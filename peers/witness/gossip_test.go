@@ -150,12 +150,12 @@ func TestForkStays(t *testing.T) {
 	var heads [][]byte
 	for i := range 40 {
 		liar.Seq, liar.Head = uint64(5+i), custody.Hash{byte(i)}
-		h, err := liar.Sign(b.opts.Sign, w.Now)
+		h, err := liar.Sign(b.svc.logKey(custody.KeyOf(w.Root)), w.Now)
 		check(t, err)
 		heads = append(heads, h.Raw)
 	}
 	liar.Head = custody.Hash{0xff}
-	h, err := liar.Sign(b.opts.Sign, w.Now+1)
+	h, err := liar.Sign(b.svc.logKey(custody.KeyOf(w.Root)), w.Now+1)
 	check(t, err)
 	_, err = a.byOwner().Status(t.Context(), News{Owner: root, Heads: append(heads, h.Raw)})
 	check(t, err)

@@ -114,7 +114,7 @@ func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, req
 	case err != nil:
 		return nil, err
 	}
-	next, entry, err := o.log.Append(s.o.Sign, ledger.Released(d))
+	next, entry, err := o.log.Append(o.sign, ledger.Released(d))
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,9 @@ type Appointing struct {
 	Appointment []byte `cbor:"1,keyasint"`
 	DeviceSet   []byte `cbor:"2,keyasint"`
 	Panel       []byte `cbor:"3,keyasint"`
+	// Entries is how many entries of the custodian's log the owner has: one
+	// that has none any more owns up to it.
+	Entries uint64 `cbor:"4,keyasint"`
 }
 
 // Appointed is the custodian's consent. LogKey signs its log: the owner pins it.

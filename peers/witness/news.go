@@ -80,7 +80,7 @@ func (s *Service) listen(ctx context.Context, from peers.DeviceID, root custody.
 
 func (s *Service) standing(o *owner) ([]byte, error) {
 	v := s.judge(o)
-	head, err := o.log.Sign(s.o.Sign, max(v.Now, 0))
+	head, err := o.log.Sign(o.sign, max(v.Now, 0))
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +280,10 @@ func (s *Service) learnUpdate(ctx context.Context, o *owner, u Update) error {
 // keptHeads is how many of a fellow's heads are remembered.
 const (
 	keptHeads = 16
-	maxHeads  = 256 // that are looked at in one message
+	// twoHeads of one number prove that its custodian keeps two logs; more of
+	// them would prove nothing more.
+	twoHeads = 2
+	maxHeads = 256 // that are looked at in one message
 )
 
 // learnHeads remembers what fellow custodians say of their logs. The owner
@@ -298,8 +301,9 @@ func (s *Service) learnHeads(ctx context.Context, o *owner, list [][]byte) error
 		}
 		seq := int64(min(h.Body.Seq, 1<<62))
 		err = s.store.write(ctx, []statement{
-			{"INSERT OR IGNORE INTO head (owner, custodian, seq, head, raw) VALUES (?, ?, ?, ?, ?)",
-				[]any{o.root[:], h.Signer[:], seq, h.Body.Head[:], raw}},
+			{"INSERT OR IGNORE INTO head (owner, custodian, seq, head, raw) SELECT ?, ?, ?, ?, ? WHERE " +
+				"(SELECT count(*) FROM head WHERE owner = ? AND custodian = ? AND seq = ?) < ?",
+				[]any{o.root[:], h.Signer[:], seq, h.Body.Head[:], raw, o.root[:], h.Signer[:], seq, twoHeads}},
 			{"DELETE FROM head WHERE owner = ? AND custodian = ? AND seq < (SELECT min(seq) FROM " +
 				"(SELECT DISTINCT seq FROM head WHERE owner = ? AND custodian = ? ORDER BY seq DESC LIMIT ?))",
 				[]any{o.root[:], h.Signer[:], o.root[:], h.Signer[:], keptHeads}},
@@ -329,7 +333,7 @@ func (s *Service) Log(ctx context.Context, from peers.DeviceID, raw []byte) ([]b
 	if from != o.device {
 		return nil, peers.ErrNoCustodian // a fellow is told heads only
 	}
-	head, err := o.log.Sign(s.o.Sign, max(s.judge(o).Now, 0))
+	head, err := o.log.Sign(o.sign, max(s.judge(o).Now, 0))
 	if err != nil {
 		return nil, err
 	}

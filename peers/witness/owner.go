@@ -4,6 +4,7 @@ package witness
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"slices"
 	"sync"
@@ -17,6 +18,7 @@ import (
 // in witness.db too, but for the counts of refusals that are repeated.
 type owner struct {
 	root custody.Key
+	sign ed25519.PrivateKey // of its log
 
 	mu        sync.Mutex // decisions and news of one owner take turns
 	stale     bool       // a write failed: what is on the disk has to be read again
@@ -65,7 +67,7 @@ func (s *Service) load(ctx context.Context) error {
 		return err
 	}
 	for _, root := range roots {
-		o := &owner{root: root}
+		o := &owner{root: root, sign: s.logKey(root)}
 		if err := s.read(ctx, o); err != nil {
 			return err
 		}
@@ -73,6 +75,9 @@ func (s *Service) load(ctx context.Context) error {
 	}
 	return nil
 }
+
+// logKey signs the log of an owner.
+func (s *Service) logKey(root custody.Key) ed25519.PrivateKey { return custody.LogKey(s.o.Sign, root) }
 
 // fresh reads an owner again after a failed write. With o.mu held.
 func (s *Service) fresh(ctx context.Context, o *owner) error {
@@ -184,7 +189,7 @@ func (s *Service) read(ctx context.Context, o *owner) error {
 
 // readLog finds the end of an owner's log.
 func (s *Service) readLog(ctx context.Context, o *owner) error {
-	o.log = ledger.New(o.root, custody.KeyOf(s.o.Sign))
+	o.log = ledger.New(o.root, custody.KeyOf(o.sign))
 	return s.store.each(ctx, "SELECT seq, head, raw FROM entry WHERE owner = ? ORDER BY seq DESC LIMIT 1",
 		[]any{o.root[:]}, func(scan func(...any) error) error {
 			var seq int64
@@ -195,6 +200,11 @@ func (s *Service) readLog(ctx context.Context, o *owner) error {
 			last, err := custody.Parse[ledger.Entry](raw)
 			if err != nil {
 				return err
+			}
+			if last.Signer == custody.KeyOf(s.o.Sign) {
+				// Begun by a program that signed all logs with the device's key.
+				o.sign = s.o.Sign
+				o.log = ledger.New(o.root, last.Signer)
 			}
 			if last.Signer != o.log.Custodian || last.Body.Seq != uint64(seq) {
 				return fmt.Errorf("the log was written with another signing key than this device has")
@@ -242,7 +252,7 @@ func (s *Service) noteWith(ctx context.Context, o *owner, with []statement, entr
 	for _, e := range entries {
 		var signed *custody.Signed[ledger.Entry]
 		var err error
-		if next, signed, err = next.Append(s.o.Sign, e); err != nil {
+		if next, signed, err = next.Append(o.sign, e); err != nil {
 			return err
 		}
 		with = append(with, entryStatement(next, signed))

@@ -41,6 +41,7 @@ type ratchet struct {
 	dir    string
 	box    *vault.Box // seals the keys once more; nil: not
 	number uint64
+	used   uint64 // the highest number that may have files
 	chains map[seat]custody.Chain
 	step   func(string) // tests die here; may be nil
 }
@@ -85,6 +86,7 @@ func openRatchet(box *vault.Box, dir string, step func(string)) (*ratchet, error
 			r.number = max(r.number, n)
 		}
 	}
+	r.used = r.number
 	if r.number > 0 {
 		if err := r.load(); err != nil {
 			return nil, err
@@ -134,7 +136,10 @@ func (r *ratchet) load() error {
 // state is the old one, in memory and, unless the power went, on the disk; what
 // is left over is destroyed at the next success or start.
 func (r *ratchet) save(chains map[seat]custody.Chain) error {
-	s := sealedChains{Number: r.number + 1}
+	// Not a number that a save which failed has used: its box may have its name
+	// already, and a new key beside it would make both worthless.
+	r.used++
+	s := sealedChains{Number: r.used}
 	for k, c := range chains {
 		s.Chains = append(s.Chains, sealedChain{k.owner, k.generation, c.Day, c.Key})
 	}

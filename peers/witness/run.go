@@ -19,7 +19,11 @@ const (
 	// runEvery is how often the fellows are told without a reason, and the
 	// clock is looked at: for the day's step of the ratchet, and so that what
 	// was believed is on the disk.
-	runEvery   = 30 * time.Second
+	runEvery = 30 * time.Second
+	// lookEvery is how often it looks whether the machine slept or its clock was
+	// set: timers stand still in a sleep, and would fire that much too late.
+	lookEvery  = time.Second
+	jump       = 5 * time.Second
 	gossipTime = 5 * time.Second // for all of them
 	// firstWait is how long a request waits for the first round: a machine
 	// that was off may have missed a revocation that a fellow knows.
@@ -38,19 +42,23 @@ type Finder func(d peers.DeviceID, addresses []string) Caller
 // Run keeps a custodian's time until ctx ends: it forgets, day by day, and
 // exchanges news with the fellow custodians that find leads to.
 func (s *Service) Run(ctx context.Context, find Finder) {
-	tick := time.NewTicker(runEvery)
-	defer tick.Stop()
-	first := make(chan struct{})
-	s.first.Store(&first)
-	defer s.first.Store(nil)
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	s.find.Store(&find)
 	defer s.find.Store(nil)
-	var once sync.Once
-	heard := func() { once.Do(func() { close(first) }) }
-	defer heard()
+	defer s.first.Store(nil)
+	var heard func()
+	defer func() { heard() }()
+	hold := func() { // until the others were heard, requests wait a moment
+		first := make(chan struct{})
+		heard = sync.OnceFunc(func() { close(first) })
+		s.first.Store(&first)
+	}
+	hold()
 	for {
 		// After the others were heard: a clock that nobody confirms is in
 		// doubt when the machine was off for long.
+		begun, shown := time.Now(), s.o.Now()
 		s.gossipAll(ctx, find)
 		heard()
 		if ctx.Err() == nil {
@@ -58,13 +66,32 @@ func (s *Service) Run(ctx context.Context, find Finder) {
 				s.log.Error("custodian", "error", err)
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-s.news:
+	wait:
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-s.news:
+				break wait
+			case <-look.C:
+				if s.jumped(begun, shown) {
+					s.log.Info("the clock jumped, or this machine slept")
+					s.forgetClocks()
+					hold()
+					break wait
+				}
+				if time.Since(begun) >= runEvery {
+					break wait
+				}
+			}
 		}
 	}
+}
+
+// jumped says whether the clock went another way than this machine's timers
+// since a moment: it was set, or the machine slept.
+func (s *Service) jumped(begun, shown time.Time) bool {
+	return (s.o.Now().Round(0).Sub(shown.Round(0)) - time.Since(begun)).Abs() >= jump
 }
 
 // Tick does what time asks for: it steps the chains of owners for whom the
@@ -238,7 +265,7 @@ func (s *Service) whispersLocked(ctx context.Context, o *owner, revocations bool
 			w.News.Revocations = append(w.News.Revocations, raw)
 		}
 	}
-	head, err := o.log.Sign(s.o.Sign, max(s.judge(o).Now, 0))
+	head, err := o.log.Sign(o.sign, max(s.judge(o).Now, 0))
 	if err != nil {
 		return nil, err
 	}
