@@ -78,7 +78,7 @@ func TestWakesAtOnce(t *testing.T) {
 // saving it failed, keeps its key.
 func TestRatchetNumbersAreUsedOnce(t *testing.T) {
 	dir := t.TempDir()
-	r, err := openRatchet(dir, nil)
+	r, err := openRatchet(nil, dir, nil)
 	check(t, err)
 	chains := func(day uint32) map[seat]custody.Chain {
 		return map[seat]custody.Chain{{}: {Day: day, Key: [32]byte{byte(day)}}}
@@ -98,7 +98,7 @@ func TestRatchetNumbersAreUsedOnce(t *testing.T) {
 	r.step = func(point string) {
 		if point == "key written" {
 			died = true
-			again, err := openRatchet(t.TempDir(), nil)
+			again, err := openRatchet(nil, t.TempDir(), nil)
 			check(t, err)
 			again.dir = dir
 			check(t, onlyLoad(again, r.used-1))
@@ -108,7 +108,7 @@ func TestRatchetNumbersAreUsedOnce(t *testing.T) {
 	if !died {
 		t.Fatal("the point was not passed")
 	}
-	last, err := openRatchet(dir, nil)
+	last, err := openRatchet(nil, dir, nil)
 	check(t, err)
 	if c := last.chains[seat{}]; c.Day != 3 {
 		t.Errorf("day %d, want 3", c.Day)
