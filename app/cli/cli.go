@@ -127,6 +127,7 @@ Each machine has a home folder and runs 'preezm serve' (or the window).`,
 		a.ledgerCommand(), a.verifyLedgerCommand(), a.proofCommand(), a.brandCommand(), a.openCommand(), a.viewCommand(),
 		a.netCommand(), a.mailCommand(),
 		a.backupCommand(), a.recoverCommand(),
+		a.wordsCommand(), a.sheetCommand(), a.lockCommand(), a.unlockCommand(), a.rewrapCommand(),
 		a.versionCommand(), a.completionCommand(),
 	)
 	return root

@@ -40,7 +40,10 @@ machines that did not answer, and which machines answer now.`,
 				if err != nil {
 					return err
 				}
-				return a.printStatus(st, about, b)
+				if err := a.printStatus(st, about, b); err != nil || !about.WordsThere || st.Files == 0 {
+					return err
+				}
+				return a.say("%s", remindWords)
 			})
 		},
 	}

@@ -10,6 +10,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/vault"
 )
@@ -28,6 +30,8 @@ func (a *app) initCommand() *cobra.Command {
 	var name, offer string
 	var listen []string
 	var how sealFlags
+	var lang string
+	var printWords bool
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make this machine's home",
@@ -43,6 +47,12 @@ with nobody to ask, in a file beside it. --with chooses.`,
 		Example: `  preezm init --name "study laptop" --offer 200GB`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.json && printWords {
+				return usagef("'preezm words show --json --print-words' gives the words as JSON; init prints another document")
+			}
+			if !slices.Contains(identity.Langs, identity.Lang(lang)) {
+				return usagef("--words-language %q: %v", lang, identity.ErrLang)
+			}
 			o := node.InitOptions{Name: name, Listen: listen, Keychain: a.keychain()}
 			var err error
 			if o.Seal, err = a.firstSeal(how); err != nil {
@@ -58,13 +68,29 @@ with nobody to ask, in a file beside it. --with chooses.`,
 			if err := node.Init(home, o); err != nil {
 				return err
 			}
-			return a.printInit(home)
+			if err := a.printInit(home); err != nil {
+				return err
+			}
+			if _, screen := a.terminal(a.out); (!screen || a.json) && !printWords {
+				return nil // status reminds of the words
+			}
+			open := a.options()
+			if o.Seal.By == vault.ByPassphrase {
+				open.Passphrase = func() ([]byte, error) { return o.Seal.Passphrase, nil }
+			}
+			api, err := node.Connect(cmd.Context(), home, open)
+			if err != nil {
+				return err
+			}
+			return errors.Join(a.firstWords(cmd.Context(), api, identity.Lang(lang), printWords), api.Close())
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "what others call this machine (default: its host name)")
 	cmd.Flags().StringVar(&offer, "offer", "", "`bytes` offered to the circle, such as 200GB; 0 for none (default 100 GB)")
 	cmd.Flags().StringSliceVar(&listen, "listen", nil, "`host:port` to listen on (default: port 24930 of every network)")
 	how.add(cmd)
+	addLang(cmd, &lang)
+	cmd.Flags().BoolVar(&printWords, "print-words", false, "print the 24 words although this is no screen")
 	return cmd
 }
 
@@ -158,6 +184,7 @@ func (a *app) serveCommand() *cobra.Command {
 	var announce []string
 	var clockShift time.Duration
 	var custodian bool
+	var lockAfter string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run this home: keep for others, and repair your own",
@@ -190,6 +217,13 @@ public server is ever used.
 				// What setting this machine's clock wrong would do, without
 				// doing it to all its programs.
 				o.Clock = func() time.Time { return time.Now().Add(clockShift) }
+			}
+			if cmd.Flags().Changed("lock-after") {
+				after, err := parseLockAfter(lockAfter)
+				if err != nil {
+					return err
+				}
+				o.LockAfter = &after
 			}
 			if cmd.Flags().Changed("custodian") {
 				o.Custodian = &custodian
@@ -228,6 +262,7 @@ public server is ever used.
 	cmd.Flags().StringSliceVar(&announce, "announce", nil, "`host:port` to tell others from now on, such as a port that your router passes on")
 	cmd.Flags().BoolVar(&noMapping, "no-mapping", false, "do not ask the router to open a port, from now on")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log everything on standard error")
+	cmd.Flags().StringVar(&lockAfter, "lock-after", "", "from now on lock your part after this `time` without use, such as 15m; 0 for never")
 	cmd.Flags().BoolVar(&custodian, "custodian", true, "be a custodian for those who ask, from now on")
 	cmd.Flags().DurationVar(&clockShift, "clock-shift", 0, "run as if the clock were wrong by this `duration` (for tests)")
 	cmd.Flags().Lookup("clock-shift").Hidden = true
@@ -244,24 +279,12 @@ func server(at string) *string {
 
 // serve runs a node until ctx ends and prints one line, or one JSON document,
 // once it answers.
-func (a *app) serve(ctx context.Context, home string, o node.Options) (err error) {
-	n, err := node.Open(ctx, home, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, n.Close()) }()
-	ended := make(chan error, 1)
-	go func() { ended <- n.Serve(ctx) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-n.Ready():
-	}
-	told := a.printServing(ctx, n)
-	if told != nil && ctx.Err() == nil {
-		a.note("preezm: %s", oneLine(told.Error()))
-	}
-	return <-ended
+func (a *app) serve(ctx context.Context, home string, o node.Options) error {
+	return node.Run(ctx, home, o, func(n *node.Node) {
+		if told := a.printServing(ctx, n); told != nil && ctx.Err() == nil {
+			a.note("preezm: %s", oneLine(told.Error()))
+		}
+	})
 }
 
 func (a *app) printServing(ctx context.Context, n *node.Node) error {
@@ -271,6 +294,9 @@ func (a *app) printServing(ctx context.Context, n *node.Node) error {
 	}
 	if a.json {
 		return a.printJSON(about)
+	}
+	if about.Locked {
+		a.note("Your part of it is locked: 'preezm unlock' opens it. It keeps for others meanwhile.")
 	}
 	return a.say("%q serves on %s (process %d). Stop it with Ctrl-C.", about.Name, strings.Join(about.Addresses, ", "), about.PID)
 }

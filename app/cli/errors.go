@@ -79,6 +79,8 @@ func (a *app) explain(err error) string {
 		return "another process is using " + home + ": wait until it is done"
 	case errors.Is(err, vault.ErrNeedPassphrase), errors.Is(err, node.ErrLocked):
 		return "this home is locked: 'preezm unlock' opens it with your passphrase; a script gives it in $PREEZM_PASSPHRASE or with --passphrase-file"
+	case errors.Is(err, node.ErrWordsGone), errors.Is(err, node.ErrNothingRuns), errors.Is(err, node.ErrWindowRuns):
+		return text
 	case errors.Is(err, vault.ErrPassphrase):
 		return text + "; nothing was opened"
 	case errors.Is(err, node.ErrSettings):

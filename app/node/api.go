@@ -26,6 +26,7 @@ type API interface {
 	Status(ctx context.Context, o engine.StatusOptions) (*engine.Status, error)
 	Verify(ctx context.Context, o engine.VerifyOptions, progress func(engine.Progress)) (*engine.VerifyReport, error)
 	GrantAPI
+	KeyAPI
 	HistoryAPI
 	ReadAPI
 	CareAPI
@@ -46,9 +47,12 @@ type About struct {
 	Version   string         `json:"version"`
 	Running   bool           `json:"running"` // a node serves this home
 	PID       int            `json:"pid,omitempty"`
-	Addresses []string       `json:"addresses"` // where others reach it
-	Offer     int64          `json:"offer"`     // bytes offered to the circle
-	Kept      int64          `json:"kept"`      // bytes kept for others
+	Addresses []string       `json:"addresses"`        // where others reach it
+	Offer     int64          `json:"offer"`            // bytes offered to the circle
+	Kept      int64          `json:"kept"`             // bytes kept for others
+	Locked    bool           `json:"locked,omitempty"` // the owner's part is shut
+	// WordsThere: nobody proved to have the owner's 24 words yet.
+	WordsThere bool `json:"words_there,omitempty"`
 }
 
 // InviteOptions says for how long an invite is good; zero is 24 hours.

@@ -28,7 +28,10 @@ func (n *Node) About(ctx context.Context) (About, error) {
 	}
 	a := About{
 		Device: n.device, Name: n.settings.Name, Home: n.home, Version: n.version,
-		Offer: n.offered(), Kept: kept.Used, Addresses: n.addresses(),
+		Offer: n.offered(), Kept: kept.Used, Addresses: n.addresses(), Locked: n.shut,
+	}
+	if key, err := n.Key(ctx); err == nil {
+		a.WordsThere = key.WordsThere
 	}
 	select {
 	case <-n.ready:

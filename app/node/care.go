@@ -33,6 +33,9 @@ func (n *Node) roleOf(d peers.DeviceID) engine.Role {
 
 // notice tells the engine what a probe found.
 func (n *Node) notice(ctx context.Context, reach []rpc.Reach) {
+	if n.shut {
+		return // who answers is noted in the catalog
+	}
 	list := make([]engine.Notice, 0, len(reach))
 	for _, r := range reach {
 		if p, ok := n.book.Peer(r.Device); ok && p.Keeper {

@@ -47,6 +47,7 @@ const (
 	OfferNothing = -1
 
 	maxListen       = 16
+	maxLockAfter    = 366 * 86400 // seconds
 	maxAnnounce     = 4
 	maxSettingsFile = 64 << 10
 	settingsFormat  = 1
@@ -72,6 +73,9 @@ type Settings struct {
 	NoWitness bool `json:"no_witness,omitempty"`
 	// Limits is how polite the node is; nil: the defaults.
 	Limits *Limits `json:"limits,omitempty"`
+	// LockAfter is after how many seconds without use a serving node locks the
+	// owner's part; 0: never.
+	LockAfter int64 `json:"lock_after,omitempty"`
 	// Announce are addresses to tell others beside those that are bound, such
 	// as that of a port which a router was told to pass on.
 	Announce []string `json:"announce,omitempty"`
@@ -137,6 +141,9 @@ func (s *Settings) check() error {
 		if err := s.Limits.check(); err != nil {
 			return err
 		}
+	}
+	if s.LockAfter < 0 || s.LockAfter > maxLockAfter {
+		return fmt.Errorf("locking after %d seconds", s.LockAfter)
 	}
 	if s.Offer < OfferNothing {
 		return fmt.Errorf("offer of %d bytes", s.Offer)

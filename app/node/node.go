@@ -51,6 +51,11 @@ type Options struct {
 	// Passphrase asks for the home's, when it has one; nil: there is nobody
 	// to ask.
 	Passphrase func() ([]byte, error)
+	// LockAfter, when given, is the time without use after which a serving
+	// node locks, for good; 0: never.
+	LockAfter *time.Duration
+
+	reopened *reopening // after a locking or unlocking
 }
 
 // The parts a node holds together, as far as it uses them; tests put others
@@ -100,6 +105,14 @@ type Node struct {
 	vault    *vault.Vault
 	box      *vault.Box // of the machine's part
 	ownerBox *vault.Box
+	keychain vault.Keychain
+	// shut: the owner's part was not opened. Nothing below that stands on the
+	// catalog is there then.
+	shut     bool
+	ownerMu  sync.Mutex // guards owner, and the vault's file
+	owner    identity.OwnerKey
+	lockIdle atomic.Int64 // the time without use after which it locks; 0: never
+	reopen   chan *reopening
 	book     *circle.Book
 	depot    *depot.Depot
 	net      network
@@ -169,7 +182,7 @@ func Open(ctx context.Context, home string, o Options) (*Node, error) {
 	}
 	n := &Node{
 		home: home, version: o.Version, role: o.Role, log: o.Logger, lock: lock,
-		ready: make(chan struct{}), kick: make(chan struct{}, 1),
+		ready: make(chan struct{}), kick: make(chan struct{}, 1), reopen: make(chan *reopening, 1), keychain: o.Keychain,
 		goodbyes: make(chan peers.DeviceID, 16),
 	}
 	if err := n.assemble(ctx, o); err != nil {
@@ -222,11 +235,6 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.openHeads(&cfg); err != nil {
 		return err
 	}
-	owner, err := identity.ReadOwner(n.ownerBox, filepath.Join(n.home, ownerFile))
-	if err != nil {
-		return err
-	}
-	secrets := owner.Secrets()
 	if err := n.configureNet(o, &cfg); err != nil {
 		return err
 	}
@@ -241,6 +249,20 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	}
 	n.net, n.pushMail = service, service.PushMail
 	n.fellow = func(d peers.DeviceID, addresses []string) witness.Caller { return service.Fellow(d, addresses) }
+	n.peer, n.visit = service.Peer, service.Visit
+	if n.shut {
+		return nil
+	}
+	return n.openOwner(ctx, o, service)
+}
+
+// openOwner opens the owner's part.
+func (n *Node) openOwner(ctx context.Context, o Options, service *rpc.Service) error {
+	var err error
+	if n.owner, err = identity.ReadOwner(n.ownerBox, filepath.Join(n.home, ownerFile)); err != nil {
+		return err
+	}
+	secrets := n.owner.Secrets()
 	if err := n.checkCatalog(); err != nil {
 		return err
 	}
@@ -261,7 +283,6 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.openBackups(secrets, files); err != nil {
 		return err
 	}
-	n.peer, n.visit = service.Peer, service.Visit
 	n.desk, err = grants.NewDesk(grants.Config{
 		Catalog: files.Catalog(), Secrets: secrets, Sign: n.keys.Sign, Device: n.device, Members: n.members, Now: n.now,
 	})
@@ -296,6 +317,9 @@ func (n *Node) changeSettings(ctx context.Context, o Options) error {
 	if o.Custodian != nil {
 		s.NoWitness = !*o.Custodian
 	}
+	if o.LockAfter != nil {
+		s.LockAfter = int64(*o.LockAfter / time.Second)
+	}
 	o.Net.apply(&s)
 	if err := s.check(); err != nil {
 		return err
@@ -309,6 +333,7 @@ func (n *Node) changeSettings(ctx context.Context, o Options) error {
 	}
 	changed := !equalSettings(s, n.settings)
 	n.settings = s
+	n.lockIdle.Store(s.LockAfter * int64(time.Second))
 	if !changed {
 		return nil
 	}

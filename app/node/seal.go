@@ -80,11 +80,16 @@ func (n *Node) openVault(ctx context.Context, o Options) error {
 		return err
 	}
 	n.vault = v
+	if r := o.reopened; r != nil {
+		n.box, n.ownerBox, n.shut = r.box, r.owner, r.owner == nil
+		return nil
+	}
 	boxes, err := v.Unlock(o.Passphrase, vault.Machine, vault.Owner)
-	if errors.Is(err, vault.ErrNeedPassphrase) && n.role != RoleCommand {
+	if errors.Is(err, vault.ErrNeedPassphrase) && n.role == RoleServe {
 		if boxes, err = v.Unlock(nil, vault.Machine); err == nil && v.Sealing() {
 			err = vault.ErrNeedPassphrase
 		}
+		n.shut = err == nil
 	}
 	if errors.Is(err, vault.ErrNeedPassphrase) {
 		return ErrLocked

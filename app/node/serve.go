@@ -42,22 +42,21 @@ func (n *Node) Serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	local.gate = n.gate
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		select {
+		case how := <-n.reopen:
+			return &reopenError{how}
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	g.Go(func() error { return n.net.Serve(ctx) })
 	g.Go(func() error { return local.serve(ctx, l) })
-	g.Go(func() error { n.watch(ctx); return nil })
-	g.Go(func() error { n.runServers(ctx); return nil })
-	g.Go(func() error { n.mail.Run(ctx); return nil })
-	g.Go(func() error { n.maintain(ctx); return nil })
-	g.Go(func() error { n.errands(ctx); return nil })
-	g.Go(func() error { n.carryLetters(ctx); return nil })
-	g.Go(func() error { n.tidy(ctx); return nil })
-	g.Go(func() error { n.keepLimits(ctx); return nil })
-	g.Go(func() error { n.careLoop(ctx); return nil })
-	if n.watcher != nil {
-		g.Go(func() error { n.watcher.Run(ctx); return nil })
+	for _, work := range n.chores(local) {
+		g.Go(func() error { work(ctx); return nil })
 	}
-	g.Go(func() error { n.backUpChanges(ctx); return nil })
 	if n.witness != nil {
 		g.Go(func() error { n.witness.Run(ctx, n.fellow); return nil })
 	}
@@ -68,6 +67,33 @@ func (n *Node) Serve(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// chores are what a serving node does by itself. The owner's rest while the
+// owner's part is shut.
+func (n *Node) chores(local *localServer) []func(context.Context) {
+	all := []func(context.Context){n.watch, n.runServers, n.mail.Run, n.carryLetters, n.keepLimits}
+	if n.shut {
+		return all
+	}
+	all = append(all, n.maintain, n.errands, n.tidy, n.careLoop, n.backUpChanges,
+		func(ctx context.Context) { n.lockWhenIdle(ctx, local.idle) })
+	if n.watcher != nil {
+		all = append(all, n.watcher.Run)
+	}
+	return all
+}
+
+// gate refuses a call that needs the owner's part while that is shut.
+func (n *Node) gate(path string) error {
+	switch path {
+	case pathAbout, pathKey, pathLock, pathUnlock:
+		return nil
+	}
+	if n.shut {
+		return ErrLocked
+	}
+	return nil
 }
 
 // maintain lets the engine pay its debts: at the start, every minute, and
@@ -107,7 +133,7 @@ func (n *Node) watch(ctx context.Context) {
 	for {
 		now := n.online(ctx)
 		for d := range now {
-			if !online[d] {
+			if !online[d] && !n.shut {
 				n.engine.Seen(d)
 				n.wake()
 			}

@@ -30,7 +30,12 @@ type localServer struct {
 	api   API
 	codec *codec
 	log   *slog.Logger
-	calls sync.WaitGroup // handlers at work
+	calls sync.WaitGroup          // handlers at work
+	gate  func(path string) error // refuses calls; nil: none
+
+	useMu sync.Mutex
+	using int       // calls at work that a person made
+	used  time.Time // the last time there were any
 }
 
 func newLocalServer(api API, logger *slog.Logger) (*localServer, error) {
@@ -38,7 +43,7 @@ func newLocalServer(api API, logger *slog.Logger) (*localServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &localServer{api: api, codec: c, log: logger}, nil
+	return &localServer{api: api, codec: c, log: logger, used: time.Now()}, nil
 }
 
 // serve answers on l until ctx ends, then cancels what is under way and waits
@@ -105,6 +110,7 @@ func (s *localServer) handler() http.Handler {
 	})
 	handle(mux, s, pathVerify, s.api.Verify)
 	s.grantCalls(mux)
+	s.keyCalls(mux)
 	s.historyCalls(mux)
 	s.readCalls(mux)
 	s.careCalls(mux)
@@ -114,7 +120,43 @@ func (s *localServer) handler() http.Handler {
 	s.backupCalls(mux)
 	s.limitsCalls(mux)
 	s.memberCalls(mux)
-	return mux
+	return s.guarded(mux)
+}
+
+// guarded lets calls through the gate, and notes when the home was used.
+func (s *localServer) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.gate != nil {
+			if err := s.gate(r.URL.Path); err != nil {
+				w.Header().Set("Content-Type", contentType)
+				a := &answer{w: w, rc: http.NewResponseController(w), codec: s.codec}
+				a.last(frame{Error: toWire(err)})
+				return
+			}
+		}
+		if r.URL.Path != pathAbout && r.URL.Path != pathKey {
+			s.use(1)
+			defer s.use(-1)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *localServer) use(more int) {
+	s.useMu.Lock()
+	defer s.useMu.Unlock()
+	s.using += more
+	s.used = time.Now()
+}
+
+// idle is for how long nobody asked for anything.
+func (s *localServer) idle() time.Duration {
+	s.useMu.Lock()
+	defer s.useMu.Unlock()
+	if s.using > 0 {
+		return 0
+	}
+	return time.Since(s.used)
 }
 
 // handle puts one call under one path.

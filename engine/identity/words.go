@@ -194,6 +194,25 @@ func MasterOf(words []string) ([32]byte, Lang, error) {
 	return none, best, ErrChecksum // not reached: some word was unknown
 }
 
+// IsWord tells whether typed is word number at (from 1) of a master secret, in
+// any of the languages.
+func IsWord(master [32]byte, at int, typed string) bool {
+	if at < 1 || at > WordCount || len(typed) > maxTyped {
+		return false
+	}
+	for _, lang := range Langs {
+		l := lists()[lang]
+		words, err := WordsOf(master, lang)
+		if err != nil {
+			return false
+		}
+		if n, ok := l.find(plainWord(strings.TrimSpace(typed))); ok && l.words[n] == words[at-1] {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *list) findAll(plain []string) (numbers []int, known int) {
 	numbers = make([]int, len(plain))
 	for i, w := range plain {
