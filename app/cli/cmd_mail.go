@@ -85,7 +85,11 @@ func (a *app) printMail(m *node.Mail) error {
 		}
 	}
 	for _, o := range m.Outgoing {
-		if err := a.say("To %s, on its way: waits on %s.", printable(o.Name), count(int64(o.Keepers), "machine", "machines")); err != nil {
+		where := "waits on " + count(int64(o.Keepers), "machine", "machines")
+		if o.Keepers == 0 {
+			where = "still here, until a machine that both of you know answers"
+		}
+		if err := a.say("To %s, on its way: %s.", printable(o.Name), where); err != nil {
 			return err
 		}
 	}

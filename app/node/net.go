@@ -187,16 +187,14 @@ func (n *Node) Net(context.Context) (*NetReport, error) {
 	}
 	relays := 0
 	for _, s := range r.Servers {
-		one := NetServer{Kind: "discovery", Address: hostOf(s.Address), Own: s.Own, Works: s.Err == nil}
+		one := NetServer{Kind: "discovery", Address: hostOf(s.Address), Own: s.Own, Works: s.Class == ""}
 		if s.Relay {
 			one.Kind = "relay"
 			if one.Works {
 				relays++
 			}
 		}
-		if s.Err != nil {
-			one.Text = s.Err.Error()
-		}
+		one.Text = whyNoServer(s.Class)
 		out.Servers = append(out.Servers, one)
 	}
 	for _, p := range r.Peers {
@@ -258,16 +256,33 @@ func whyAway(p rpc.PeerReport, classes map[string]bool, relays bool) (blocked, a
 		"If it is on: let its firewall and router pass its port (24930 as a rule), or run a relay at a machine that both reach: 'preezm serve --relay --discovery' there"
 }
 
+// whyNoServer says in plain words why a relay or a discovery server does not
+// work.
+func whyNoServer(class string) string {
+	switch class {
+	case "":
+		return ""
+	case "refused":
+		return "its machine is on, and the server does not run there"
+	case "silence", "no route":
+		return "nobody answers at its address"
+	case "name not found":
+		return "the name of its address is not found"
+	case "another device":
+		return "another server answers there, with another ID"
+	case "relay refuses":
+		return "it does not take this machine; is the token in its address right?"
+	case "closed there":
+		return "it closed the connection; it is tried again"
+	}
+	return "it cannot be used now (" + class + ")"
+}
+
 // adviceHere is about this machine as a whole.
 func adviceHere(out *NetReport, r rpc.Report) []string {
 	var a []string
 	if !out.Running {
 		return append(a, "No node runs for this home, so nobody can reach it: start 'preezm serve'")
-	}
-	for _, s := range out.Servers {
-		if !s.Works {
-			a = append(a, fmt.Sprintf("The %s server %s does not work: %s", s.Kind, s.Address, s.Text))
-		}
 	}
 	public := r.Mapped != ""
 	for _, addr := range r.Own {

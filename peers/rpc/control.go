@@ -154,9 +154,13 @@ func (c *control) note(m controlMsg) error {
 		return c.send(controlMsg{What: controlPong, Seq: m.Seq, Clock: c.s.cfg.Now().Unix()})
 	case controlPong:
 		c.write.Lock()
-		defer c.write.Unlock()
+		first := false
 		if m.Seq == c.seq {
-			c.rtt.Store(int64(time.Since(c.asked)))
+			first = c.rtt.Swap(int64(time.Since(c.asked))) == 0
+		}
+		c.write.Unlock()
+		if first {
+			return c.ping() // which tells the other side how long it took
 		}
 	}
 	return nil

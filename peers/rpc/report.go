@@ -30,7 +30,7 @@ type ServerReport struct {
 	Address string
 	Relay   bool
 	Own     bool // run by this device
-	Err     error
+	Class   string // why it does not work, in a word; empty: it does
 }
 
 // PeerReport is the way to one device.
@@ -107,7 +107,7 @@ func (s *Service) Report() Report {
 	s.ways.mu.Lock()
 	r.Mapped, r.NoMap = s.ways.mapped, s.ways.noMap
 	for server, err := range s.ways.state {
-		r.Servers = append(r.Servers, ServerReport{server, circle.IsRelay(server), slices.Contains(offers, server), err})
+		r.Servers = append(r.Servers, ServerReport{server, circle.IsRelay(server), slices.Contains(offers, server), errorClass(err)})
 	}
 	s.ways.mu.Unlock()
 	slices.SortFunc(r.Servers, func(a, b ServerReport) int {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -212,7 +213,7 @@ func (s *Service) waitAt(ctx context.Context, server string, l *transport.Listen
 	for ctx.Err() == nil {
 		err := r.Wait(ctx, func() {
 			pause = serverPause
-			s.journal.add(peers.DeviceID{}, "waits at a relay", "", addressClass(strings.TrimPrefix(server, transport.RelayScheme+"://")), 0)
+			s.journal.add(peers.DeviceID{}, "waits at a relay", "", addressClass(hostOf(server)), 0)
 			if s.ways.set(server, r.Public(), nil) {
 				s.readdress()
 			}
@@ -263,7 +264,10 @@ func (s *Service) announceAt(ctx context.Context, server string, l *transport.Li
 		addresses := s.Addresses()
 		now := strings.Join(addresses, " ")
 		if now != told || !time.Now().Before(due) {
-			again, err := g.Announce(ctx, addresses, port(l.Addrs()))
+			again, err := serverPauseMost, error(nil)
+			if elsewhere := beyond(addresses); len(elsewhere) > 0 {
+				again, err = g.Announce(ctx, elsewhere, port(l.Addrs()))
+			}
 			if ctx.Err() != nil {
 				return
 			}
@@ -292,6 +296,22 @@ type careful struct{ inner transport.Finder }
 // Find implements transport.Finder.
 func (c *careful) Find(ctx context.Context, device peers.DeviceID) []string {
 	return circle.Learned(c.inner.Find(ctx, device), false)
+}
+
+// beyond leaves out the addresses that mean something on this machine only.
+func beyond(addresses []string) []string {
+	return slices.DeleteFunc(slices.Clone(addresses), func(a string) bool {
+		return transport.RouteOf(a) == transport.SameMachine || transport.RouteOf(a) == transport.Relayed && transport.RouteOf(hostOf(a)) == transport.SameMachine
+	})
+}
+
+// hostOf is the host:port of a server.
+func hostOf(server string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // port is the one that is bound at every address, or 0.
