@@ -211,7 +211,7 @@ func (e *Engine) standing(c *care, d peers.DeviceID) repair.Standing {
 	if a, ok := c.audits[d]; ok && a.Score < audit.Bad && now.Sub(time.Unix(a.BadAt, 0)) < audit.Forgive {
 		return repair.Failing
 	}
-	if h := c.history[d]; h != nil && h.AwayFor(now) >= c.grace && c.grace > 0 {
+	if h := c.history[d]; h != nil && h.Missed(now, c.grace) {
 		return repair.Missing
 	}
 	if e.scores.away(d) || !c.online[d] && now.Sub(c.noticed[d]) < noticeAge {

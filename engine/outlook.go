@@ -59,11 +59,13 @@ func (e *Engine) newOutlook(w *crew, c *care) *outlook {
 	o := &outlook{crew: w, patterns: map[string]struct{}{}, safe: 1}
 	o.Grace, o.Readable, o.MayLoseHouses = c.grace, 1, noLimit
 	for _, m := range w.ms {
-		o.holders = append(o.holders, presence.Holder{Pieces: 1, Likely: m.Likely})
+		holder := presence.Holder{Pieces: 1, Likely: m.Likely}
 		o.Houses = o.Houses || m.House != ""
 		if h := c.history[m.ID]; h != nil {
 			o.Hours = max(o.Hours, h.Known())
+			holder.Wait = h.Patience(c.grace)
 		}
+		o.holders = append(o.holders, holder)
 	}
 	return o
 }
@@ -100,7 +102,9 @@ func (o *outlook) look(s *catalog.Spread) {
 	for i, h := range held {
 		machines = append(machines, o.crew.ms[i].Machine)
 		if h > 0 {
-			holders = append(holders, presence.Holder{Pieces: h, Likely: o.holders[i].Likely})
+			holder := o.holders[i]
+			holder.Pieces = h
+			holders = append(holders, holder)
 		}
 	}
 	o.MayLoseHouses = min(o.MayLoseHouses, placement.MayLose(placement.Houses(machines, held), s.K))

@@ -11,6 +11,9 @@ import (
 type Holder struct {
 	Pieces int
 	Likely float64 // the share of time that it is on
+	// Wait is how long it would be waited for before it is missed; less than
+	// the grace counts as the grace.
+	Wait time.Duration
 }
 
 const (
@@ -30,21 +33,25 @@ func Leaves(likely float64) float64 { return leaves + rarely*(1-clamp(likely)) }
 
 // YearlyLoss estimates the chance that fewer than k of the holders' pieces are
 // left at some time within a year, when machines are lost independently and
-// what they held is made anew after grace. docs/care.md derives it.
+// what they held is made anew after they were waited for. docs/care.md derives it.
 func YearlyLoss(holders []Holder, k int, grace time.Duration) float64 {
 	if len(holders) == 0 {
 		return 0
 	}
-	// Until a loss is repaired: the grace, the sending, and on average one
+	// Until a loss is repaired: the waiting, the sending, and on average one
 	// wait of a day divided by how often enough machines are on.
 	on := max(AtLeast(holders, k), 0.01)
-	window := float64(grace+sending) + float64(24*time.Hour)*(1/on-1)
+	wait := 0.0
+	for _, h := range holders {
+		wait += float64(max(grace, h.Wait)) / float64(len(holders))
+	}
+	window := wait + float64(sending) + float64(24*time.Hour)*(1/on-1)
 	windows := float64(year) / window
 	gone := make([]Holder, len(holders))
 	for i, h := range holders {
 		rate := -math.Log(1 - Leaves(h.Likely)) // a year
 		stays := math.Exp(-rate / windows)
-		gone[i] = Holder{h.Pieces, stays}
+		gone[i] = Holder{Pieces: h.Pieces, Likely: stays}
 	}
 	fewer := below(gone, k)
 	// 1-(1-p)^n without losing small p.

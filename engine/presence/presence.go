@@ -136,6 +136,36 @@ func (h *History) AwayFor(now time.Time) time.Duration {
 	return max(away, 0)
 }
 
+// longestPatience bounds Patience.
+const longestPatience = 14 * 24 * time.Hour
+
+// Patience is how long the keeper may be away before it is missed: the grace,
+// or half as long again as the longest absence it came back from within the
+// last four weeks, up to two weeks. Who is on at weekends only is not missed
+// each Wednesday.
+func (h *History) Patience(grace time.Duration) time.Duration {
+	longest, lastOn, vain := int64(0), int64(-1), false
+	for hour := h.hour - Hours + 1; hour <= h.hour; hour++ {
+		switch b := h.buckets[(hour%Hours+Hours)%Hours]; {
+		case b > 1:
+			if lastOn >= 0 && vain {
+				longest = max(longest, hour-lastOn)
+			}
+			lastOn, vain = hour, false
+		case b == 1:
+			vain = true
+		}
+	}
+	usual := min(time.Duration(longest)*time.Hour*3/2, longestPatience)
+	return max(grace, usual)
+}
+
+// Missed tells whether the keeper has been away for longer than its patience.
+func (h *History) Missed(now time.Time, grace time.Duration) bool {
+	away := h.AwayFor(now)
+	return away >= grace && away >= h.Patience(grace)
+}
+
 // Encode writes the history.
 func (h *History) Encode() []byte {
 	b := make([]byte, headLen, Size)

@@ -67,6 +67,27 @@ func TestAwayForAfterAJump(t *testing.T) {
 	}
 }
 
+func TestPatience(t *testing.T) {
+	const grace = 72 * time.Hour
+	var h History
+	if got := h.Patience(grace); got != grace {
+		t.Errorf("of nothing: %v", got)
+	}
+	at := live(&h, start, 20*24, func(t time.Time) bool { return t.Weekday() == time.Saturday })
+	if got := h.Patience(grace); got < 6*24*time.Hour*3/2 || got > 7*24*time.Hour*3/2 {
+		t.Errorf("on Saturdays only: %v", got)
+	}
+	live(&h, at, 28*24, always)
+	if got := h.Patience(grace); got != grace {
+		t.Errorf("always on again: %v", got)
+	}
+	var far History
+	live(&far, start, 26*24, func(at time.Time) bool { return at.Sub(start) < time.Hour || at.Sub(start) > 24*24*time.Hour })
+	if got := far.Patience(grace); got != longestPatience {
+		t.Errorf("after a long absence: %v", got)
+	}
+}
+
 // Never seen at all still becomes missing.
 func TestNeverSeen(t *testing.T) {
 	var h History
@@ -109,12 +130,12 @@ func FuzzDecode(f *testing.F) {
 }
 
 func TestAtLeast(t *testing.T) {
-	five := []Holder{{1, 0.7}, {1, 0.7}, {1, 0.7}, {1, 0.7}, {1, 0.7}}
+	five := []Holder{{Pieces: 1, Likely: 0.7}, {Pieces: 1, Likely: 0.7}, {Pieces: 1, Likely: 0.7}, {Pieces: 1, Likely: 0.7}, {Pieces: 1, Likely: 0.7}}
 	// The table of majority votes: 3 of 5 at 0.7 is 0.837.
 	if got := AtLeast(five, 3); math.Abs(got-0.837) > 0.001 {
 		t.Errorf("3 of 5 at 0.7: %v", got)
 	}
-	if got := AtLeast([]Holder{{2, 0.5}, {1, 0.5}}, 2); math.Abs(got-0.5) > 1e-9 {
+	if got := AtLeast([]Holder{{Pieces: 2, Likely: 0.5}, {Pieces: 1, Likely: 0.5}}, 2); math.Abs(got-0.5) > 1e-9 {
 		t.Errorf("two on one: %v", got)
 	}
 	if AtLeast(nil, 1) != 0 || AtLeast(five, 6) != 0 {
@@ -126,7 +147,7 @@ func TestYearlyLoss(t *testing.T) {
 	holders := func(n int, likely float64) []Holder {
 		out := make([]Holder, n)
 		for i := range out {
-			out[i] = Holder{1, likely}
+			out[i] = Holder{Pieces: 1, Likely: likely}
 		}
 		return out
 	}
