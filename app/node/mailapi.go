@@ -73,7 +73,7 @@ type Notice struct {
 // openMail opens the mail, before the network service that carries it.
 func (n *Node) openMail(o Options, cfg *rpc.Config) error {
 	box, err := mailbox.Open(mailbox.Config{
-		Dir: filepath.Join(n.home, mailFolder), Device: n.device, Sign: n.keys.Sign, KEM: n.keys.KEM, Book: n.book,
+		Dir: filepath.Join(n.home, mailFolder), Vault: n.box, Device: n.device, Sign: n.keys.Sign, KEM: n.keys.KEM, Book: n.book,
 		Peer: func(d peers.DeviceID) (mailbox.Courier, error) { return n.peer(d) },
 		Online: func() []peers.DeviceID {
 			if !n.serving.Load() {

@@ -16,6 +16,7 @@ import (
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/internal/wire"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 const (
@@ -27,6 +28,8 @@ const (
 	again = 20 * time.Second
 	// errandTime bounds one errand to a device.
 	errandTime = 15 * time.Second
+	// hurryTime bounds the errands that a person waits for without much hope.
+	hurryTime = 4 * time.Second
 	// maxOut bounds the messages that wait to be sent.
 	maxOut = 256
 )
@@ -42,6 +45,7 @@ type Courier interface {
 // Config is what a Box needs.
 type Config struct {
 	Dir    string
+	Vault  *vault.Box // seals the files; nil: plain
 	Device peers.DeviceID
 	Sign   ed25519.PrivateKey
 	KEM    hpke.PrivateKey
@@ -87,13 +91,13 @@ func Open(cfg Config) (*Box, error) {
 		return nil, err
 	}
 	b := &Box{cfg: cfg, codec: c, ask: make(map[peers.DeviceID]bool), nudge: make(chan struct{}, 1)}
-	if b.held, err = openStore(filepath.Join(cfg.Dir, "held"), c, cfg.Now); err != nil {
+	if b.held, err = openStore(filepath.Join(cfg.Dir, "held"), cfg.Vault, c, cfg.Now); err != nil {
 		return nil, fmt.Errorf("letters held for others: %w", err)
 	}
-	if b.in, err = openInbox(filepath.Join(cfg.Dir, "in"), c, cfg.Now); err != nil {
+	if b.in, err = openInbox(filepath.Join(cfg.Dir, "in"), cfg.Vault, c, cfg.Now); err != nil {
 		return nil, fmt.Errorf("letters received: %w", err)
 	}
-	if b.out, err = openOutbox(filepath.Join(cfg.Dir, "out"), c, cfg.Now); err != nil {
+	if b.out, err = openOutbox(filepath.Join(cfg.Dir, "out"), cfg.Vault, c, cfg.Now); err != nil {
 		return nil, fmt.Errorf("letters to send: %w", err)
 	}
 	return b, nil
@@ -133,11 +137,12 @@ func (b *Box) Send(ctx context.Context, to peers.DeviceID, kind string, body []b
 	if err := b.out.add(l.ID, to, now.Add(lasts), raw); err != nil {
 		return Sent{}, err
 	}
-	return b.bring(ctx, l.ID)
+	return b.bring(ctx, l.ID, true)
 }
 
-// bring does for a message what can be done now.
-func (b *Box) bring(ctx context.Context, id ID) (Sent, error) {
+// bring does for a message what can be done now. With hurry it also tries
+// devices that do not seem to be in touch, for a moment: a person waits.
+func (b *Box) bring(ctx context.Context, id ID, hurry bool) (Sent, error) {
 	b.work.Lock()
 	defer b.work.Unlock()
 	o, ok := b.out.get(id)
@@ -152,24 +157,52 @@ func (b *Box) bring(ctx context.Context, id ID) (Sent, error) {
 			return s, b.out.done(id)
 		}
 	}
-	for _, p := range b.cfg.Book.Peers() {
-		if len(o.at) >= copies || ctx.Err() != nil {
-			break
-		}
-		if p.Device == o.to || o.has(p.Device) || online != nil && !online[p.Device] {
-			continue
-		}
-		if err := b.leave(ctx, p.Device, o.raw); err != nil {
-			b.cfg.Logger.Debug("leave a letter", "at", p.Device.Short(), "err", err)
-			continue
-		}
-		if err := b.out.left(id, p.Device); err != nil {
+	there, away := b.keepers(o, online)
+	if err := b.spread(ctx, id, &o, there); err != nil {
+		return s, err
+	}
+	if hurry && len(o.at) < copies {
+		short, cancel := context.WithTimeout(ctx, hurryTime)
+		defer cancel()
+		if err := b.spread(short, id, &o, away); err != nil {
 			return s, err
 		}
-		o.at = append(o.at, p.Device)
 	}
 	s.Keepers = len(o.at)
 	return s, ctx.Err()
+}
+
+// keepers are the devices that could hold a message: those in touch, and the
+// others.
+func (b *Box) keepers(o outgoing, online map[peers.DeviceID]bool) (there, away []peers.DeviceID) {
+	for _, p := range b.cfg.Book.Peers() {
+		switch {
+		case p.Device == o.to || o.has(p.Device):
+		case online == nil || online[p.Device]:
+			there = append(there, p.Device)
+		default:
+			away = append(away, p.Device)
+		}
+	}
+	return there, away
+}
+
+// spread leaves a message at devices until enough hold it.
+func (b *Box) spread(ctx context.Context, id ID, o *outgoing, at []peers.DeviceID) error {
+	for _, d := range at {
+		if len(o.at) >= copies || ctx.Err() != nil {
+			return nil
+		}
+		if err := b.leave(ctx, d, o.raw); err != nil {
+			b.cfg.Logger.Debug("leave a letter", "at", d.Short(), "err", err)
+			continue
+		}
+		if err := b.out.left(id, d); err != nil {
+			return err
+		}
+		o.at = append(o.at, d)
+	}
+	return nil
 }
 
 // online are the devices in touch; nil when that is not known, before Serve.
@@ -227,7 +260,7 @@ func (b *Box) Run(ctx context.Context) {
 			asked[d] = true
 		}
 		for _, id := range b.out.ids() {
-			if _, err := b.bring(ctx, id); err != nil && ctx.Err() == nil {
+			if _, err := b.bring(ctx, id, false); err != nil && ctx.Err() == nil {
 				b.cfg.Logger.Warn("send a letter", "err", err)
 			}
 		}

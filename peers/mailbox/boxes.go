@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/peers"
-	"github.com/preezm/preezm/peers/durable"
 	"github.com/preezm/preezm/peers/internal/wire"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 const (
@@ -29,6 +29,7 @@ const (
 // only its name, so that it is not delivered again.
 type inbox struct {
 	dir   string
+	box   *vault.Box
 	codec *wire.Codec
 	now   func() time.Time
 
@@ -49,7 +50,7 @@ type inFile struct {
 
 // folder reads the files of a folder of messages into each; a file that cannot
 // be read, of a crash or damaged, is removed.
-func folder(dir string, each func(id ID, raw []byte) error) error {
+func folder(dir string, box *vault.Box, each func(id ID, raw []byte) error) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -63,13 +64,13 @@ func folder(dir string, each func(id ID, raw []byte) error) error {
 		name, err := hex.DecodeString(e.Name())
 		if err == nil && copy(id[:], name) == len(id) && len(name) == len(id) {
 			var raw []byte
-			if raw, err = os.ReadFile(path); err == nil {
+			if raw, err = box.ReadFile(path, 2*maxLetter); err == nil {
 				err = each(id, raw)
 			}
 		} else {
 			err = ErrLetter
 		}
-		if err != nil && (errors.Is(err, ErrLetter) || errors.Is(err, wire.ErrMessage)) {
+		if err != nil && damaged(err) {
 			err = remove(path)
 		}
 		if err != nil {
@@ -79,9 +80,19 @@ func folder(dir string, each func(id ID, raw []byte) error) error {
 	return nil
 }
 
-func openInbox(dir string, c *wire.Codec, now func() time.Time) (*inbox, error) {
-	b := &inbox{dir: dir, codec: c, now: now, seen: make(map[ID]time.Time)}
-	err := folder(dir, func(id ID, raw []byte) error {
+// damaged tells a file that is of no use from a disk that cannot be read now.
+func damaged(err error) bool {
+	for _, e := range []error{ErrLetter, wire.ErrMessage, vault.ErrSealed, vault.ErrPlain, vault.ErrTooLarge} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func openInbox(dir string, box *vault.Box, c *wire.Codec, now func() time.Time) (*inbox, error) {
+	b := &inbox{dir: dir, box: box, codec: c, now: now, seen: make(map[ID]time.Time)}
+	err := folder(dir, box, func(id ID, raw []byte) error {
 		var f inFile
 		if err := c.Unmarshal(raw, &f); err != nil {
 			return err
@@ -115,7 +126,7 @@ func (b *inbox) add(l Letter, keep bool) error {
 	if err != nil {
 		return err
 	}
-	if err := durable.Replace(b.path(l.ID), raw); err != nil {
+	if err := b.box.Replace(b.path(l.ID), raw); err != nil {
 		return err
 	}
 	b.seen[l.ID] = now
@@ -146,7 +157,7 @@ func (b *inbox) list() ([]Letter, error) {
 	defer b.mu.Unlock()
 	var out []Letter
 	for _, id := range b.kept {
-		raw, err := os.ReadFile(b.path(id))
+		raw, err := b.box.ReadFile(b.path(id), 2*maxLetter)
 		if err != nil {
 			return nil, err
 		}
@@ -164,6 +175,7 @@ func (b *inbox) list() ([]Letter, error) {
 // outbox is what this device has to send.
 type outbox struct {
 	dir   string
+	box   *vault.Box
 	codec *wire.Codec
 	now   func() time.Time
 
@@ -190,9 +202,9 @@ type outFile struct {
 // ErrOutbox: too much waits to be sent.
 var ErrOutbox = errors.New("too many messages wait to be sent; let their recipients or some keepers come into touch first")
 
-func openOutbox(dir string, c *wire.Codec, now func() time.Time) (*outbox, error) {
-	b := &outbox{dir: dir, codec: c, now: now, all: make(map[ID]outgoing)}
-	err := folder(dir, func(id ID, raw []byte) error {
+func openOutbox(dir string, box *vault.Box, c *wire.Codec, now func() time.Time) (*outbox, error) {
+	b := &outbox{dir: dir, box: box, codec: c, now: now, all: make(map[ID]outgoing)}
+	err := folder(dir, box, func(id ID, raw []byte) error {
 		var f outFile
 		if err := c.Unmarshal(raw, &f); err != nil {
 			return err
@@ -220,7 +232,7 @@ func (b *outbox) save(id ID, o outgoing) error {
 	if err != nil {
 		return err
 	}
-	if err := durable.Replace(b.path(id), raw); err != nil {
+	if err := b.box.Replace(b.path(id), raw); err != nil {
 		return err
 	}
 	b.all[id] = o

@@ -167,7 +167,7 @@ func TestStoreAndForward(t *testing.T) {
 	sender.on = true
 	recipient.open()
 	for _, id := range sender.out.ids() {
-		if s, err := sender.bring(t.Context(), id); err != nil || !s.Delivered {
+		if s, err := sender.bring(t.Context(), id, false); err != nil || !s.Delivered {
 			t.Errorf("%+v %v", s, err)
 		}
 	}

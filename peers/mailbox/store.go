@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/peers"
-	"github.com/preezm/preezm/peers/durable"
 	"github.com/preezm/preezm/peers/internal/wire"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 // Limits of what a keeper holds.
@@ -58,6 +58,7 @@ type heldFile struct {
 // store is what a keeper holds for others: one file for each message.
 type store struct {
 	dir   string
+	box   *vault.Box
 	codec *wire.Codec
 	now   func() time.Time
 
@@ -72,8 +73,8 @@ type bucket struct {
 	at   time.Time
 }
 
-func openStore(dir string, c *wire.Codec, now func() time.Time) (*store, error) {
-	s := &store{dir: dir, codec: c, now: now, tokens: make(map[peers.DeviceID]bucket)}
+func openStore(dir string, box *vault.Box, c *wire.Codec, now func() time.Time) (*store, error) {
+	s := &store{dir: dir, box: box, codec: c, now: now, tokens: make(map[peers.DeviceID]bucket)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -85,9 +86,11 @@ func openStore(dir string, c *wire.Codec, now func() time.Time) (*store, error) 
 		path := filepath.Join(dir, e.Name())
 		h, err := s.load(path)
 		if err != nil {
-			// Half a file of a crash, or damage: nobody was promised it, or it
-			// is lost.
-			if err := os.Remove(path); err != nil {
+			// Half a file of a crash was promised to nobody; a damaged one is lost.
+			if damaged(err) {
+				err = remove(path)
+			}
+			if err != nil {
 				return nil, err
 			}
 			continue
@@ -120,7 +123,7 @@ func (s *store) load(path string) (held, error) {
 
 func (s *store) read(path string) (heldFile, error) {
 	var f heldFile
-	raw, err := os.ReadFile(path)
+	raw, err := s.box.ReadFile(path, 2*maxLetter)
 	if err != nil {
 		return f, err
 	}
@@ -207,7 +210,7 @@ func (s *store) keep(from peers.DeviceID, raw []byte) (to peers.DeviceID, err er
 		return to, err
 	}
 	path := filepath.Join(s.dir, hex.EncodeToString(to[:4])+"-"+hex.EncodeToString(id[:]))
-	if err := durable.Replace(path, file); err != nil {
+	if err := s.box.Replace(path, file); err != nil {
 		return to, err
 	}
 	s.all = append(s.all, held{from, to, id, until, size, path})

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/preezm/preezm/peers"
@@ -31,7 +32,8 @@ func (s *Service) Join(ctx context.Context, inv circle.Invite) (circle.Peer, err
 	}
 	// A link of its own: the device is not in the circle yet, and as a guest
 	// this connection is good for nothing else.
-	l := newLink(s, inv.Device, func() []string { return inv.Addresses })
+	addresses := slices.Concat(inv.Addresses, s.lookUp(ctx, inv))
+	l := newLink(s, inv.Device, func() []string { return addresses })
 	defer l.close()
 	var a joinAnswer
 	_, err := l.call(ctx, pathJoin, joinMsg{
@@ -44,11 +46,11 @@ func (s *Service) Join(ctx context.Context, inv circle.Invite) (circle.Peer, err
 		}
 		return circle.Peer{}, fmt.Errorf("join %s: %w", circle.CleanName(inv.Name), err)
 	}
-	addresses := circle.Learned(a.Addresses, l.local())
-	if len(addresses) == 0 {
-		addresses = inv.Addresses
+	learned := circle.Learned(a.Addresses, l.local())
+	if len(learned) == 0 {
+		learned = inv.Addresses
 	}
-	p, err := s.admit(inv.Device, a.Name, addresses, a.Keys)
+	p, err := s.admit(inv.Device, a.Name, learned, a.Keys)
 	if err != nil {
 		return circle.Peer{}, fmt.Errorf("join %s: %w", circle.CleanName(inv.Name), err)
 	}
@@ -56,6 +58,28 @@ func (s *Service) Join(ctx context.Context, inv circle.Invite) (circle.Peer, err
 	s.client(inv.Device).forgive()
 	return p, nil
 }
+
+// lookUp asks the discovery servers of an invite where its device is now: it
+// may have moved since.
+func (s *Service) lookUp(ctx context.Context, inv circle.Invite) (addresses []string) {
+	for _, server := range inv.Servers {
+		if circle.IsRelay(server) {
+			continue
+		}
+		g, err := s.cfg.Identity.NewGlobal(server)
+		if err != nil {
+			continue
+		}
+		asking, cancel := context.WithTimeout(ctx, lookUpTime)
+		addresses = append(addresses, circle.Learned(g.Find(asking, inv.Device), false)...)
+		cancel()
+		g.Close()
+	}
+	return addresses
+}
+
+// lookUpTime bounds a question to a discovery server while somebody waits.
+const lookUpTime = 3 * time.Second
 
 // join is the other side of Join.
 func (v *server) join(w http.ResponseWriter, r *http.Request) {

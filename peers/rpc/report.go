@@ -29,7 +29,7 @@ type Report struct {
 type ServerReport struct {
 	Address string
 	Relay   bool
-	Own     bool // run by this device
+	Own     bool   // run by this device
 	Class   string // why it does not work, in a word; empty: it does
 }
 
