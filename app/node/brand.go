@@ -46,6 +46,7 @@ func (n *Node) Brand(context.Context) (BrandInfo, error) {
 	if err != nil {
 		return BrandInfo{}, err
 	}
+	defer b.Close()
 	card, key, err := b.Card()
 	if err != nil {
 		return BrandInfo{}, err
@@ -60,6 +61,7 @@ func (n *Node) Receive(ctx context.Context, text string) (Received, error) {
 	if err != nil {
 		return Received{}, err
 	}
+	defer b.Close()
 	r, err := b.Receive(ctx, text)
 	if err != nil {
 		return Received{}, err
@@ -73,6 +75,7 @@ func (n *Node) Received(ctx context.Context) ([]Received, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer b.Close()
 	// What the office has and this machine not, if it answers at once.
 	inner, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -138,6 +141,7 @@ func (n *Node) OpenGrant(ctx context.Context, o OpenOrder, progress func(engine.
 	if err != nil {
 		return nil, err
 	}
+	defer b.Close()
 	if !filepath.IsAbs(o.To) {
 		return nil, fmt.Errorf("%w: %q is not an absolute path", ErrBadRequest, o.To)
 	}

@@ -77,6 +77,7 @@ func (o office) Answer(ctx context.Context, verb string, from peers.DeviceID, ra
 		o.n.log.Warn("a member asks", "err", err)
 		return nil, peers.ErrRefused
 	}
+	defer b.Close()
 	return b.Answer(ctx, o.n.company.members, verb, from, o.n.addresses(), raw)
 }
 
@@ -91,6 +92,7 @@ func (n *Node) InviteMember(ctx context.Context, role string) (MemberInvite, err
 	if err != nil {
 		return MemberInvite{}, err
 	}
+	defer b.Close()
 	if err := n.settle(ctx); err != nil {
 		return MemberInvite{}, err
 	}
@@ -106,6 +108,7 @@ func (n *Node) JoinBrand(ctx context.Context, code string) (BrandInfo, error) {
 	if err != nil {
 		return BrandInfo{}, err
 	}
+	defer b.Close()
 	if _, err := b.Sync(ctx); err != nil {
 		n.log.Warn("get the office's tickets", "err", err) // later
 	}
@@ -118,6 +121,7 @@ func (n *Node) BrandMembers(context.Context) ([]BrandMember, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer b.Close()
 	all, err := b.Members(n.company.members)
 	out := []BrandMember{}
 	for _, m := range all {
@@ -146,6 +150,7 @@ func (n *Node) RevokeMember(ctx context.Context, who string) (BrandMember, error
 	if err != nil {
 		return BrandMember{}, err
 	}
+	defer b.Close()
 	m, err := b.Revoke(n.company.members, who)
 	if err != nil {
 		return BrandMember{}, err
@@ -176,6 +181,7 @@ func (n *Node) brandErrands(ctx context.Context) {
 	if err != nil {
 		return // no organisation's, or not to be read: commands say it
 	}
+	defer b.Close()
 	if b.Office() {
 		n.showList(ctx, b)
 		return

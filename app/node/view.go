@@ -29,6 +29,8 @@ const (
 const (
 	// viewTime bounds how long a view's listener waits for a request's header.
 	viewTime = 10 * time.Second
+	// viewBuffer is how much of an answer may be on its way to the browser.
+	viewBuffer = 64 << 10
 	// lingers is how long a view says that its grant has ended.
 	lingers = time.Minute
 	// A look that nobody turns to for idleLook is closed, and of more than
@@ -49,6 +51,7 @@ type views struct {
 type view struct {
 	n      *Node
 	b      *brand.Brand
+	who    string // this machine, as owners see it
 	r      *brand.Received
 	token  string
 	host   string
@@ -98,11 +101,20 @@ func (n *Node) View(ctx context.Context, grant string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	v := &view{n: n, b: b, r: r, token: secret(), host: l.Addr().String(), end: end, html: html, done: make(chan struct{})}
+	v := &view{n: n, b: b, who: b.Name + " / " + b.Label, r: r, token: secret(), host: l.Addr().String(), end: end, html: html, done: make(chan struct{})}
 	v.ctx, v.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	v.srv = &http.Server{
 		Handler: v, ReadHeaderTimeout: viewTime, MaxHeaderBytes: 16 << 10,
 		BaseContext: func(net.Listener) context.Context { return v.ctx },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			// What lies in the system's buffers at the end still arrives.
+			if t, ok := c.(*net.TCPConn); ok {
+				if err := t.SetWriteBuffer(viewBuffer); err != nil {
+					n.log.Debug("a small buffer for a view", "err", err)
+				}
+			}
+			return ctx
+		},
 	}
 	v.stop = time.AfterFunc(left, v.finish)
 	v.close = time.AfterFunc(left+lingers, func() { v.srv.Close() })
@@ -222,6 +234,7 @@ func (n *Node) EndView(_ context.Context, token string) (View, error) {
 	v.finish()
 	err := v.srv.Close()
 	<-v.done
+	v.b.Close()
 	return View{}, err
 }
 

@@ -183,7 +183,7 @@ func (v *view) page(w http.ResponseWriter) {
 		Millis                         int64
 		Files, Notice                  []string
 	}{
-		nonce, ticket.ShortID(v.r.Ticket.Grant.Body.ID), v.b.Name + " / " + v.b.Label, left.Round(time.Second).String(), v.end.Format(time.DateTime),
+		nonce, ticket.ShortID(v.r.Ticket.Grant.Body.ID), v.who, left.Round(time.Second).String(), v.end.Format(time.DateTime),
 		left.Milliseconds(), v.r.Names.Names, strings.Split(v.r.Ticket.Grant.Body.Notice, "\n"),
 	})
 	if err != nil {

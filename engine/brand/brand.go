@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/preezm/preezm/engine/custody"
@@ -75,6 +76,10 @@ type Brand struct {
 	device peers.DeviceID
 	now    func() time.Time
 	step   func(string) // tests die at named points
+
+	news sync.Mutex // one asks the office what is new at a time
+	mu   sync.Mutex // guards line, and the office's addresses
+	line Line       // to the office, while it is kept
 }
 
 func (b *Brand) at(point string) {

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,13 +157,33 @@ func (b *Brand) askOffice(ctx context.Context, verb string, raw []byte) ([]byte,
 	}
 	ctx, cancel := context.WithTimeout(ctx, officeTime)
 	defer cancel()
-	line := b.Reach(b.member.office, b.member.Addresses)
-	defer line.Close()
-	answer, err := line.Office(ctx, verb, raw)
+	answer, err := b.lineTo().Office(ctx, verb, raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOffice, err)
 	}
 	return answer, nil
+}
+
+// lineTo is the connection to the office, which is kept: a member asks for each
+// file that it opens.
+func (b *Brand) lineTo() Line {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.line == nil {
+		b.line = b.Reach(b.member.office, b.member.Addresses)
+	}
+	return b.line
+}
+
+// Close closes the connection to the office, if there is one. The next question
+// makes another.
+func (b *Brand) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.line != nil {
+		b.line.Close()
+		b.line = nil
+	}
 }
 
 // takeCert keeps a certificate that the office gave this machine.
@@ -221,6 +242,8 @@ func (b *Brand) Until() (time.Time, error) {
 // asMember is a member's certificate and list, after asking the office for news
 // when it is time. The office need not answer as long as the certificate lasts.
 func (b *Brand) asMember(ctx context.Context) (*custody.Member, error) {
+	b.news.Lock()
+	defer b.news.Unlock()
 	c, err := b.cert()
 	if err != nil {
 		return nil, err
@@ -229,7 +252,7 @@ func (b *Brand) asMember(ctx context.Context) (*custody.Member, error) {
 	late := c.Body.NotAfter < now+renewBefore
 	if late || b.member.Synced < now-int64(syncEvery/time.Second) || b.member.Synced > now {
 		inner, cancel := context.WithTimeout(ctx, syncTime)
-		_, err := b.Sync(inner)
+		_, err := b.sync(inner)
 		cancel()
 		var no *OfficeError
 		if errors.As(err, &no) {
@@ -259,6 +282,12 @@ func (b *Brand) Sync(ctx context.Context) (int, error) {
 	if b.member == nil {
 		return 0, nil
 	}
+	b.news.Lock()
+	defer b.news.Unlock()
+	return b.sync(ctx)
+}
+
+func (b *Brand) sync(ctx context.Context) (int, error) {
 	ask := syncAsk{Have: []custodyPair{}}
 	if c, err := b.cert(); err == nil {
 		ask.Until = c.Body.NotAfter
@@ -299,8 +328,11 @@ func (b *Brand) Sync(ctx context.Context) (int, error) {
 			return 0, err
 		}
 	}
-	if len(a.Addresses) > 0 && len(a.Addresses) <= maxAddresses {
+	if len(a.Addresses) > 0 && len(a.Addresses) <= maxAddresses && !slices.Equal(a.Addresses, b.member.Addresses) {
+		b.Close()
+		b.mu.Lock()
 		b.member.Addresses = a.Addresses
+		b.mu.Unlock()
 	}
 	b.member.Synced = b.now().Unix()
 	if err := b.saveMember(); err != nil {

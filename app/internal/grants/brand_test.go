@@ -4,9 +4,12 @@ package grants_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -288,5 +291,64 @@ func TestNoticeIsEverywhere(t *testing.T) {
 	w.must(w.brand.Must(w.ctx, &list, "grants", "received"))
 	if len(list) != 1 || list[0].Notice != custody.Notice {
 		t.Errorf("to the brand's programs: %+v", list)
+	}
+}
+
+// TestViewSaysThatItEnded: with the command gone, the machine that serves shows
+// the page to the end, cuts what it sends there, and says why afterwards.
+func TestViewSaysThatItEnded(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.brand.Start(w.ctx))
+	t.Cleanup(func() {
+		if err := w.brand.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	g := w.grant("papers/photo.bin", "--for", "8s", "--via", "keeper1")
+	w.must(w.brand.Must(w.ctx, nil, "grants", "received", g.Ticket))
+	cmd := w.brand.Command(w.ctx, "view", g.ID, "--json")
+	out, err := cmd.StdoutPipe()
+	w.must(err)
+	w.must(cmd.Start())
+	var v node.View
+	w.must(json.NewDecoder(out).Decode(&v))
+	w.must(cmd.Process.Kill())
+	_ = cmd.Wait() // it was killed
+	slow := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, network, addr)
+		if err == nil {
+			err = c.(*net.TCPConn).SetReadBuffer(64 << 10)
+		}
+		return c, err
+	}}}
+	resp, err := slow.Post(v.URL+"1/open", "", nil) // which leads on to the file
+	w.must(err)
+	look := resp.Request.URL.String()
+	// A browser that reads slowly gets nothing after the end.
+	n := 0
+	buf := make([]byte, 64<<10)
+	for {
+		m, err := resp.Body.Read(buf)
+		n += m
+		if err != nil {
+			break
+		}
+		if time.Now().Before(g.NotAfter) && n > 1_000_000 {
+			waitUntil(t, g.NotAfter.Add(100*time.Millisecond))
+		}
+	}
+	w.must(resp.Body.Close())
+	if n >= len(w.photo) {
+		t.Errorf("all %d bytes came, most of them after the end", n)
+	}
+	for _, url := range []string{v.URL, look, v.URL + "1/photo.bin"} {
+		resp, err := http.Get(url)
+		w.must(err)
+		b, err := io.ReadAll(resp.Body)
+		w.must(errors.Join(err, resp.Body.Close()))
+		if resp.StatusCode != http.StatusGone || !bytes.Contains(b, []byte("has ended")) {
+			t.Errorf("after the end: %d %s", resp.StatusCode, b)
+		}
 	}
 }
