@@ -56,6 +56,7 @@ type settingsNode interface {
 	Watch(ctx context.Context, f watch.Folder) (watch.State, error)
 	Watched(ctx context.Context) ([]watch.State, error)
 	Unwatch(ctx context.Context, dir string) (watch.State, error)
+	UseServer(ctx context.Context, o node.ServerOrder) ([]string, error)
 	PauseWatch(ctx context.Context, o node.PauseOrder) (watch.State, error)
 }
 

@@ -5,6 +5,7 @@ package desktop
 import (
 	"context"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/peers"
 )
 
 // circleScreen is whose machines keep for me, and I for them.
@@ -23,6 +25,11 @@ type circleScreen struct {
 	ui      *UI
 	members []node.Member
 	loaded  bool
+
+	picture *circleMap
+	offer   *widget.Slider
+	offered *widget.RichText
+	room    node.LimitsView
 
 	code    *widget.Entry
 	join    *widget.Button
@@ -45,12 +52,22 @@ func newCircle(u *UI) *circleScreen {
 	c.join = widget.NewButton(u.t("circle.join"), c.tryJoin)
 	c.join.Disable()
 	head := container.NewBorder(nil, nil, nil, container.NewCenter(invite), newTitle(u.t("nav.circle")))
-	join := newCard(container.NewVBox(
+	c.picture = newCircleMap(u)
+	c.offered = newNote(" ")
+	c.offer = widget.NewSlider(0, float64(len(offers())-1))
+	c.offer.OnChanged = func(v float64) {
+		setText(c.offered, u.t("circle.offer-new", i18n.A{"size": u.locale.Size(offers()[int(v)])}))
+	}
+	c.offer.OnChangeEnded = func(v float64) { c.setOffer(offers()[int(v)]) }
+	aside := newCard(container.NewVBox(
+		newHeading(u.t("circle.join-title")),
+		newNote(u.t("circle.join-text")),
 		container.NewBorder(nil, nil, nil, c.join, c.code),
 		c.trouble,
+		newHeading(u.t("circle.offer")), c.offered, c.offer,
 	))
-	top := container.NewVBox(head, join)
-	c.root = container.NewBorder(top, nil, nil, nil, scrolled(c.list))
+	body := container.NewVBox(container.New(twoLayout{aside: 350, stack: 640}, newCard(c.picture), aside), c.list)
+	c.root = container.NewBorder(head, nil, nil, nil, scrolled(body))
 	return c
 }
 
@@ -64,6 +81,9 @@ func (c *circleScreen) refresh() {
 		return
 	}
 	c.ui.work(func(ctx context.Context) func() {
+		if view, err := n.Limits(ctx); err == nil {
+			c.ui.pump.post(ctx, func() { c.showOffer(view) })
+		}
 		if !known {
 			if members, err := n.Circle(ctx, false); err == nil {
 				c.ui.pump.post(ctx, func() { c.show(members) })
@@ -82,6 +102,7 @@ func (c *circleScreen) show(members []node.Member) {
 		return
 	}
 	c.members, c.loaded = members, true
+	c.picture.show(members)
 	u := c.ui
 	c.list.Objects = nil
 	if len(members) == 0 {
@@ -97,6 +118,47 @@ func (c *circleScreen) show(members []node.Member) {
 	c.list.Refresh()
 }
 
+// showOffer shows what this machine offers, unless it is being changed.
+func (c *circleScreen) showOffer(v node.LimitsView) {
+	if v.Offer == c.room.Offer && v.Kept == c.room.Kept {
+		return
+	}
+	c.room = v
+	nearest := 0
+	for i, o := range offers() {
+		if o <= v.Offer {
+			nearest = i
+		}
+	}
+	// What is set here was not chosen by the person.
+	told, ended := c.offer.OnChanged, c.offer.OnChangeEnded
+	c.offer.OnChanged, c.offer.OnChangeEnded = nil, nil
+	c.offer.SetValue(float64(nearest))
+	c.offer.OnChanged, c.offer.OnChangeEnded = told, ended
+	setText(c.offered, c.ui.t("settings.room", i18n.A{"offer": c.ui.locale.Size(v.Offer), "kept": c.ui.locale.Size(v.Kept)}))
+}
+
+// setOffer changes what this machine offers. Less than is in use takes
+// nothing away: no more comes in.
+func (c *circleScreen) setOffer(bytes int64) {
+	u, n := c.ui, c.ui.node
+	u.work(func(ctx context.Context) func() {
+		view, err := n.Limits(ctx)
+		if err == nil {
+			view, err = n.SetLimits(ctx, node.LimitsOrder{Limits: view.Limits, Offer: bytes})
+		}
+		return func() {
+			if err != nil {
+				u.heard(err)
+				u.tell(u.t("circle.offer"), err)
+				return
+			}
+			c.room = node.LimitsView{}
+			c.showOffer(view)
+		}
+	})
+}
+
 // memberCard is one machine: is it there, and what we keep for each other.
 func memberCard(u *UI, m node.Member) fyne.CanvasObject {
 	name, state := widget.NewLabel(shownName(m.Name)), memberState(u.locale, m, u.opt.Now())
@@ -110,18 +172,34 @@ func memberCard(u *UI, m node.Member) fyne.CanvasObject {
 	line.Wrapping = fyne.TextWrapOff
 	line.Truncation = fyne.TextTruncateEllipsis
 	who := container.New(tightLayout{}, name, line)
+	more := widget.NewButtonWithIcon("", theme.MoreVerticalIcon(), nil)
+	more.Importance = widget.LowImportance
+	more.OnTapped = func() {
+		u.memberMenu(m, fyne.CurrentApp().Driver().AbsolutePositionForObject(more).AddXY(0, more.Size().Height))
+	}
 	left := container.NewCenter(container.NewStack(container.NewGridWrap(fyne.NewSquareSize(16), widget.NewIcon(mark))))
 	facts := container.NewHBox(
 		fact(u.t("circle.for-me"), u.locale.Size(m.ForMe)),
 		fact(u.t("circle.for-them"), u.locale.Size(m.ForThem)),
 		fact(u.t("circle.free"), freeRoom(u.locale, m)),
 	)
-	return newCard(container.NewBorder(nil, nil, left, facts, who))
+	return newCard(container.NewBorder(nil, nil, left, container.NewHBox(facts, container.NewCenter(more)), who))
 }
 
 // memberState says in words whether a machine is there.
 func memberState(l *i18n.Locale, m node.Member, now time.Time) string {
 	short := m.Device.Short()
+	for _, more := range []string{m.Person, m.House} {
+		if more != "" {
+			short = join(short, shownName(more))
+		}
+	}
+	if m.Custodian {
+		short = join(short, l.T("circle.decides"))
+	}
+	if m.Leaving {
+		short = join(short, l.T("circle.leaving"))
+	}
 	switch {
 	case m.Online && m.Latency > 0:
 		return join(l.T("circle.online"), l.T("circle.latency", i18n.A{"ms": max(m.Latency.Milliseconds(), 1)}), short)
@@ -181,7 +259,7 @@ func (c *circleScreen) tryJoin() {
 	c.join.SetText(u.t("circle.joining"))
 	c.code.Disable()
 	u.work(func(ctx context.Context) func() {
-		_, err := n.Join(ctx, code)
+		m, err := n.Join(ctx, code)
 		return func() {
 			c.code.Enable()
 			c.join.SetText(u.t("circle.join"))
@@ -194,6 +272,13 @@ func (c *circleScreen) tryJoin() {
 			c.code.SetText("")
 			c.refresh()
 			u.askHealth()
+			if words := m.Words[u.locale.Lang()]; len(words) > 0 {
+				u.showWords(shownName(m.Name), words, func(same bool) {
+					if !same {
+						u.dismiss(m.Device)
+					}
+				})
+			}
 		}
 	})
 }
@@ -215,8 +300,10 @@ func (u *UI) invite() {
 }
 
 // showInvite shows a code, with a button that copies it: it is too long to be
-// read out. Another machine beside this one can photograph it.
+// read out. Another machine beside this one can photograph it. Once it is used,
+// the words to compare take its place.
 func (u *UI) showInvite(invite node.Invite) {
+	n := u.node
 	box, copied := u.copyable(invite.Code)
 	code := newQR(invite.Code)
 	content := container.NewVBox(newNote(u.t("invite.text")), box)
@@ -226,5 +313,58 @@ func (u *UI) showInvite(invite node.Invite) {
 	content.Add(newNote(u.t("invite.expires", i18n.A{"when": u.locale.When(invite.Expires, u.opt.Now())})))
 	d := dialog.NewCustomWithoutButtons(u.t("invite.title"), container.New(widthLayout{500}, content), u.win)
 	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide), copied})
+	ctx, cancel := context.WithCancel(u.ctx)
+	d.SetOnClosed(cancel)
 	u.show(d)
+	u.work(func(context.Context) func() {
+		p, err := n.Paired(ctx, node.PairedOrder{ID: invite.ID})
+		if err != nil { // closed, or the invite cannot be used any more
+			return nil
+		}
+		return func() {
+			d.Hide()
+			u.showWords(shownName(p.Name), p.Words[u.locale.Lang()], func(same bool) {
+				if same {
+					u.mention(u.t("words.good", i18n.A{"name": shownName(p.Name)}))
+				} else {
+					u.dismiss(p.Device)
+				}
+			})
+			u.frame.pages["circle"].refresh()
+			u.askHealth()
+		}
+	})
+}
+
+// showWords asks whether two screens show the same words: somebody between the
+// two machines could not make them so.
+func (u *UI) showWords(name string, words []string, answer func(same bool)) {
+	row := container.NewGridWithColumns(2)
+	for i, w := range words {
+		row.Add(container.NewCenter(newHeading(strconv.Itoa(i+1) + ". " + w)))
+	}
+	ground := newPanel(theme.ColorNameBackground, 10, container.NewPadded(row))
+	ground.outline = true
+	d := dialog.NewCustomConfirm(u.t("words.title", i18n.A{"name": name}), u.t("words.same"), u.t("words.different"),
+		container.New(widthLayout{460}, container.NewVBox(newNote(u.t("words.text")), ground)), answer, u.win)
+	u.show(d)
+}
+
+// dismiss takes a machine out again whose words were not the same.
+func (u *UI) dismiss(device peers.DeviceID) {
+	n := u.node
+	u.work(func(ctx context.Context) func() {
+		_, err := n.Dismiss(ctx, device)
+		return func() {
+			if err != nil {
+				u.heard(err)
+				u.tell(u.t("words.failed"), err)
+				return
+			}
+			u.inform(u.t("words.out-title"), newNote(u.t("words.out")))
+			if u.frame != nil {
+				u.frame.pages["circle"].refresh()
+			}
+		}
+	})
 }

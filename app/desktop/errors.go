@@ -70,6 +70,10 @@ func (u *UI) say(err error) string {
 		return u.t("error.pinned")
 	case errors.Is(err, node.ErrWaiting):
 		return u.t("error.waiting")
+	case errors.Is(err, errRate):
+		return u.t("error.rate")
+	case errors.Is(err, node.ErrLocked):
+		return u.t("error.locked")
 	case errors.Is(err, errPeriod):
 		return u.t("error.period")
 	case errors.Is(err, peers.ErrRefused):

@@ -63,8 +63,17 @@ func (n *fakeNode) EmptyTrash(context.Context, []string) (*engine.RemoveReport, 
 }
 
 func (n *fakeNode) Net(context.Context) (*node.NetReport, error) {
+	n.mu.Lock()
 	r := n.net
+	n.mu.Unlock()
 	return &r, n.trouble()
+}
+
+func (n *fakeNode) UseServer(_ context.Context, o node.ServerOrder) ([]string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.net.Servers = append(n.net.Servers, node.NetServer{Kind: "relay", Address: o.Address, Works: true})
+	return []string{o.Address}, nil
 }
 
 func (n *fakeNode) Paired(ctx context.Context, _ node.PairedOrder) (node.Paired, error) {

@@ -40,7 +40,8 @@ type fakeNode struct {
 	put    func(ctx context.Context, o engine.PutOptions, progress func(engine.Progress)) (*engine.PutReport, error)
 	get    func(o engine.GetOptions) (*engine.GetReport, error)
 	join   func(code string) error
-	failed error // of About, List, Status and Circle
+	words  map[string][]string // of Join
+	failed error               // of About, List, Status and Circle
 }
 
 func (n *fakeNode) About(context.Context) (node.About, error) {
@@ -62,7 +63,7 @@ func (n *fakeNode) trouble() error {
 }
 
 func (n *fakeNode) Invite(context.Context, node.InviteOptions) (node.Invite, error) {
-	return node.Invite{Code: "preezm1-" + strings.Repeat("abcde-", 22) + "fghij", Expires: noon.Add(24 * time.Hour)}, nil
+	return node.Invite{ID: "i1", Code: "preezm1-" + strings.Repeat("abcde-", 22) + "fghij", Expires: noon.Add(24 * time.Hour)}, nil
 }
 
 func (n *fakeNode) Join(_ context.Context, code string) (node.Member, error) {
@@ -74,7 +75,7 @@ func (n *fakeNode) Join(_ context.Context, code string) (node.Member, error) {
 			return node.Member{}, err
 		}
 	}
-	return node.Member{Name: "tower"}, nil
+	return node.Member{Name: "tower", Device: peers.DeviceID{9}, Words: n.words}, nil
 }
 
 func (n *fakeNode) Circle(context.Context, bool) ([]node.Member, error) {

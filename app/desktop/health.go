@@ -83,6 +83,7 @@ type health struct {
 	detail   string
 	keepers  int // machines that keep for this home
 	away     int // of these, the ones that do not answer now
+	mayLose  int // machines, of those that answer
 
 	// What is kept, to see that it changed.
 	files, folders, bytes, debt int64
@@ -90,7 +91,7 @@ type health struct {
 
 // homeHealth makes the sentence from what the node says.
 func homeHealth(l *i18n.Locale, s *engine.Status) health {
-	h := health{detail: keeperDetail(l, s), keepers: len(s.Keepers),
+	h := health{detail: keeperDetail(l, s), keepers: len(s.Keepers), mayLose: s.MayLose,
 		files: s.Files, folders: s.Folders, bytes: s.Bytes, debt: s.Debt}
 	for _, k := range s.Keepers {
 		if k.Asked && !k.Online {

@@ -34,10 +34,15 @@ func shots() []shot {
 			b.settle("the trash is shown", func() bool { return b.win.Canvas().Overlays().Top() != nil })
 		}},
 		{"files-empty", func() *fakeNode { return &fakeNode{} }, func(*bench) {}},
-		{"circle", family, func(b *bench) {
+		{"circle", busy, func(b *bench) {
 			b.goTo("circle")
 			b.settle("the circle is shown", func() bool { return b.frame.pages["circle"].(*circleScreen).loaded })
 		}},
+		{"words", family, func(b *bench) {
+			b.goTo("circle")
+			b.showWords("tower", []string{"apple", "river", "stone", "cloud"}, func(bool) {})
+		}},
+		{"roles", busy, func(b *bench) { b.goTo("circle"); b.askRoles(b.host.node.members[1]) }},
 		{"invite", family, func(b *bench) {
 			b.goTo("circle")
 			b.invite()

@@ -3,6 +3,7 @@
 package desktop
 
 import (
+	"context"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine/watch"
 )
 
 // settings is the Settings screen.
@@ -24,6 +26,11 @@ type settings struct {
 	about *fyne.Container
 	room  *widget.RichText
 	root  fyne.CanvasObject
+
+	watched *fyne.Container
+	states  []watch.State
+	rates   *rates
+	ways    *fyne.Container
 }
 
 func newSettings(u *UI) *settings {
@@ -52,11 +59,18 @@ func newSettings(u *UI) *settings {
 	))
 	start := newCard(container.NewVBox(newHeading(u.t("settings.start")), s.loginBox(), container.NewHBox(
 		widget.NewButtonWithIcon(u.t("settings.quit"), theme.LogoutIcon(), u.askToQuit))))
-	storage := newCard(container.NewVBox(newHeading(u.t("settings.storage")), s.room))
+	storage := newCard(container.NewVBox(newHeading(u.t("settings.storage")), s.room, newNote(u.t("settings.room-note"))))
+	s.watched = container.NewVBox()
+	watched := newCard(container.NewVBox(newHeading(u.t("settings.watched")), newNote(u.t("settings.watched-text")), s.watched,
+		container.NewHBox(widget.NewButtonWithIcon(u.t("settings.watch"), theme.FolderNewIcon(), s.askWatch))))
+	s.rates = newRates(u)
+	s.ways = container.NewVBox()
+	network := newCard(container.NewVBox(newHeading(u.t("settings.network")), s.ways,
+		container.NewHBox(widget.NewButtonWithIcon(u.t("settings.server"), theme.ContentAddIcon(), s.askServer))))
 	about := newCard(container.NewVBox(newHeading(u.t("settings.about")), s.about, newNote(u.t("settings.licence")),
 		container.NewHBox(widget.NewButton(u.t("settings.licences"), s.showLicences))))
 	s.root = container.NewBorder(newTitle(u.t("nav.settings")), nil, nil, nil,
-		scrolled(container.NewVBox(look, storage, lasting, notices, start, about)))
+		scrolled(container.NewVBox(look, watched, storage, s.rates.view, network, lasting, notices, start, about)))
 	return s
 }
 
@@ -129,8 +143,34 @@ func (s *settings) showLicences() {
 	u.inform(u.t("settings.licences"), container.NewVBox(newNote(u.t("settings.licences-text")), scroll))
 }
 
-// refresh has nothing to ask: UI.refresh brings what the node says of itself.
-func (s *settings) refresh() {}
+// refresh asks for what changes by itself; UI.refresh brings what the node
+// says of itself.
+func (s *settings) refresh() {
+	u, n := s.ui, s.ui.node
+	if n == nil {
+		return
+	}
+	u.work(func(ctx context.Context) func() {
+		states, err := n.Watched(ctx)
+		if err != nil {
+			return func() { u.heard(err) }
+		}
+		limits, err := n.Limits(ctx)
+		if err != nil {
+			return func() { u.heard(err) }
+		}
+		report, err := n.Net(ctx)
+		if err != nil {
+			return func() { u.heard(err) }
+		}
+		return func() {
+			s.showWatched(states)
+			s.rates.show(limits)
+			s.showNet(report)
+			s.root.Refresh()
+		}
+	})
+}
 
 // languageChoice names each language in itself, so that whoever lost their
 // way finds back.

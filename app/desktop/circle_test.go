@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package desktop
+
+import (
+	"testing"
+
+	"fyne.io/fyne/v2"
+
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers"
+)
+
+func openCircle(t *testing.T, n *fakeNode) (*bench, *circleScreen) {
+	t.Helper()
+	b := newHome(t, n)
+	b.goTo("circle")
+	c := b.frame.pages["circle"].(*circleScreen)
+	b.settle("the circle is shown", func() bool { return c.loaded && len(c.list.Objects) > 0 })
+	return b, c
+}
+
+// The picture shows every machine apart from the others, and says in words how
+// many may fail.
+func TestCircleMap(t *testing.T) {
+	n := family()
+	b, c := openCircle(t, n)
+	b.reads("2 may be lost")
+	all := spots(n.members, fyne.NewSize(400, 260))
+	for i := range all {
+		for j := range i {
+			if dx, dy := all[i].x-all[j].x, all[i].y-all[j].y; dx*dx+dy*dy < dotSide*dotSide {
+				t.Errorf("%s and %s lie over each other", all[i].name, all[j].name)
+			}
+		}
+		if all[i].x < 0 || all[i].x > 400 || all[i].y < 0 || all[i].y > 260 {
+			t.Errorf("%s is outside", all[i].name)
+		}
+	}
+	l := english(t)
+	if g, s := mapSentence(l, n.members, &health{grade: gradeFragile, files: 3}); g != gradeFragile || s != "1 away" {
+		t.Errorf("%v %q", g, s)
+	}
+	if g, s := mapSentence(l, nil, nil); g != gradeNone || s != "Your circle is still empty" {
+		t.Errorf("%v %q", g, s)
+	}
+	c.picture.show(make([]node.Member, 40)) // more than have names
+}
+
+func TestOffer(t *testing.T) {
+	n := busy()
+	b, c := openCircle(t, n)
+	b.settle("the offer is shown", func() bool { return b.shows("You offer 50 GB to your circle; 3.2 GB in use.") })
+	c.offer.SetValue(3)
+	b.reads("Offer 100 GB to your circle.")
+	c.offer.OnChangeEnded(3)
+	b.settle("it is changed", func() bool { return b.shows("You offer 100 GB to your circle; 3.2 GB in use.") })
+	if o := n.limited[0]; o.Offer != 100*gigabyte || o.Limits.Up != 500_000 {
+		t.Errorf("set %+v", o)
+	}
+}
+
+// Both sides compare four words; a machine whose words differ goes out again.
+func TestWords(t *testing.T) {
+	n := family()
+	n.paired = make(chan node.Paired, 2)
+	b, c := openCircle(t, n)
+	b.press("Invite someone")
+	b.settle("the invite is shown", func() bool { return b.shows("Good once") })
+	words := map[string][]string{"en": {"apple", "river", "stone", "cloud"}, "fr": {"pomme", "fleuve", "pierre", "nuage"}}
+	n.paired <- node.Paired{Device: peers.DeviceID{9}, Name: "tower", Words: words}
+	b.settle("the words are shown", func() bool { return b.shows("tower joined") && b.shows("3. stone") })
+	b.press("They are the same")
+	b.reads("You and tower keep for each other.")
+
+	n.words = words
+	c.code.SetText("preezm1-other")
+	b.press("Join")
+	b.settle("the words are shown", func() bool { return b.shows("1. apple") })
+	b.press("They are different")
+	b.settle("it is out", func() bool { return b.shows("It is out again") })
+	if len(n.dismissed) != 1 || n.dismissed[0] != (peers.DeviceID{9}) {
+		t.Errorf("dismissed %v", n.dismissed)
+	}
+}
+
+func TestRoles(t *testing.T) {
+	n := family()
+	b, _ := openCircle(t, n)
+	b.askRoles(n.members[1])
+	b.tickBox("Decides about access as my custodian")
+	entries := b.entries()
+	entries[0].SetText("Aunt Rose")
+	b.press("Save")
+	b.settle("it is changed", func() bool { return b.transfers.running() == 0 })
+	o := n.roles[0]
+	if o.Keeper != nil || o.House != nil || o.Custodian == nil || !*o.Custodian || o.Person == nil || *o.Person != "Aunt Rose" {
+		t.Errorf("changed %+v", o)
+	}
+}
+
+func TestRemoveAMachine(t *testing.T) {
+	n := family()
+	n.removal = node.Removal{Pieces: 1200, Bytes: 18_000_000_000, Custodian: true, Lost: []engine.Path{"Wedding film.mkv"}}
+	b, _ := openCircle(t, n)
+	b.askToDismiss(n.members[4])
+	b.settle("the plan is shown", func() bool { return b.shows("Remove Attic PC from your circle?") })
+	b.reads("It does not answer. It held 1,200 pieces of yours (18 GB)")
+	b.reads("1 file cannot be brought back without it.")
+	b.reads("• Wedding film.mkv")
+	b.press("Cancel")
+	if len(n.removals) > 0 {
+		t.Fatal("removed without a yes")
+	}
+	b.askToDismiss(n.members[1])
+	b.settle("the plan is shown", func() bool { return b.shows("They are made anew on the others first") })
+	b.press("Remove")
+	b.settle("it is removed", func() bool { return b.transfers.running() == 0 })
+	if o := n.removals[0]; o.Gone || o.Who != n.members[1].Device.String() {
+		t.Errorf("removed %+v", o)
+	}
+}
+
+func TestReach(t *testing.T) {
+	n := family()
+	n.net.Peers = []node.NetPeer{{Device: n.members[1].Device, Online: true, How: "relay", In: 2_000_000, Out: 1000, Advice: "open port 24930"}}
+	b, _ := openCircle(t, n)
+	b.showReach(n.members[1])
+	b.settle("it is shown", func() bool { return b.shows("Reached through a relay, which sees no content.") })
+	b.reads("2 MB received, 1 KB sent since the start")
+	b.reads("open port 24930")
+}
