@@ -192,7 +192,7 @@ func newChoice(names []string, on int, chosen func(i int)) *widget.RadioGroup {
 
 func setting(what string, control fyne.CanvasObject) fyne.CanvasObject {
 	label := widget.NewLabel(what)
-	return container.NewBorder(nil, nil, container.New(widthLayout{190}, label), nil, control)
+	return container.NewBorder(nil, nil, container.New(widthLayout{215}, label), nil, control)
 }
 
 // setAbout shows what the node says of itself.
