@@ -16,7 +16,7 @@ BIN_HL   := bin/preezm-headless
 FUZZTIME ?= 2s
 
 .DEFAULT_GOAL := help
-.PHONY: servers nettest help deps deps-headless build build-headless run demo test screenshots bench simulate lint fmt clean
+.PHONY: servers nettest help deps deps-headless build build-headless run demo test screenshots bench chaos simulate lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,12 @@ bench: build-headless ## measure against the straight-line ceiling; table here, 
 	@go build -o build/ceiling ./app/bench/ceiling
 	@go build -o build/benchrun ./app/bench
 	@build/benchrun -preezm $(BIN_HL) -ceiling build/ceiling -json build/bench.json $(ARGS)
+
+# SEED=n replays the choices of a run that failed; CHAOS=n makes it n times as long.
+SEED  ?= 0
+CHAOS ?= 8
+chaos: deps-headless ## kill, stop, starve and deceive real circles for half an hour or so, and check what is left
+	PREEZM_CHAOS=$(CHAOS) go test $(HEADLESS) -count 1 -v -timeout 3h ./app/internal/chaos -seed $(SEED)
 
 # ARGS="-circles 1000 -harsh 3 -seed 7", see -help.
 simulate: ## live 250 circles of 3 to 14 machines through ten years, with the code that decides on repair

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build unix
+
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/preezm/preezm/app/internal/e2e"
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
+)
+
+// TestRemovalKilled kills the owner's process again and again while it empties
+// a keeper that leaves. Whatever is left of it then, nothing is lost, and in
+// the end the keeper is out and holds nothing.
+func TestRemovalKilled(t *testing.T) {
+	r := newRig(t, 5, "4GB", nil)
+	src := r.material()
+	for round := range 2 * long() {
+		if len(r.Keepers) <= 3 {
+			break
+		}
+		at := r.rng.IntN(len(r.Keepers))
+		k := r.Keepers[at]
+		name := k.About().Name
+		for try := range 6 {
+			r.check(r.Owner.Start(r.ctx))
+			removal := r.background("circle", "remove", name)
+			r.after(time.Duration(5+r.rng.IntN(250)) * time.Millisecond)
+			r.check(r.Owner.Kill())
+			res := <-removal
+			r.Logf("round %d, try %d: %s: exit status %d", round, try, name, res.Code)
+			to := filepath.Join(r.dir, fmt.Sprint("back", round, try))
+			r.must(nil, "get", "src", "--to", to)
+			r.same(src, filepath.Join(to, "src"))
+			r.check(os.RemoveAll(to))
+			if res.Code == 0 {
+				break
+			}
+		}
+		// What was begun is ended by the node itself, or by the same command.
+		r.check(r.Owner.Start(r.ctx))
+		r.until("the keeper is not out", func() error {
+			for _, m := range r.members() {
+				if m.Name == name && m.Leaving {
+					return fmt.Errorf("%s still leaves", name)
+				}
+			}
+			return nil
+		})
+		for _, m := range r.members() {
+			if m.Name == name {
+				r.must(nil, "circle", "remove", name)
+			}
+		}
+		r.check(r.Owner.Stop(r.ctx))
+		r.until("it still holds pieces", func() error {
+			if n := len(r.shardFiles(k)); n > 0 {
+				return fmt.Errorf("%s holds %d", name, n)
+			}
+			return nil
+		})
+		r.check(k.Kill())
+		r.Keepers = append(r.Keepers[:at:at], r.Keepers[at+1:]...)
+	}
+	r.settle()
+	r.wholeAgain(src)
+}
+
+func (r *rig) members() (out []node.Member) {
+	r.Helper()
+	r.must(&out, "circle")
+	return out
+}
+
+// wholeAgain wants every piece good and everything back as it was.
+func (r *rig) wholeAgain(src string) {
+	r.Helper()
+	if v := r.verify([]int{0}); v.Good != v.Shards || v.Lost > 0 {
+		r.Errorf("%d of %d shards are good: %v", v.Good, v.Shards, v.Blamed)
+	}
+	to := filepath.Join(r.dir, "whole")
+	r.must(nil, "get", "src", "--to", to)
+	r.same(src, filepath.Join(to, "src"))
+}
+
+// TestRepairAndAuditKilled has a keeper lose much of what it holds, and kills
+// the owner and other keepers while that is found and repaired.
+func TestRepairAndAuditKilled(t *testing.T) {
+	r := newRig(t, 6, "4GB", nil)
+	src := r.material()
+	for round := range 2 * long() {
+		bad := r.Keepers[r.rng.IntN(len(r.Keepers))]
+		for i, f := range r.shardFiles(bad) {
+			if i%2 == 0 {
+				r.check(os.Remove(f))
+			}
+		}
+		audit := r.audit()
+		r.onlyBlames(audit, bad.About().Name)
+		for try := range 4 {
+			r.check(r.Owner.Start(r.ctx))
+			repair := r.background([]string{"repair", "audit"}[try%2])
+			r.after(time.Duration(10+r.rng.IntN(200)) * time.Millisecond)
+			other := r.Keepers[r.rng.IntN(len(r.Keepers))]
+			if r.rng.IntN(2) == 0 {
+				r.check(other.Kill())
+				r.check(other.Start(r.ctx))
+			}
+			r.check(r.Owner.Kill())
+			res := <-repair
+			r.Logf("round %d, try %d: exit status %d", round, try, res.Code)
+			to := filepath.Join(r.dir, fmt.Sprint("back", round, try))
+			r.must(nil, "get", "src", "--to", to)
+			r.same(src, filepath.Join(to, "src"))
+			r.check(os.RemoveAll(to))
+		}
+	}
+	r.check(r.Owner.Start(r.ctx))
+	r.run([]int{0, 1}, "verify") // finds what audits did not draw
+	r.check(r.Owner.Stop(r.ctx))
+	r.settle()
+	r.wholeAgain(src)
+}
+
+func (r *rig) audit() (a engine.AuditReport) {
+	r.Helper()
+	res := r.run([]int{0, 1}, "audit", "--sample", "1000", "--json")
+	if err := json.Unmarshal(res.Stdout, &a); err != nil {
+		r.Fatalf("%v: %s %s", err, res.Stdout, res.Stderr)
+	}
+	return a
+}
+
+// onlyBlames checks that an audit blames one machine and no other.
+func (r *rig) onlyBlames(a engine.AuditReport, name string) {
+	r.Helper()
+	found := false
+	for _, k := range a.Keepers {
+		switch {
+		case k.Name == name:
+			found = k.Bad()
+			if !strings.Contains(k.Text, "disk may be failing") {
+				r.Errorf("the first word is %q", k.Text)
+			}
+		case k.Bad():
+			r.Errorf("%s is blamed and did nothing wrong: %s", k.Name, k.Text)
+		}
+	}
+	if !found {
+		r.Errorf("%s is not blamed: %+v", name, a.Keepers)
+	}
+}
+
+// TestLiarIsFound has a keeper in the circle that keeps nothing and answers as
+// if it did.
+func TestLiarIsFound(t *testing.T) {
+	r := newRig(t, 5, "4GB", nil)
+	r.newLiar("liar")
+	src := r.material()
+	r.onlyBlames(r.audit(), "liar")
+	// Repair takes what it was given elsewhere, and nothing depends on it.
+	r.check(r.Owner.Start(r.ctx))
+	r.must(nil, "repair")
+	var s engine.Status
+	r.must(&s, "status")
+	for _, k := range s.Keepers {
+		if k.Name == "liar" && k.Shards > 0 {
+			r.Errorf("the liar is still relied on for %d pieces", k.Shards)
+		}
+	}
+	if s.MayLose < 1 {
+		r.Errorf("%d machines may be lost", s.MayLose)
+	}
+	r.check(r.Owner.Stop(r.ctx))
+	to := filepath.Join(r.dir, "back")
+	r.must(nil, "get", "src", "--to", to)
+	r.same(src, filepath.Join(to, "src"))
+}
+
+// TestClockJumps runs the owner with a clock that is years off, either way:
+// no machine is taken for gone, and nothing is moved for it.
+func TestClockJumps(t *testing.T) {
+	r := newRig(t, 4, "4GB", nil)
+	src := r.material()
+	before := map[*e2e.Home]int{}
+	for _, k := range r.Keepers {
+		before[k] = len(r.shardFiles(k))
+	}
+	for _, shift := range []string{"9000h", "-9000h", "0s", "72h"} {
+		r.check(r.Owner.Start(r.ctx, "--clock-shift", shift))
+		away := r.Keepers[r.rng.IntN(len(r.Keepers))]
+		r.check(away.Kill())
+		r.until("the node did not look", func() error {
+			var s engine.Status
+			r.must(&s, "status")
+			for _, k := range s.Keepers {
+				if k.Conduct.Standing == "missing" {
+					r.Fatalf("clock shifted by %s: %s is taken for gone", shift, k.Name)
+				}
+				if k.Conduct.Hours == 0 {
+					return fmt.Errorf("%s was not asked yet", k.Name)
+				}
+			}
+			if s.Outlook.Todo > 0 {
+				r.Errorf("clock shifted by %s: %d pieces are to be moved", shift, s.Outlook.Todo)
+			}
+			return nil
+		})
+		r.check(away.Start(r.ctx))
+		r.check(r.Owner.Stop(r.ctx))
+	}
+	for _, k := range r.Keepers {
+		// The copy of the catalog may have come on top.
+		if n := len(r.shardFiles(k)); n < before[k] {
+			r.Errorf("%s held %d pieces and holds %d", k.Dir, before[k], n)
+		}
+	}
+	r.wholeAgain(src)
+}
