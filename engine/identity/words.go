@@ -293,11 +293,56 @@ func shown(w string) string {
 }
 
 // SplitWords takes typed or pasted text apart: spaces, line ends, commas and
-// the numbers of a printed sheet separate words.
+// numbers separate words. Where each number from 1 to 24 stands before a word,
+// as on a printed sheet, those words are meant and in that order, whatever
+// columns they stand in and whatever is written around them.
 func SplitWords(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.Is(unicode.M, r)
-	})
+	var all []string
+	var numbered [WordCount]string
+	have, number := 0, 0
+	for _, t := range tokens(text) {
+		if n, err := strconv.Atoi(t); err == nil {
+			number = n
+			continue
+		}
+		all = append(all, t)
+		if number >= 1 && number <= WordCount {
+			if numbered[number-1] == "" {
+				have++
+			}
+			numbered[number-1] = t // the last one: text around it may have numbers
+		}
+		number = 0
+	}
+	if have == WordCount {
+		return numbered[:]
+	}
+	return all
+}
+
+// tokens are the runs of letters and the runs of digits of a text.
+func tokens(text string) []string {
+	var all []string
+	start, kind := 0, 0
+	for i, r := range text {
+		k := 0
+		switch {
+		case unicode.IsLetter(r) || unicode.Is(unicode.M, r):
+			k = 1
+		case r >= '0' && r <= '9':
+			k = 2
+		}
+		if k != kind {
+			if kind != 0 {
+				all = append(all, text[start:i])
+			}
+			start, kind = i, k
+		}
+	}
+	if kind != 0 {
+		all = append(all, text[start:])
+	}
+	return all
 }
 
 // maxComplete bounds what Complete lists.

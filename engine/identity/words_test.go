@@ -5,6 +5,7 @@ package identity
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"slices"
 	"strings"
@@ -113,6 +114,18 @@ func TestTypedOtherwise(t *testing.T) {
 	sheet := "1. dignity  2. pass\n3) list, indicate;nasty\t" + strings.Join(strings.Fields(vectors[4].words)[5:], "\r\n")
 	if got, _, err := MasterOf(SplitWords(sheet)); got != m || err != nil {
 		t.Errorf("pasted from a sheet: %v", err)
+	}
+	// Columns are read down, though the text runs across.
+	columns := "The 24 words, of 2026:\n"
+	for i := range 8 {
+		for c := range 3 {
+			n := i + c*8
+			columns += fmt.Sprintf("%4d  %-12s", n+1, strings.Fields(vectors[4].words)[n])
+		}
+		columns += "\n"
+	}
+	if got, _, err := MasterOf(SplitWords(columns)); got != m || err != nil {
+		t.Errorf("pasted from three columns: %v", err)
 	}
 }
 
