@@ -35,13 +35,17 @@ type CompactOptions struct {
 
 // CompactReport is the outcome of Compact.
 type CompactReport struct {
-	Dry      bool          `json:"dry_run"`
-	Segments int64         `json:"segments"` // that were emptied
-	Moved    int64         `json:"moved"`    // bytes of chunks
-	Freed    int64         `json:"freed"`    // shard bytes that keepers may forget a day later
-	Stored   int64         `json:"stored"`   // shard bytes that took their place
-	Left     int64         `json:"left"`     // segments that could not be read now
-	Elapsed  time.Duration `json:"elapsed_ns"`
+	Dry      bool  `json:"dry_run"`
+	Segments int64 `json:"segments"` // that were emptied
+	Moved    int64 `json:"moved"`    // bytes of chunks
+	Freed    int64 `json:"freed"`    // shard bytes that keepers may forget a day later
+	Stored   int64 `json:"stored"`   // shard bytes that took their place
+	Left     int64 `json:"left"`     // segments that could not be read now
+	// Of the shards that keepers hold and nothing needs: those that wait for
+	// their grace, and those that went. The node fills them in.
+	Unknown int64         `json:"unknown"`
+	Swept   int64         `json:"swept"`
+	Elapsed time.Duration `json:"elapsed_ns"`
 }
 
 // Compact moves what is still needed of half-empty segments into new ones. The

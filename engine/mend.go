@@ -158,8 +158,8 @@ func (m *mending) replace(ctx context.Context, seg *catalog.Segment, i int, k pe
 	if sh.Keeper != k.Device() || sh.State == catalog.Lost {
 		// A keeper that lost a shard may hold a damaged one by that name.
 		sh.Keeper = k.Device()
-		rand.Read(sh.ID[:])
-		if err := m.e.cat.BeginMove(ctx, sh.Keeper, sh.ID); err != nil {
+		var err error
+		if sh.ID, err = m.e.cat.BeginMove(ctx, sh.Keeper); err != nil {
 			return err
 		}
 	}
@@ -224,9 +224,8 @@ func (m *mending) extend(ctx context.Context, seg *catalog.Segment, homes []int)
 	return m.regroup(ctx, seg, &wide, shards, seg.N, 1)
 }
 
-// newShard names a shard for a home.
+// newShard makes a shard for a home; regroup names it.
 func (m *mending) newShard(sh *catalog.Shard, home int, data []byte) {
-	rand.Read(sh.ID[:])
 	sh.Keeper, sh.Root, sh.State = m.crew.keepers[home].Device(), erasure.ShardRoot(data), catalog.Owed
 }
 
@@ -263,7 +262,8 @@ func (m *mending) recode(ctx context.Context, seg *catalog.Segment, plan *repair
 // place of seg when at least need of them are durable.
 func (m *mending) regroup(ctx context.Context, seg, now *catalog.Segment, shards [][]byte, first, need int) error {
 	for i := first; i < now.N; i++ {
-		if err := m.e.cat.BeginMove(ctx, now.Shards[i].Keeper, now.Shards[i].ID); err != nil {
+		var err error
+		if now.Shards[i].ID, err = m.e.cat.BeginMove(ctx, now.Shards[i].Keeper); err != nil {
 			return err
 		}
 	}

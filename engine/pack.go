@@ -254,7 +254,6 @@ func (p *put) encodeOne(s *openSegment) error {
 	s.rec.Shards, s.why = make([]catalog.Shard, n), make([]error, n)
 	for i, t := range p.place(s.rec.ID, size) {
 		sh := &s.rec.Shards[i]
-		rand.Read(sh.ID[:])
 		sh.Keeper, sh.Root = t.Device(), erasure.ShardRoot(s.shards[i])
 	}
 	return p.e.cat.Intend(p.ctx, []*catalog.Segment{&s.rec}, time.Now().UnixNano())

@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/shardlist"
 )
 
 // tidyEvery is how often each of the chores of Tidy is done.
@@ -24,18 +27,30 @@ func (e *Engine) Tidy(ctx context.Context) error {
 	}
 	var errs []error
 	for _, c := range chores {
-		due, err := e.cat.Due(ctx, c.name, time.Now(), tidyEvery)
-		if err == nil && due {
-			if err = c.do(ctx); err == nil {
-				err = e.cat.Did(ctx, c.name, time.Now())
-			}
-		}
+		err := e.Chore(ctx, c.name, tidyEvery, c.do)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// Chore does what is due: what was last done that long ago, or never.
+func (e *Engine) Chore(ctx context.Context, name string, every time.Duration, do func(context.Context) error) error {
+	due, err := e.cat.Due(ctx, name, time.Now(), every)
+	if err != nil || !due {
+		return err
+	}
+	if err := do(ctx); err != nil {
+		return err
+	}
+	return e.cat.Did(ctx, name, time.Now())
+}
+
+// KnownShards gives what a keeper may be told of the shards it holds.
+func (e *Engine) KnownShards(ctx context.Context, keeper peers.DeviceID) (*shardlist.Builder, error) {
+	return e.cat.KnownShards(ctx, keeper)
 }
 
 func (e *Engine) pruneByPolicy(ctx context.Context) error {

@@ -49,10 +49,12 @@ func (a *app) printCompacted(r *engine.CompactReport) error {
 	if a.json {
 		return a.printJSON(r)
 	}
-	if r.Segments == 0 && r.Left == 0 {
-		return a.say("There is nothing to compact.")
-	}
 	var b strings.Builder
+	if r.Segments == 0 && r.Left == 0 {
+		b.WriteString("There is nothing to compact.")
+		swept(&b, r)
+		return a.say("%s", b.String())
+	}
 	if r.Dry {
 		fmt.Fprintf(&b, "Would move %s out of %s, which take %s in your circle.", size(r.Moved), count(r.Segments, "segment", "segments"), size(r.Freed))
 		return a.say("%s", b.String())
@@ -62,5 +64,17 @@ func (a *app) printCompacted(r *engine.CompactReport) error {
 	if r.Left > 0 {
 		fmt.Fprintf(&b, "\n%s could not be read now; try again when more machines answer.", count(r.Left, "segment", "segments"))
 	}
+	swept(&b, r)
 	return a.say("%s", b.String())
+}
+
+// swept adds what machines keep that nothing needs any more, as after a
+// catalog was brought back.
+func swept(b *strings.Builder, r *engine.CompactReport) {
+	if r.Swept > 0 {
+		fmt.Fprintf(b, "\n%s that nothing needs went.", count(r.Swept, "piece", "pieces"))
+	}
+	if r.Unknown > 0 {
+		fmt.Fprintf(b, "\nYour circle holds %s that nothing needs; they go within a week.", count(r.Unknown, "piece", "pieces"))
+	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/shardlist"
 )
 
 // HistoryAPI is the part of API about the past: versions, the trash and how
@@ -49,6 +50,8 @@ type historyEngine interface {
 	Prune(context.Context, engine.Retention, bool) (*engine.PruneReport, error)
 	Compact(context.Context, engine.CompactOptions, func(engine.Progress)) (*engine.CompactReport, error)
 	Tidy(context.Context) error
+	Chore(ctx context.Context, name string, every time.Duration, do func(context.Context) error) error
+	KnownShards(context.Context, peers.DeviceID) (*shardlist.Builder, error)
 }
 
 // PruneOrder is a prune by a policy; a dry one only counts.
@@ -76,6 +79,9 @@ func (n *Node) tidy(ctx context.Context) {
 		}
 		if err := n.engine.Tidy(ctx); err != nil && ctx.Err() == nil {
 			n.log.Warn("tidying goes on later", "err", err)
+		}
+		if _, err := n.tellNeeded(ctx, false); err != nil && ctx.Err() == nil {
+			n.log.Warn("keepers are told later what is needed", "err", err)
 		}
 	}
 }
@@ -143,7 +149,14 @@ func (n *Node) Prune(ctx context.Context, o PruneOrder) (*engine.PruneReport, er
 
 // Compact moves what is needed of half-empty segments into new ones.
 func (n *Node) Compact(ctx context.Context, o engine.CompactOptions, progress func(engine.Progress)) (*engine.CompactReport, error) {
-	return n.engine.Compact(ctx, o, progress)
+	r, err := n.engine.Compact(ctx, o, progress)
+	if err != nil || o.Dry {
+		return r, err
+	}
+	// Who frees room now wants to hear of all that can be freed.
+	swept, err := n.tellNeeded(ctx, true)
+	r.Unknown, r.Swept = swept.Waiting, swept.Gone
+	return r, err
 }
 
 // The calls of HistoryAPI on the local socket.

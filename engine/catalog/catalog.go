@@ -14,10 +14,12 @@ package catalog
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
 
+	"github.com/preezm/preezm/peers/shardlist"
 	"github.com/preezm/preezm/peers/sqlite"
 )
 
@@ -33,6 +35,10 @@ type Catalog struct {
 	r *sql.DB
 
 	opened int64 // what Changes counts from
+
+	// Shards are named in this epoch, by rising numbers; see epochs.go.
+	epoch shardlist.Tag
+	named uint64
 }
 
 // cacheKiB is the page cache of each connection.
@@ -75,6 +81,7 @@ func openAt(ctx context.Context, path string, key []byte, steps int) (*Catalog, 
 	}
 	w.SetMaxOpenConns(1)
 	c := &Catalog{w: w}
+	rand.Read(c.epoch[:])
 	if err := c.migrate(ctx, steps); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, explain(err)), w.Close())
 	}

@@ -19,7 +19,7 @@ var localTables = []string{"candidates", "chores", "head_acks"}
 
 // restless tables change all the time, or because of a backup: alone they are no
 // reason for one.
-var restless = []string{"backups", "deletions", "moves", "keepers", "presence", "audits", "care", "receipts"}
+var restless = []string{"backups", "epochs", "deletions", "moves", "keepers", "presence", "audits", "care", "receipts"}
 
 // TableSink takes a dump.
 type TableSink interface {
@@ -322,6 +322,9 @@ func (b *Builder) Finish() (*Catalog, error) {
 	}
 	if err == nil {
 		err = b.c.migrate(b.ctx, len(migrations))
+	}
+	if err == nil {
+		err = b.c.forgetUnsettled(b.ctx)
 	}
 	if err == nil {
 		err = b.c.ready(b.ctx)

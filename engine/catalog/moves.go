@@ -14,16 +14,20 @@ import (
 // in between leaves the old row, which may turn out to be good after all, and
 // a move that EndMoves turns into a deletion.
 
-// BeginMove writes down that a shard is about to be sent.
-func (c *Catalog) BeginMove(ctx context.Context, keeper peers.DeviceID, id peers.ShardID) error {
-	return c.write(ctx, func(tx *sql.Tx) error {
+// BeginMove names a shard that is about to be sent, and writes it down.
+func (c *Catalog) BeginMove(ctx context.Context, keeper peers.DeviceID) (id peers.ShardID, err error) {
+	err = c.write(ctx, func(tx *sql.Tx) error {
 		k, err := keeperID(ctx, tx, keeper)
 		if err != nil {
+			return err
+		}
+		if err := c.name(ctx, tx, &id); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, "INSERT INTO moves(keeper, shard) VALUES(?, ?)", k, id[:])
 		return err
 	})
+	return id, err
 }
 
 // EndMoves turns moves that never ended into deletions. The caller sees to it

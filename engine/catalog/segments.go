@@ -78,7 +78,7 @@ func keeperID(ctx context.Context, tx *sql.Tx, d peers.DeviceID) (int64, error) 
 }
 
 // Intend records segments that are about to be written, before the first of
-// their shards leaves this machine.
+// their shards leaves this machine, and names those that have no name yet.
 func (c *Catalog) Intend(ctx context.Context, segs []*Segment, now int64) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
 		for _, s := range segs {
@@ -88,6 +88,11 @@ func (c *Catalog) Intend(ctx context.Context, segs []*Segment, now int64) error 
 				return err
 			}
 			for i := range s.Shards {
+				if s.Shards[i].ID == (peers.ShardID{}) {
+					if err := c.name(ctx, tx, &s.Shards[i].ID); err != nil {
+						return err
+					}
+				}
 				if err := insertShard(ctx, tx, s.ID, i, &s.Shards[i]); err != nil {
 					return err
 				}

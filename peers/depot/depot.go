@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -33,6 +34,11 @@ type Options struct {
 	// later that stored shards apart, and never parts them. Nil: each device
 	// its own. It is called from many goroutines and must not call the depot.
 	Account func(peers.DeviceID) peers.DeviceID
+	// Grace is how long a shard stays that its owner's lists say is not
+	// needed. 0: DefaultGrace.
+	Grace time.Duration
+	// Now is the clock of that. Nil: time.Now.
+	Now func() time.Time
 	// Logger gets damage and repairs. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Storage holds the shards; the depot closes it. Nil: a Disk in the
@@ -50,6 +56,9 @@ type Depot struct {
 	account  func(peers.DeviceID) peers.DeviceID
 	accounts accounts
 	claims   claims
+	grace    time.Duration
+	now      func() time.Time
+	sweeping sync.Mutex         // one list at a time
 	step     func(point string) // crash tests stop here; nil otherwise
 
 	mu      sync.Mutex
@@ -71,6 +80,12 @@ func Open(ctx context.Context, dir string, o Options) (*Depot, error) {
 		account: o.Account,
 		lock:    flock.New(filepath.Join(dir, "lock")),
 		claims:  claims{held: map[peers.ShardID]*claim{}},
+	}
+	if d.grace = o.Grace; d.grace == 0 {
+		d.grace = DefaultGrace
+	}
+	if d.now = o.Now; d.now == nil {
+		d.now = time.Now
 	}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)

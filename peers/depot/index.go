@@ -29,6 +29,7 @@ var migrations = []string{
 		stamp  INTEGER NOT NULL   -- Entry.Stamp when the header was last read
 	) STRICT, WITHOUT ROWID;
 	CREATE INDEX shard_owner ON shard (owner, cost);`,
+	neededSchema,
 }
 
 // row is one shard in the index.

@@ -29,6 +29,7 @@ func (v *server) routes() http.Handler {
 	mux.Handle("POST "+pathHello, v.member(v.hello))
 	mux.Handle("POST "+pathStat, v.member(v.stat))
 	mux.Handle("POST "+pathDelete, v.member(v.forget))
+	mux.Handle("POST "+pathNeeded, v.member(v.needed))
 	mux.Handle("PUT "+pathShards+"{id}", v.member(v.put))
 	mux.Handle("GET "+pathShards+"{id}", v.member(v.get))
 	mux.Handle("POST "+pathWitness+"{verb}", v.member(v.witness))

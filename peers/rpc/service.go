@@ -39,6 +39,7 @@ type Config struct {
 	Left           func(peers.DeviceID)        // a device says that it removes this one; may be nil
 	Receipts       Receipts                    // nil: signs none
 	Heads          Heads                       // nil: no heads of backups are kept
+	Lists          Lists                       // nil: no lists of shards are followed
 	Office         Office                      // nil: this device is no organisation's office
 	Now            func() time.Time            // the clock peers are told; nil: time.Now
 	Logger         *slog.Logger
