@@ -50,6 +50,9 @@ minute after a change, and every command that changes something at its end.`,
 
 // backupLine says where the copies are.
 func backupLine(s *node.BackupState) string {
+	if s.TakenOff {
+		return "This machine was taken off the list of yours, on another one: the machines of your circle refuse it. 'preezm device add' there and 'preezm device join' with a new home here make it yours again."
+	}
 	if s.Of == 0 {
 		return "There is nobody to keep a copy of the list of your files: 'preezm invite' prints a code for a friend."
 	}

@@ -60,14 +60,7 @@ A run that was interrupted is repeated with the same command.`,
 			if err := a.recover(cmd.Context(), home, o); err != nil {
 				return err
 			}
-			return a.with(cmd, func(ctx context.Context, api node.API) error {
-				// The copy that brought this back is another machine's, which
-				// may be dropped from the list.
-				if _, err := api.Backup(ctx, nil); err != nil {
-					a.note("This machine makes a copy of its own when more machines answer: %s", oneLine(err.Error()))
-				}
-				return nil
-			})
+			return a.firstBackup(cmd)
 		},
 	}
 	cmd.Flags().StringVar(&wordsFile, "words-file", "", "read the words from this `file` ('-': standard input)")
@@ -78,6 +71,17 @@ A run that was interrupted is repeated with the same command.`,
 	cmd.Flags().BoolVar(&noDiscovery, "no-discovery", false, "do not look for machines on the local network")
 	how.add(cmd)
 	return cmd
+}
+
+// firstBackup makes this machine's own copy of the catalog: the one that brought
+// it back is another machine's, which may be dropped from the list.
+func (a *app) firstBackup(cmd *cobra.Command) error {
+	return a.with(cmd, func(ctx context.Context, api node.API) error {
+		if _, err := api.Backup(ctx, nil); err != nil {
+			a.note("This machine makes a copy of its own when more machines answer: %s", oneLine(err.Error()))
+		}
+		return nil
+	})
 }
 
 // askWords gets the words and says which is wrong; on a terminal they are asked

@@ -34,6 +34,7 @@ type API interface {
 	MailAPI
 	WatchAPI
 	BackupAPI
+	DeviceAPI
 	LimitsAPI
 	MemberAPI
 	Close() error

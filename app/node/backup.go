@@ -46,6 +46,7 @@ const (
 
 // backups is what a node does about copies of its catalog.
 type backups struct {
+	owner   identity.OwnerKey
 	secrets identity.Secrets
 	locator peers.Locator
 	engine  backer
@@ -64,6 +65,8 @@ type BackupState struct {
 	Keepers int       `json:"keepers"` // that have its head
 	Of      int       `json:"of"`
 	Pending bool      `json:"pending"` // something has changed since
+	// TakenOff: another machine of this person took this one off their list.
+	TakenOff bool `json:"taken_off,omitempty"`
 }
 
 // openHeads lets this node keep the heads of others' backups.
@@ -76,37 +79,40 @@ func (n *Node) openHeads(cfg *rpc.Config) error {
 	return nil
 }
 
-// ownMachines sees to it that there is a list of this person's machines with
-// this one in it.
+// ownMachines makes the list of this person's machines where there is none. One
+// that does not name this machine is left as it is: another machine of this
+// person took it off.
 func (n *Node) ownMachines(s *identity.Secrets) error {
-	raw := n.book.Own()
-	var known *account.Machines
-	devices := []peers.DeviceID{n.device}
-	if len(raw) > 0 {
+	if raw := n.book.Own(); len(raw) > 0 {
 		had, err := account.Parse(raw)
-		if err != nil {
-			return err
+		if err == nil && !had.Body.Has(n.device) {
+			n.log.Warn("this machine was taken off the list of its person's machines")
 		}
-		if had.Body.Has(n.device) {
-			return nil
-		}
-		known, devices = &had.Body, append(devices, had.Body.Devices...)
+		return err
 	}
-	next, err := account.Next(s.RootKey(), known, devices, time.Now().Unix())
+	next, err := account.Next(s.RootKey(), nil, []peers.DeviceID{n.device}, time.Now().Unix())
 	if err != nil {
 		return err
 	}
 	return n.book.SetOwn(next.Raw)
 }
 
+// takenOff says whether this machine was taken off the list.
+func (n *Node) takenOff() bool {
+	s, err := account.Parse(n.book.Own())
+	return err == nil && !s.Body.Has(n.device)
+}
+
 // openBackups prepares copies of the catalog.
-func (n *Node) openBackups(s identity.Secrets, files *engine.Engine) error {
+func (n *Node) openBackups(ctx context.Context, owner identity.OwnerKey, files *engine.Engine) error {
+	s := owner.Secrets()
 	l, err := backup.LocatorOf(&s)
 	if err != nil {
 		return err
 	}
+	n.backups.owner = owner.WithoutMaster()
 	n.backups.secrets, n.backups.locator, n.backups.engine, n.backups.catalog = s, l, files, files.Catalog()
-	return nil
+	return n.noteThisMachine(ctx)
 }
 
 // savedPeer is a machine of the circle as a backup remembers it.
@@ -229,7 +235,7 @@ func (n *Node) tellHeads(ctx context.Context) error {
 // BackupState tells how far the newest backup has come.
 func (n *Node) BackupState(ctx context.Context) (*BackupState, error) {
 	b := &n.backups
-	s := &BackupState{}
+	s := &BackupState{TakenOff: n.takenOff()}
 	for _, p := range n.book.Peers() {
 		if p.Keeper {
 			s.Of++

@@ -31,6 +31,8 @@ type InitOptions struct {
 	// Master is the secret that 24 words gave, for a new machine of a person
 	// who has them; nil: a new secret.
 	Master *[32]byte
+	// Owner is the key of a person who has another machine already.
+	Owner *identity.OwnerKey
 }
 
 // Init makes a new home: the device's certificate, the owner's key and the
@@ -110,12 +112,18 @@ func makeKeys(home string, o InitOptions) (map[vault.Part]*vault.Box, error) {
 		owner = identity.OwnerOf(*o.Master)
 		owner = owner.WithoutMaster()
 	}
+	if o.Owner != nil {
+		owner = *o.Owner
+	}
 	err = owner.WriteNew(boxes[vault.Owner], path)
 	if !errors.Is(err, fs.ErrExist) {
 		return boxes, err
 	}
 	there, err := identity.ReadOwner(boxes[vault.Owner], path)
 	if err == nil && o.Master != nil && !there.Is(*o.Master) {
+		return nil, fmt.Errorf("%s: %w", home, ErrOtherOwner)
+	}
+	if err == nil && o.Owner != nil && there.Root() != o.Owner.Root() {
 		return nil, fmt.Errorf("%s: %w", home, ErrOtherOwner)
 	}
 	return boxes, err

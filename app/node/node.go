@@ -147,6 +147,7 @@ type Node struct {
 	goodbyes chan peers.DeviceID // of devices that removed this one
 	removing removing
 	backups  backups
+	pairing  pairing
 	company  company
 	// One receipt at a time each way; two locks, or two machines that ask each
 	// other would wait for each other.
@@ -235,6 +236,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.openHeads(&cfg); err != nil {
 		return err
 	}
+	cfg.Pairs = &n.pairing
 	if err := n.configureNet(o, &cfg); err != nil {
 		return err
 	}
@@ -280,7 +282,7 @@ func (n *Node) openOwner(ctx context.Context, o Options, service *rpc.Service) e
 	if err := n.ownMachines(&secrets); err != nil {
 		return fmt.Errorf("the list of your machines: %w", err)
 	}
-	if err := n.openBackups(secrets, files); err != nil {
+	if err := n.openBackups(ctx, n.owner, files); err != nil {
 		return err
 	}
 	n.desk, err = grants.NewDesk(grants.Config{

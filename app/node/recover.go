@@ -96,7 +96,9 @@ func Recover(ctx context.Context, home string, o RecoverOptions, progress func(e
 	if err != nil {
 		return nil, err
 	}
-	r := &recovery{o: o, home: home, settings: s, progress: progress, started: time.Now()}
+	owner := identity.OwnerOf(o.Master)
+	owner = owner.WithoutMaster()
+	r := &recovery{o: o, owner: &owner, home: home, settings: s, progress: progress, started: time.Now()}
 	out, err := r.run(ctx)
 	return out, errors.Join(err, r.close(), unlock())
 }
@@ -108,6 +110,9 @@ type recovery struct {
 	settings Settings
 	progress func(engine.Progress)
 	started  time.Time
+	owner    *identity.OwnerKey
+	ways     []backup.Keeper // to the circle, beside what the options name
+	given    []byte          // the list of the person's machines, when another one gave it
 
 	secrets identity.Secrets
 	locator peers.Locator
@@ -167,13 +172,13 @@ func (r *recovery) run(ctx context.Context) (*Recovered, error) {
 // keys makes the machine's keys, or takes those of a run that was interrupted,
 // and opens what is needed to talk.
 func (r *recovery) keys() error {
-	boxes, err := makeKeys(r.home, InitOptions{Seal: r.o.Seal, Keychain: r.o.Keychain, Master: &r.o.Master})
+	boxes, err := makeKeys(r.home, InitOptions{Seal: r.o.Seal, Keychain: r.o.Keychain, Owner: r.owner})
 	if err != nil {
 		return err
 	}
 	box := boxes[vault.Machine]
 	r.dbKey = boxes[vault.Owner].DBKey(catalogFile)
-	r.secrets = identity.FromMaster(r.o.Master)
+	r.secrets = r.owner.Secrets()
 	if r.locator, err = backup.LocatorOf(&r.secrets); err != nil {
 		return err
 	}
@@ -266,6 +271,22 @@ func (r *recovery) enter(ctx context.Context) error {
 				return nil
 			}
 		}
+	}
+	if len(r.given) > 0 {
+		if err := r.book.SetOwn(r.given); err != nil && !errors.Is(err, circle.ErrOldList) {
+			return err
+		}
+	}
+	var errs []error
+	for _, k := range r.ways {
+		err := r.knock(ctx, k.Device, k.Addresses)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", k.Name, err))
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
 	}
 	if r.o.From == "" {
 		return r.seek(ctx)

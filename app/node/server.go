@@ -118,6 +118,7 @@ func (s *localServer) handler() http.Handler {
 	s.mailCalls(mux)
 	s.watchCalls(mux)
 	s.backupCalls(mux)
+	s.deviceCalls(mux)
 	s.limitsCalls(mux)
 	s.memberCalls(mux)
 	return s.guarded(mux)

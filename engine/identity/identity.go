@@ -86,6 +86,13 @@ func (k *OwnerKey) Is(master [32]byte) bool {
 // WithoutMaster is the key without the secret that the words write down.
 func (k *OwnerKey) WithoutMaster() OwnerKey { return OwnerKey{root: k.root} }
 
+// OwnerOfRoot is the key that Root leads to, without the words' secret.
+func OwnerOfRoot(root [32]byte) OwnerKey { return OwnerKey{root: root} }
+
+// Root is what every purpose's key is derived from. No words lead back from it:
+// it is what a person's further machine is given.
+func (k *OwnerKey) Root() [32]byte { return k.root }
+
 // Secrets derives the key of each purpose: one Expand each.
 func (k *OwnerKey) Secrets() Secrets {
 	var s Secrets

@@ -43,6 +43,7 @@ func (v *server) routes() http.Handler {
 	mux.Handle("POST "+pathHeadsPut, v.member(v.putHead))
 	mux.Handle("POST "+pathHeadsGet, v.member(v.getHeads))
 	mux.HandleFunc("POST "+pathAccount, v.claim)
+	mux.HandleFunc("POST "+pathPair, v.pair)
 	mux.Handle("POST "+pathMailPut, v.member(v.mailPut))
 	mux.Handle("POST "+pathMailFetch, v.member(v.mailFetch))
 	mux.Handle("POST "+pathMailTook, v.member(v.mailTook))

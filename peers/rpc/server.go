@@ -74,6 +74,7 @@ func newServer(s *Service) *server {
 	join.HandleFunc("POST "+pathPass, v.present)
 	join.HandleFunc("POST "+pathOffice+"{verb}", v.office)
 	join.HandleFunc("POST "+pathAccount, v.claim)
+	join.HandleFunc("POST "+pathPair, v.pair)
 	join.HandleFunc("/", v.refuse)
 	v.guests = &http.Server{
 		Handler:                      join,
@@ -108,7 +109,7 @@ func (v *server) admit(id peers.DeviceID, kind transport.Kind) transport.Welcome
 	if kind != transport.Requests {
 		return transport.Refused
 	}
-	if !v.s.cfg.Book.MayJoin(id, time.Now()) && !v.s.cfg.Book.MayClaim() && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) && !v.mayCome(id) {
+	if !v.s.cfg.Book.MayJoin(id, time.Now()) && !v.s.cfg.Book.MayClaim() && !v.pairing() && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) && !v.mayCome(id) {
 		return transport.Refused
 	}
 	return transport.Guest

@@ -40,6 +40,7 @@ type Config struct {
 	Receipts       Receipts                    // nil: signs none
 	Heads          Heads                       // nil: no heads of backups are kept
 	Lists          Lists                       // nil: no lists of shards are followed
+	Pairs          Pairs                       // nil: takes no further machine of its person
 	Office         Office                      // nil: this device is no organisation's office
 	Now            func() time.Time            // the clock peers are told; nil: time.Now
 	Logger         *slog.Logger
