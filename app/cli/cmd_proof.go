@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ledger"
 	"github.com/preezm/preezm/engine/ticket"
 )
@@ -52,7 +53,15 @@ show what was done with a file after it was opened.`,
 				if err = errors.Join(err, f.Close()); err != nil {
 					return err
 				}
-				return a.printProof(r)
+				cs, err := api.Custodians(ctx)
+				if err != nil {
+					return err
+				}
+				names := map[string]string{}
+				for _, c := range cs {
+					names[c.LogKey] = c.Name
+				}
+				return a.printProof(r, names)
 			})
 		},
 	}
@@ -85,7 +94,7 @@ func (a *app) verifyProof(b []byte) error {
 	if err != nil {
 		return err
 	}
-	return a.printProof(r)
+	return a.printProof(r, nil)
 }
 
 // proofView is a report for a program.
@@ -102,6 +111,15 @@ type proofView struct {
 	Of        int            `json:"custodians"`
 	Refusals  int            `json:"refusals"`
 	Openings  []proofOpening `json:"openings"`
+	Findings  []proofFinding `json:"findings"` // what in it proves nothing
+}
+
+type proofFinding struct {
+	Part      string `json:"part"`
+	Custodian string `json:"custodian,omitempty"`         // its name, where it is known
+	LogKey    string `json:"custodian_log_key,omitempty"` // of a log
+	Entry     uint64 `json:"entry,omitempty"`
+	Text      string `json:"text"`
 }
 
 type proofOpening struct {
@@ -113,12 +131,14 @@ type proofOpening struct {
 	Enough     bool      `json:"enough"`
 }
 
-func (a *app) printProof(r *ledger.Report) error {
+// printProof says what a proof holds. names are those of custodians by the keys
+// of their logs, which only their owner knows.
+func (a *app) printProof(r *ledger.Report, names map[string]string) error {
 	g := &r.Grant.Body
 	v := proofView{
 		Grant: ticket.ShortID(g.ID), Owner: g.Owner.String(), Brand: g.Grantee.String(), Purpose: g.Purpose,
 		NotBefore: time.Unix(g.NotBefore, 0), NotAfter: time.Unix(g.NotAfter, 0), Made: time.Unix(r.At, 0),
-		Logs: r.Logs, Of: len(g.Custodians), Refusals: r.Refusals, Openings: []proofOpening{},
+		Logs: r.Logs, Of: len(g.Custodians), Refusals: r.Refusals, Openings: []proofOpening{}, Findings: []proofFinding{},
 	}
 	if r.RevokedAt > 0 {
 		at := time.Unix(r.RevokedAt, 0)
@@ -126,6 +146,14 @@ func (a *app) printProof(r *ledger.Report) error {
 	}
 	for _, o := range r.Openings {
 		v.Openings = append(v.Openings, proofOpening{time.Unix(o.At, 0), o.Label, o.File.String(), o.Version, o.Custodians, o.Enough})
+	}
+	for _, f := range r.Findings {
+		p := proofFinding{Part: f.Part, Entry: f.Entry, Text: f.Text}
+		if f.Custodian != (custody.Key{}) {
+			p.LogKey = f.Custodian.String()
+			p.Custodian = names[p.LogKey]
+		}
+		v.Findings = append(v.Findings, p)
 	}
 	if a.json {
 		return a.printJSON(v)
@@ -144,6 +172,19 @@ func (a *app) printProof(r *ledger.Report) error {
 	}
 	if v.Revoked != nil {
 		fmt.Fprintf(&b, "  withdrawn %s\n", second(*v.Revoked))
+	}
+	for _, f := range v.Findings {
+		who := f.Part
+		switch {
+		case f.Custodian != "":
+			who += " (of " + printable(f.Custodian) + ")"
+		case f.LogKey != "":
+			who += " (signed by " + cut(f.LogKey, 16) + ")"
+		}
+		fmt.Fprintf(&b, "  NOT IN ORDER  %s: %s\n", who, oneLine(f.Text))
+	}
+	if n := int64(len(v.Findings)); n > 0 {
+		fmt.Fprintf(&b, "  %s not in order; the rest holds without it\n", count(n, "piece is", "pieces are"))
 	}
 	if _, err := io.WriteString(a.out, b.String()); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/rpc"
@@ -21,6 +22,7 @@ type Custodian struct {
 	Device    peers.DeviceID `json:"device"`
 	Name      string         `json:"name"`
 	Appointed time.Time      `json:"appointed"`
+	LogKey    string         `json:"log_key"` // signs its log
 }
 
 // CustodianRemoved is how far the removal of a custodian has come.
@@ -54,7 +56,7 @@ func (n *Node) Custodians(ctx context.Context) ([]Custodian, error) {
 }
 
 func custodian(c catalog.Custodian) Custodian {
-	return Custodian{Device: c.Device, Name: c.Name, Appointed: time.Unix(c.Appointed, 0)}
+	return Custodian{Device: c.Device, Name: c.Name, Appointed: time.Unix(c.Appointed, 0), LogKey: custody.Key(c.LogKey).String()}
 }
 
 // AddCustodian appoints a machine of the circle.

@@ -14,7 +14,7 @@ import (
 
 // Evidence is a released request with its receipt, as signed.
 type Evidence struct {
-	Request []byte
+	Request []byte // custody.SlimRequest
 	Release []byte
 }
 
@@ -47,34 +47,81 @@ func (d *Desk) Proof(ctx context.Context, id string, evidence []Evidence) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range cs {
-		entries, head, err := d.cat.Log(ctx, c.Device)
-		if err != nil {
-			return nil, err
-		}
+	add := func(entries [][]byte, head []byte) error {
 		if head == nil {
-			continue
+			return nil
 		}
 		records, err := recordsOf(entries)
+		if err == nil {
+			b.Logs = append(b.Logs, ledger.Extract{Head: head, Records: ledger.Redact(records, g.Hash)})
+		}
+		return err
+	}
+	for _, c := range cs {
+		entries, head, err := d.cat.Log(ctx, c.Device)
+		if err == nil {
+			err = add(entries, head)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("the log of %s: %w", c.Name, err)
 		}
-		b.Logs = append(b.Logs, ledger.Extract{Head: head, Records: ledger.Redact(records, g.Hash)})
+	}
+	lost, err := d.cat.LostLogs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range lost {
+		// One of which a part was received has no head that it goes up to.
+		if h, err := custody.Reread[ledger.Head](l.Head); err == nil && h.Body.Seq == uint64(len(l.Entries)) {
+			if err := add(l.Entries, l.Head); err != nil {
+				return nil, fmt.Errorf("a log that was lost: %w", err)
+			}
+		}
 	}
 	if len(b.Logs) == 0 {
 		return nil, errors.New("no custodian has reported yet: there is nothing to prove with")
 	}
-	seen := map[custody.Hash]bool{}
-	for _, e := range evidence {
-		r, _, err := custody.CheckRequest(e.Request, g)
-		if err != nil {
-			return nil, fmt.Errorf("what a custodian keeps of a request is not in order: %w", err)
-		}
-		if !seen[r.Hash] {
-			seen[r.Hash] = true
-			b.Requests = append(b.Requests, e.Request)
-		}
-		b.Releases = append(b.Releases, e.Release)
+	if err := d.evidence(b, g, evidence); err != nil {
+		return nil, err
 	}
 	return ledger.WriteProof(b, &d.owner, d.cfg.Now().Unix())
+}
+
+// evidence puts what custodians kept into a bundle. What is not in order is left
+// out, so that one of them cannot spoil the proof; the entry in its log that it
+// should have been for is found out by whoever reads that.
+func (d *Desk) evidence(b *ledger.Bundle, g *custody.Signed[custody.Grant], evidence []Evidence) error {
+	packages := map[custody.Hash][]byte{}
+	for _, raw := range b.Packages {
+		p, err := custody.CheckPackage(raw, g)
+		if err != nil {
+			return fmt.Errorf("a package is damaged in the catalog: %w", err)
+		}
+		packages[p.Hash] = raw
+	}
+	requests, releases := map[custody.Hash]bool{}, map[custody.Hash]bool{}
+	for _, e := range evidence {
+		s, err := custody.ReadSlim(e.Request)
+		if err != nil {
+			continue
+		}
+		whole, err := s.Whole(g.Raw, packages[s.Package])
+		if err != nil {
+			continue
+		}
+		q, _, err := custody.CheckRequest(whole, g)
+		if err != nil {
+			continue
+		}
+		if !requests[q.Hash] {
+			requests[q.Hash] = true
+			b.Requests = append(b.Requests, whole)
+		}
+		r, err := custody.CheckRelease(e.Release, g)
+		if err == nil && r.Body.Request == q.Hash && !releases[r.Hash] {
+			releases[r.Hash] = true
+			b.Releases = append(b.Releases, e.Release)
+		}
+	}
+	return nil
 }

@@ -238,26 +238,125 @@ func TestProofVerifiesOffline(t *testing.T) {
 	}
 }
 
-func TestProofNeedsWhatItTells(t *testing.T) {
+// TestOneBadPieceIsAFinding: what one custodian or brand gets wrong is named, and
+// takes nothing from what the others prove.
+func TestOneBadPieceIsAFinding(t *testing.T) {
 	w, b := history(t)
-	for name, change := range map[string]func(*ledger.Bundle){
-		"a request is missing":       func(b *ledger.Bundle) { b.Requests = b.Requests[1:] },
-		"a log is missing":           func(b *ledger.Bundle) { b.Logs = b.Logs[1:] },
-		"a log is there twice":       func(b *ledger.Bundle) { b.Logs = append(b.Logs, b.Logs[0]) },
-		"a log was cut":              func(b *ledger.Bundle) { b.Logs[0].Records = b.Logs[0].Records[:2] },
-		"another grant's revocation": func(b *ledger.Bundle) { b.Revocations[0] = revokeOther(t, w) },
-		"a package is no package":    func(b *ledger.Bundle) { b.Packages[0] = b.Grant },
+	forged := func(b *ledger.Bundle) { // with the custodian's own key, entry 2 left out
+		c := w.Custodians[1]
+		l := ledger.New(c.Log.Owner, c.Log.Custodian)
+		b.Logs[1].Records = nil
+		for i, r := range c.Records {
+			if i == 1 {
+				continue
+			}
+			e, err := custody.Parse[ledger.Entry](r.Entry)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, s, err := l.Append(c.LogKey, e.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l = next
+			b.Logs[1].Records = append(b.Logs[1].Records, ledger.NewRecord(s))
+		}
+		h, err := l.Sign(c.LogKey, w.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Logs[1].Head = h.Raw
+		b.Logs[1].Records = ledger.Redact(b.Logs[1].Records, mustGrant(t, b).Hash)
+	}
+	for name, c := range map[string]struct {
+		change   func(*ledger.Bundle)
+		part     string
+		entry    uint64
+		openings int
+		logs     int
+	}{
+		"nothing is wrong":           {func(*ledger.Bundle) {}, "", 0, 2, 3},
+		"a request is missing":       {func(b *ledger.Bundle) { b.Requests = b.Requests[1:] }, "log 1", 2, 1, 3},
+		"a log is missing":           {func(b *ledger.Bundle) { b.Logs = b.Logs[1:] }, "release 1", 0, 2, 2},
+		"a log is there twice":       {func(b *ledger.Bundle) { b.Logs = append(b.Logs, b.Logs[0]) }, "log 4", 0, 2, 3},
+		"a log was cut":              {func(b *ledger.Bundle) { b.Logs[0].Records = b.Logs[0].Records[:2] }, "log 1", 3, 2, 3},
+		"a log was rewritten":        {forged, "release 2", 0, 2, 3},
+		"a changed entry":            {func(b *ledger.Bundle) { b.Logs[2].Records[2].Entry[60] ^= 1 }, "log 3", 3, 2, 3},
+		"a head is none":             {func(b *ledger.Bundle) { b.Logs[2].Head = b.Grant }, "log 3", 0, 2, 2},
+		"another grant's revocation": {func(b *ledger.Bundle) { b.Revocations[0] = revokeOther(t, w) }, "revocation 1", 0, 2, 3},
+		"a package is no package":    {func(b *ledger.Bundle) { b.Packages[0] = b.Grant }, "package 1", 0, 2, 3},
+		"a request is none":          {func(b *ledger.Bundle) { b.Requests[0] = b.Grant }, "request 1", 0, 1, 3},
+		"a release is none":          {func(b *ledger.Bundle) { b.Releases[4] = b.Grant }, "release 5", 0, 2, 3},
 	} {
-		c := *b
-		c.Logs, c.Revocations, c.Packages = slices.Clone(b.Logs), slices.Clone(b.Revocations), slices.Clone(b.Packages)
-		change(&c)
-		if _, err := ledger.WriteProof(&c, &w.Owner, w.Now); !errors.Is(err, ledger.ErrProof) {
+		_, fresh := w, copyOf(b)
+		c.change(fresh)
+		proof, err := ledger.WriteProof(fresh, &w.Owner, w.Now)
+		if err != nil {
 			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		r, err := ledger.VerifyProof(proof)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(r.Openings) != c.openings || r.Logs != c.logs {
+			t.Errorf("%s: %d openings by %d logs, want %d by %d", name, len(r.Openings), r.Logs, c.openings, c.logs)
+		}
+		if (len(r.Findings) == 0) != (c.part == "") || c.part != "" && (r.Findings[0].Part != c.part || r.Findings[0].Entry != c.entry) {
+			t.Errorf("%s: %v", name, r.Findings)
 		}
 	}
 	thief := custody.Owner{Device: ct.Key(t), Cert: w.Owner.Cert}
 	if _, err := ledger.WriteProof(b, &thief, w.Now); !errors.Is(err, ledger.ErrProof) {
 		t.Errorf("a proof put together by somebody else: %v", err)
+	}
+}
+
+func mustGrant(t *testing.T, b *ledger.Bundle) *custody.Signed[custody.Grant] {
+	t.Helper()
+	g, err := custody.CheckGrant(b.Grant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// copyOf is a bundle that can be changed without the one it is of.
+func copyOf(b *ledger.Bundle) *ledger.Bundle {
+	c := *b
+	c.Packages, c.Revocations = slices.Clone(b.Packages), slices.Clone(b.Revocations)
+	c.Requests, c.Releases, c.Logs = slices.Clone(b.Requests), slices.Clone(b.Releases), slices.Clone(b.Logs)
+	for i := range c.Logs {
+		c.Logs[i].Records = slices.Clone(c.Logs[i].Records)
+		for j := range c.Logs[i].Records {
+			c.Logs[i].Records[j].Entry = slices.Clone(c.Logs[i].Records[j].Entry)
+		}
+	}
+	return &c
+}
+
+// A custodian that lost its log and says so has two, and both count.
+func TestLogThatBeganAnew(t *testing.T) {
+	w, b := history(t)
+	c := w.Custodians[0]
+	l, s, err := ledger.New(c.Log.Owner, c.Log.Custodian).Append(c.LogKey, ledger.Entry{At: w.Now, Kind: ledger.Begin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := l.Sign(c.LogKey, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := ledger.Redact([]ledger.Record{ledger.NewRecord(s)}, mustGrant(t, b).Hash)
+	b.Logs = append(b.Logs, ledger.Extract{Head: h.Raw, Records: records})
+	proof, err := ledger.WriteProof(b, &w.Owner, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := ledger.VerifyProof(proof)
+	if err != nil || len(r.Findings) != 0 || r.Logs != 3 || len(r.Openings) != 2 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
@@ -296,4 +395,31 @@ func FuzzVerifyProof(f *testing.F) {
 			t.Fatal("neither a report nor an error")
 		}
 	})
+}
+
+// Ten thousand openings with five custodians fit: each takes a tenth of a
+// thousandth of the room, when a thousand do.
+func TestManyOpeningsFit(t *testing.T) {
+	w, b := history(t)
+	const openings, custodians = 1000, 5
+	request, release := b.Requests[0], b.Releases[0]
+	b.Requests, b.Releases = nil, nil
+	for range openings {
+		b.Requests = append(b.Requests, request)
+		for range custodians {
+			b.Releases = append(b.Releases, release)
+		}
+	}
+	proof, err := ledger.WriteProof(b, &w.Owner, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An entry in a log is some 380 bytes.
+	if size := len(proof) + openings*custodians*380; size > ledger.MaxProof/10 {
+		t.Errorf("%d openings take %d bytes", openings, size)
+	}
+	r, err := ledger.VerifyProof(proof)
+	if err != nil || len(r.Openings) != 1 {
+		t.Errorf("%v", err)
+	}
 }

@@ -17,7 +17,8 @@ import (
 
 // Limits of a proof bundle.
 const (
-	MaxProof = 64 << 20 // bytes
+	// MaxProof is room for some 10,000 openings with five custodians, in bytes.
+	MaxProof = 192 << 20
 	maxParts = 4096
 )
 
@@ -92,9 +93,27 @@ func (b *Bundle) parts() ([]part, error) {
 	for _, group := range []struct {
 		dir  string
 		docs [][]byte
-	}{{"package", b.Packages}, {"revocation", b.Revocations}, {"request", b.Requests}, {"release", b.Releases}} {
+	}{{"package", b.Packages}, {"revocation", b.Revocations}} {
 		for i, d := range group.docs {
 			list = append(list, part{fmt.Sprintf("%s/%04d.cbor", group.dir, i+1), d})
+		}
+	}
+	// Of these there is one for each opening, or some: many in a part.
+	for _, group := range []struct {
+		dir  string
+		docs [][]byte
+	}{{"request", b.slim()}, {"release", b.Releases}} {
+		for i := 1; len(group.docs) > 0; i++ {
+			n, size := 0, 0
+			for ; n < len(group.docs) && n < maxBatch && (n == 0 || size+len(group.docs[n]) <= batchSize); n++ {
+				size += len(group.docs[n])
+			}
+			d, err := custody.Marshal(batch{group.docs[:n]})
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, part{fmt.Sprintf("%s/%04d.cbor", group.dir, i), d})
+			group.docs = group.docs[n:]
 		}
 	}
 	for i, l := range b.Logs {
@@ -117,7 +136,48 @@ func (b *Bundle) parts() ([]part, error) {
 	return list, nil
 }
 
-const recordsPerPart = 1024
+const (
+	recordsPerPart = 1024
+	maxBatch       = 2048
+	batchSize      = 900 << 10 // bytes, so that a part is a document
+)
+
+// batch is a part of many documents.
+type batch struct {
+	Docs [][]byte `cbor:"1,keyasint"`
+}
+
+// slim are the requests without what is in the bundle anyway.
+func (b *Bundle) slim() [][]byte {
+	known := map[custody.Hash][]byte{}
+	for _, raw := range b.Packages {
+		if p, err := custody.Parse[custody.KeyPackage](raw); err == nil {
+			known[p.Hash] = raw
+		}
+	}
+	out := make([][]byte, len(b.Requests))
+	for i, raw := range b.Requests {
+		out[i] = raw
+		slim, _, err := custody.Slim(raw)
+		if err != nil {
+			continue
+		}
+		// Only where the same bytes come out again.
+		if whole, err := fatten(slim, b.Grant, known); err == nil && bytes.Equal(whole, raw) {
+			out[i] = slim
+		}
+	}
+	return out
+}
+
+// fatten gives the whole request for what slim made of it.
+func fatten(raw, grant []byte, packages map[custody.Hash][]byte) ([]byte, error) {
+	s, err := custody.ReadSlim(raw)
+	if err != nil {
+		return raw, nil // it was left whole
+	}
+	return s.Whole(grant, packages[s.Package])
+}
 
 // WriteProof makes the bundle: a ZIP file in which the same content is always
 // the same bytes.
@@ -207,6 +267,7 @@ func load(list []part) (*Bundle, *custody.Signed[Proof], error) {
 		return nil, nil, errors.New("its parts are not those of its index")
 	}
 	var b Bundle
+	known := map[custody.Hash][]byte{}
 	for _, f := range list {
 		dir, rest, _ := strings.Cut(f.name, "/")
 		switch dir {
@@ -215,12 +276,27 @@ func load(list []part) (*Bundle, *custody.Signed[Proof], error) {
 			b.Grant = f.data
 		case "package":
 			b.Packages = append(b.Packages, f.data)
+			if p, err := custody.Parse[custody.KeyPackage](f.data); err == nil {
+				known[p.Hash] = f.data
+			}
 		case "revocation":
 			b.Revocations = append(b.Revocations, f.data)
-		case "request":
-			b.Requests = append(b.Requests, f.data)
-		case "release":
-			b.Releases = append(b.Releases, f.data)
+		case "request", "release":
+			var docs batch
+			if err := custody.Unmarshal(f.data, &docs); err != nil {
+				return nil, nil, fmt.Errorf("%q: %w", f.name, err)
+			}
+			if dir == "release" {
+				b.Releases = append(b.Releases, docs.Docs...)
+				continue
+			}
+			for _, d := range docs.Docs {
+				whole, err := fatten(d, b.Grant, known)
+				if err != nil {
+					whole = d // a request that is none, which is found out later
+				}
+				b.Requests = append(b.Requests, whole)
+			}
 		case "log":
 			var e Extract
 			if err := custody.Unmarshal(f.data, &e); err != nil {

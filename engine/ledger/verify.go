@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -21,7 +22,7 @@ type Opening struct {
 	Enough     bool // as many as the grant needs: the brand can have had the key
 }
 
-// Report is what a bundle proves.
+// Report is what a bundle proves, and what in it proves nothing.
 type Report struct {
 	Grant     *custody.Signed[custody.Grant]
 	At        int64     // when the owner put it together
@@ -29,11 +30,34 @@ type Report struct {
 	Refusals  int       // entries in the logs
 	RevokedAt int64     // 0: not in this bundle
 	Logs      int       // custodians whose logs are part of it
+	Findings  []Finding // in the order of the parts
+}
+
+// Finding is a statement in a bundle that is not what it should be. It takes
+// nothing from the others: each is signed by who made it.
+type Finding struct {
+	Part      string      // as in "package 2" or "log 3"
+	Custodian custody.Key // of a log: the key that signs it
+	Entry     uint64      // of a log: the first entry in question; 0: none
+	Text      string
+}
+
+func (f Finding) String() string { return f.Part + ": " + f.Text }
+
+func (r *Report) find(kind string, i int, err error) {
+	f := Finding{Part: fmt.Sprintf("%s %d", kind, i+1), Text: err.Error()}
+	var entry *BadEntry
+	if errors.As(err, &entry) {
+		f.Entry = entry.First
+	}
+	r.Findings = append(r.Findings, f)
 }
 
 // VerifyProof checks a bundle with nothing but its bytes. An error, which wraps
-// ErrProof, says what is wrong with it first. Whether owner and brand are who
-// they should be, the reader decides by their keys in the report's grant.
+// ErrProof, means that it is not what the owner put together: a byte was changed,
+// or its frame is wrong. What one custodian or brand got wrong is a finding in the
+// report, beside all that holds. Whether owner and brand are who they should be,
+// the reader decides by their keys in the report's grant.
 func VerifyProof(bundle []byte) (*Report, error) {
 	r, err := verifyProof(bundle)
 	if err != nil {
@@ -61,16 +85,20 @@ func verifyProof(raw []byte) (*Report, error) {
 	if _, err := custody.Certified(index.Body.Cert, g.Body.Owner, index.Signer, custody.OwnerDevice, index.Body.At); err != nil {
 		return nil, fmt.Errorf("the index: %w", err)
 	}
-	r := &Report{Grant: g, At: index.Body.At, Logs: len(b.Logs)}
+	r := &Report{Grant: g, At: index.Body.At}
 	for i, p := range b.Packages {
 		if _, err := custody.CheckPackage(p, g); err != nil {
-			return nil, fmt.Errorf("package %d: %w", i+1, err)
+			r.find("package", i, err)
 		}
 	}
 	for i, d := range b.Revocations {
 		v, err := custody.CheckRevocation(d, g.Body.Owner)
-		if err != nil || v.Body.Grant != g.Hash {
-			return nil, fmt.Errorf("revocation %d is not of this grant", i+1)
+		if err == nil && v.Body.Grant != g.Hash {
+			err = errors.New("it is of another grant")
+		}
+		if err != nil {
+			r.find("revocation", i, err)
+			continue
 		}
 		if r.RevokedAt == 0 || v.Body.At < r.RevokedAt {
 			r.RevokedAt = v.Body.At
@@ -80,23 +108,24 @@ func verifyProof(raw []byte) (*Report, error) {
 	for i, d := range b.Requests {
 		q, label, err := custody.CheckRequest(d, g)
 		if err != nil {
-			return nil, fmt.Errorf("request %d: %w", i+1, err)
+			r.find("request", i, err)
+			continue
 		}
 		openings[q.Hash] = &Opening{Device: q.Signer, Label: label, File: q.Body.File, Version: q.Body.Version}
 	}
-	witnessed := make([]Witness, len(b.Releases))
+	heads := r.logs(b.Logs, g, openings)
 	for i, d := range b.Releases {
 		l, err := custody.CheckRelease(d, g)
+		switch {
+		case err != nil:
+		case openings[l.Body.Request] == nil:
+			err = fmt.Errorf("the request that custodian %d of the grant answered is missing", l.Body.Index+1)
+		case !heads[Witness{l.Body.LogSeq, l.Body.LogHead}]:
+			err = fmt.Errorf("custodian %d of the grant told of entry %d in its log, and none of the logs has it", l.Body.Index+1, l.Body.LogSeq)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("release %d: %w", i+1, err)
+			r.find("release", i, err)
 		}
-		if openings[l.Body.Request] == nil {
-			return nil, fmt.Errorf("release %d: its request is missing", i+1)
-		}
-		witnessed[i] = Witness{l.Body.LogSeq, l.Body.LogHead}
-	}
-	if err := r.logs(b.Logs, g, openings, witnessed); err != nil {
-		return nil, err
 	}
 	for _, o := range openings {
 		if o.Custodians > 0 {
@@ -110,60 +139,77 @@ func verifyProof(raw []byte) (*Report, error) {
 	return r, nil
 }
 
-// logs verifies the extracts, fills in what they tell, and looks for every
-// released head in one of them.
-func (r *Report) logs(extracts []Extract, g *custody.Signed[custody.Grant], openings map[custody.Hash]*Opening, witnessed []Witness) error {
+// told is who told of a request in its log.
+type told struct{ custodian, request custody.Key }
+
+// logs verifies the extracts and fills in what they tell, each as far as it is
+// in order, and gives the heads that they went through.
+func (r *Report) logs(extracts []Extract, g *custody.Signed[custody.Grant], openings map[custody.Hash]*Opening) map[Witness]bool {
 	heads := map[Witness]bool{}
-	seen := map[custody.Key]bool{}
+	begins := map[custody.Key]int{} // logs of one custodian that do not say they took another's place
+	seen := map[told]bool{}
+	counted := map[custody.Key]bool{}
 	for i, x := range extracts {
 		h, err := custody.Parse[Head](x.Head)
-		if err != nil {
-			return fmt.Errorf("log %d: %w", i+1, err)
+		if err == nil && h.Body.Owner != g.Body.Owner {
+			err = errors.New("it is of another owner")
 		}
-		if h.Body.Owner != g.Body.Owner || seen[h.Signer] {
-			return fmt.Errorf("log %d: of another owner, or a second time", i+1)
-		}
-		seen[h.Signer] = true
-		if _, err := Verify(h.Body.Owner, h.Signer, x.Records, Witness{h.Body.Seq, h.Body.Head}); err != nil {
-			return fmt.Errorf("log %d: %w", i+1, err)
-		}
-		if uint64(len(x.Records)) != h.Body.Seq {
-			return fmt.Errorf("log %d: goes on after its head", i+1)
-		}
-		l := New(h.Body.Owner, h.Signer)
-		told := map[custody.Hash]bool{}
-		for _, rec := range x.Records {
-			e, err := check(l, rec)
-			if err != nil {
-				return fmt.Errorf("log %d: %w", i+1, bad(l.Seq+1, "%v", err))
+		if err == nil && !Begins(x.Records) {
+			if begins[h.Signer]++; begins[h.Signer] > 1 {
+				err = errors.New("a second log of one custodian, which does not say that it lost one")
 			}
-			l.Seq, l.Head = l.Seq+1, link(l.Head, rec.Hash)
-			heads[Witness{l.Seq, l.Head}] = true
-			if e == nil || e.Grant != g.Hash {
+		}
+		if err != nil {
+			r.find("log", i, err)
+			continue
+		}
+		if !counted[h.Signer] {
+			counted[h.Signer] = true
+			r.Logs++
+		}
+		before := len(r.Findings)
+		if _, err := Verify(h.Body.Owner, h.Signer, x.Records, Witness{h.Body.Seq, h.Body.Head}); err != nil {
+			r.find("log", i, err)
+		} else if uint64(len(x.Records)) != h.Body.Seq {
+			r.find("log", i, bad(h.Body.Seq+1, "goes on after the head"))
+		}
+		r.entries(i, New(h.Body.Owner, h.Signer), x.Records, g, openings, seen, heads)
+		for j := range r.Findings[before:] {
+			r.Findings[before+j].Custodian = h.Signer
+		}
+	}
+	return heads
+}
+
+// entries takes in what one log tells, up to the first entry that is not in order.
+func (r *Report) entries(i int, l Log, records []Record, g *custody.Signed[custody.Grant], openings map[custody.Hash]*Opening, seen map[told]bool, heads map[Witness]bool) {
+	for _, rec := range records {
+		e, err := check(l, rec)
+		if err != nil {
+			return // it is a finding already
+		}
+		l.Seq, l.Head = l.Seq+1, link(l.Head, rec.Hash)
+		heads[Witness{l.Seq, l.Head}] = true
+		if e == nil || e.Grant != g.Hash {
+			continue
+		}
+		switch e.Kind {
+		case Refuse:
+			r.Refusals++
+		case Release:
+			o := openings[e.Request]
+			if o == nil || o.Device != e.Device || o.File != e.File || o.Version != e.Version {
+				r.find("log", i, bad(e.Seq, "the request that it says it answered is missing"))
 				continue
 			}
-			switch e.Kind {
-			case Refuse:
-				r.Refusals++
-			case Release:
-				o := openings[e.Request]
-				if o == nil || o.Device != e.Device || o.File != e.File || o.Version != e.Version {
-					return fmt.Errorf("log %d: %w", i+1, bad(e.Seq, "its request is missing"))
-				}
-				if told[e.Request] {
-					continue
-				}
-				told[e.Request] = true
-				if o.Custodians++; o.At == 0 || e.At < o.At {
-					o.At = e.At
-				}
+			key := told{l.Custodian, custody.Key(e.Request)}
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+			if o.Custodians++; o.At == 0 || e.At < o.At {
+				o.At = e.At
 			}
 		}
 	}
-	for i, w := range witnessed {
-		if !heads[w] {
-			return fmt.Errorf("release %d: no log has the entry it tells of (number %d)", i+1, w.Seq)
-		}
-	}
-	return nil
 }

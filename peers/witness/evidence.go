@@ -28,7 +28,7 @@ type Evidence struct {
 // opens nothing: the receipt is sealed to a key that is gone.
 type EvidenceItem struct {
 	Seq     uint64 `cbor:"1,keyasint"` // of the log entry
-	Request []byte `cbor:"2,keyasint"`
+	Request []byte `cbor:"2,keyasint"` // custody.SlimRequest
 	Release []byte `cbor:"3,keyasint"`
 }
 

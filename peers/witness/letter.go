@@ -20,9 +20,9 @@ const (
 )
 
 // maxProven bounds, in bytes, what is kept of a grant's requests for its proof,
-// which cannot be larger either: a brand that may open as often as it likes
-// must not fill the disk. The log goes on.
-const maxProven = ledger.MaxProof
+// some 20,000 of them: a brand that may open as often as it likes must not fill
+// the disk. The log goes on.
+const maxProven = 64 << 20
 
 // Letter answers an open-request that a gateway brings. The answer is a Reply,
 // also when it is no; an error means that there is none now, and the letter can
@@ -135,10 +135,15 @@ func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, req
 			"ON CONFLICT DO UPDATE SET n = n + 1", []any{o.root[:], g[:], b.File[:], int64(b.Version)}},
 		newestStatement(o.root, g, pack{d.Package.Body.Seq, d.Package.Hash}),
 	}
-	size := int64(len(request) + len(release.Raw))
+	// The owner has the grant and the package in it.
+	slim, _, err := custody.Slim(request)
+	if err != nil {
+		return nil, err
+	}
+	size := int64(len(slim) + len(release.Raw))
 	if o.proven[g]+size <= maxProven {
 		list = append(list, statement{"INSERT INTO evidence (owner, seq, grant_hash, request, release) VALUES (?, ?, ?, ?, ?)",
-			[]any{o.root[:], int64(next.Seq), g[:], request, release.Raw}})
+			[]any{o.root[:], int64(next.Seq), g[:], slim, release.Raw}})
 	} else {
 		size = 0
 	}

@@ -260,7 +260,7 @@ func TestEvidenceIsBounded(t *testing.T) {
 	want(t, h.reason(w.request(ticket), ticket), "")
 	h.restart()
 	o := h.svc.owners[root]
-	if n := o.proven[ticket.Grant.Hash]; n < 4000 {
+	if n := o.proven[ticket.Grant.Hash]; n < 3000 {
 		t.Fatalf("%d bytes after a restart", n)
 	}
 	o.proven[ticket.Grant.Hash] = maxProven - 100
@@ -270,6 +270,10 @@ func TestEvidenceIsBounded(t *testing.T) {
 	if len(e.Items) != 1 || e.Items[0].Seq != 1 || e.More {
 		t.Fatalf("%d items", len(e.Items))
 	}
+	slim, err := custody.ReadSlim(e.Items[0].Request)
+	check(t, err)
+	_, err = slim.Whole(ticket.Grant.Raw, ticket.Package.Raw)
+	check(t, err)
 	if n := h.count(ledger.Release); n != 2 {
 		t.Fatalf("%d releases in the log", n)
 	}
