@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,11 +89,11 @@ type wanted struct {
 
 // relative is a path below w as it stands in the target folder, on a system
 // that can hold every name.
-func (w *wanted) relative(path string) string {
+func (w *wanted) relative(name string) string {
 	if w.parent == "" {
-		return path
+		return name
 	}
-	return path[len(w.parent)+1:]
+	return name[len(w.parent)+1:]
 }
 
 func (g *get) run() error {
@@ -138,16 +140,41 @@ func (g *get) run() error {
 	if err != nil {
 		return err
 	}
-	for i := len(g.folders) - 1; i >= 0; i-- {
-		f := g.folders[i]
-		if err := setFolder(g.root, f.local, f.v); err != nil {
-			g.problem(f.v.Path, false, "its time or mode could not be set: %v", plain(err))
-		}
-	}
+	g.setFolders()
 	if err := syncTree(g.o.To); err != nil {
 		return fmt.Errorf("cannot make the files in %q durable: %w", g.o.To, err)
 	}
 	return nil
+}
+
+// setFolders gives the folders their times and modes: from the top down, which
+// is one step for each, and from the bottom up those that nobody could go
+// through any more afterwards.
+func (g *get) setFolders() {
+	set := func(root *os.Root, local string, f *folderEnd) {
+		if err := setFolder(root, local, f.v); err != nil {
+			g.problem(f.v.Path, false, "its time or mode could not be set: %v", plain(err))
+		}
+	}
+	at := place{root: g.root}
+	defer at.close()
+	var closed []*folderEnd
+	for i := range g.folders {
+		f := &g.folders[i]
+		if f.v.Mode&0o700 != 0o700 {
+			closed = append(closed, f)
+			continue
+		}
+		root, err := at.in(path.Dir(f.local))
+		if err != nil {
+			g.problem(f.v.Path, false, "its time or mode could not be set: %v", plain(err))
+			continue
+		}
+		set(root, path.Base(f.local), f)
+	}
+	for _, f := range slices.Backward(closed) {
+		set(g.root, f.local, f)
+	}
 }
 
 // resolve looks the names up and refuses two that would land on each other.

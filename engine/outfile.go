@@ -34,7 +34,12 @@ func (p *place) in(dir string) (*os.Root, error) {
 	if p.sub != nil && p.dir == dir {
 		return p.sub, nil
 	}
-	sub, err := p.root.OpenRoot(dir)
+	// Into a subfolder is one step; from the top it is as many as it is deep.
+	from, rest := p.root, dir
+	if p.sub != nil && len(dir) > len(p.dir) && dir[len(p.dir)] == '/' && dir[:len(p.dir)] == p.dir {
+		from, rest = p.sub, dir[len(p.dir)+1:]
+	}
+	sub, err := from.OpenRoot(rest)
 	if err != nil {
 		return nil, err
 	}

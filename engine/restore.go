@@ -42,10 +42,14 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 	}
 	switch v.Kind {
 	case catalog.Folder:
-		if err := b.root.Mkdir(local, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		in, err := b.at.in(path.Dir(local))
+		if err != nil {
+			return b.refuse(v, err)
+		}
+		if err := in.Mkdir(path.Base(local), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return b.refuse(v, err)
 		} else if err != nil {
-			if fi, err := b.root.Stat(local); err != nil || !fi.IsDir() {
+			if fi, err := in.Stat(path.Base(local)); err != nil || !fi.IsDir() {
 				return b.refuse(v, errors.New("something that is not a folder has its name"))
 			}
 		}

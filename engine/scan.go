@@ -210,7 +210,7 @@ func (s *scanner) visit(local, path string, had catalog.Version) {
 			return
 		}
 		s.meter.working(path)
-		s.visitFile(local, v)
+		s.visitFile(local, v, fi.Size())
 	default:
 		s.problem(Path(path), false, "is not a file, a folder or a link (%v): left out", fi.Mode().Type())
 	}
@@ -280,7 +280,7 @@ func (s *scanner) visitFolder(local string, v *catalog.Version, had catalog.Vers
 
 // visitFile reads a file. One that changes meanwhile is read once more; if it
 // changes again, what was read is kept and marked.
-func (s *scanner) visitFile(local string, v *catalog.Version) {
+func (s *scanner) visitFile(local string, v *catalog.Version, announced int64) {
 	for try := 0; ; try++ {
 		f := &fileJob{v: *v}
 		f.open.Store(1)
@@ -299,6 +299,9 @@ func (s *scanner) visitFile(local string, v *catalog.Version) {
 		if f.v.Torn = changed; changed {
 			s.problem(Path(v.Path), false, "changed while it was read, twice: what was read is kept, but parts may not fit together; put it again when it is at rest")
 		}
+		s.reportMu.Lock()
+		s.report.Bytes += f.v.Size - announced // it may have grown or shrunk
+		s.reportMu.Unlock()
 		s.release(f)
 		return
 	}
