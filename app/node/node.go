@@ -55,7 +55,8 @@ type Options struct {
 	// node locks, for good; 0: never.
 	LockAfter *time.Duration
 
-	reopened *reopening // after a locking or unlocking
+	reopened *reopening         // after a locking or unlocking
+	step     func(string) error // tests cut the sealing of an old home off
 }
 
 // The parts a node holds together, as far as it uses them; tests put others

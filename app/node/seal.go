@@ -99,7 +99,11 @@ func (n *Node) openVault(ctx context.Context, o Options) error {
 	}
 	n.box, n.ownerBox = boxes[vault.Machine], boxes[vault.Owner]
 	if v.Sealing() {
-		if err := n.sealOld(ctx); err != nil {
+		step := o.step
+		if step == nil {
+			step = func(string) error { return nil }
+		}
+		if err := n.sealOld(ctx, step); err != nil {
 			return fmt.Errorf("seal the home: %w", err)
 		}
 		if err := v.Sealed(boxes); err != nil {
@@ -126,41 +130,54 @@ func (n *Node) newVault(o Options) (*vault.Vault, error) {
 
 // sealOld seals everything in an old home. It can be cut off at any point and
 // goes on at the next opening.
-func (n *Node) sealOld(ctx context.Context) error {
+func (n *Node) sealOld(ctx context.Context, step func(string) error) error {
 	at := func(name string) string { return filepath.Join(n.home, name) }
 	n.log.Info("sealing the home", "home", n.home)
-	for _, name := range []string{keyFile, circleFile, gatewayFile, identity.SignFile, identity.KEMFile} {
-		if err := n.box.SealFile(at(name), maxSealed); err != nil {
-			return err
+	for _, part := range []struct {
+		box   *vault.Box
+		files []string
+		dbs   []string
+	}{
+		{n.box, []string{keyFile, circleFile, gatewayFile, identity.SignFile, identity.KEMFile}, []string{witness.File, gatewayDB}},
+		{n.ownerBox, []string{ownerFile, watchFile}, []string{catalogFile}},
+	} {
+		for _, name := range part.files {
+			if err := part.box.SealFile(at(name), maxSealed); err != nil {
+				return err
+			}
+			if err := step(name); err != nil {
+				return err
+			}
+		}
+		for _, name := range part.dbs {
+			if err := sealDB(ctx, part.box, at(name), step); err != nil {
+				return err
+			}
 		}
 	}
 	if err := witness.SealFolder(n.box, at(witness.Folder)); err != nil {
 		return err
 	}
-	for _, name := range []string{witness.File, gatewayDB} {
-		if err := sealDB(ctx, n.box, at(name)); err != nil {
-			return err
-		}
-	}
-	for _, name := range []string{ownerFile, watchFile} {
-		if err := n.ownerBox.SealFile(at(name), maxSealed); err != nil {
-			return err
-		}
+	if err := step(witness.Folder); err != nil {
+		return err
 	}
 	err := filepath.WalkDir(at(brandFolder), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		return n.ownerBox.SealFile(path, maxSealed)
+		if err := n.ownerBox.SealFile(path, maxSealed); err != nil {
+			return err
+		}
+		return step(d.Name())
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return sealDB(ctx, n.ownerBox, at(catalogFile))
+	return err
 }
 
 // sealDB puts an encrypted database in place of a plain one.
-func sealDB(ctx context.Context, box *vault.Box, path string) error {
+func sealDB(ctx context.Context, box *vault.Box, path string, step func(string) error) error {
 	plain, err := sqlite.Plain(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -172,14 +189,23 @@ func sealDB(ctx context.Context, box *vault.Box, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := step(sealed); err != nil {
+		return err
+	}
 	// The plain one's log was emptied. Whatever is left of it must not meet
 	// the new file.
 	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		if err := step(path + suffix); err != nil {
+			return err
+		}
 	}
 	if err := os.Rename(sealed, path); err != nil {
+		return err
+	}
+	if err := step(path); err != nil {
 		return err
 	}
 	return durable.SyncDir(filepath.Dir(path))
