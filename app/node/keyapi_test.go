@@ -224,7 +224,7 @@ func TestWordsAreForgotten(t *testing.T) {
 			t.Errorf("%s: %+v", name, k)
 		}
 	}
-	k, err := n.CheckWords(ctx, WordsOrder{At: []int{2, 7, 24}, Words: []string{words[1], words[6][:4], words[23]}})
+	k, err := n.CheckWords(ctx, WordsOrder{At: []int{2, 7, 24}, Words: []string{words[1], string([]rune(words[6])[:4]), words[23]}})
 	if err != nil || k.WordsThere {
 		t.Fatalf("%+v, %v", k, err)
 	}
