@@ -181,16 +181,11 @@ func (p *put) reassign(s *openSegment) (moved int) {
 			break
 		}
 		sh := s.rec.Shards[i]
-		was := sh.ID
 		sh.Keeper = p.targets[spare].Device()
-		var err error
-		if sh.ID, err = p.e.cat.BeginMove(context.WithoutCancel(p.ctx), sh.Keeper); err != nil {
-			p.fail(err)
-			return 0
-		}
 		// In the catalog before it leaves; the one before may have arrived
 		// after all and is queued for deletion.
-		if err := p.e.cat.SetShard(context.WithoutCancel(p.ctx), s.rec.ID, i, was, sh); err != nil {
+		var err error
+		if sh.ID, err = p.e.cat.Reassign(context.WithoutCancel(p.ctx), s.rec.ID, i, sh.Keeper); err != nil {
 			p.fail(err)
 			return 0
 		}

@@ -81,6 +81,29 @@ func (c *Catalog) SetShard(ctx context.Context, segment int64, idx int, was peer
 	})
 }
 
+// Reassign gives a place in a segment that is being written to another keeper,
+// under a new name, before anything is sent there; what was sent to the one
+// before is queued for deletion.
+func (c *Catalog) Reassign(ctx context.Context, segment int64, idx int, keeper peers.DeviceID) (id peers.ShardID, err error) {
+	err = c.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO deletions(keeper, shard)
+			SELECT keeper, shard FROM shards WHERE segment = ? AND idx = ?`, segment, idx)
+		if err != nil {
+			return err
+		}
+		k, err := keeperID(ctx, tx, keeper)
+		if err != nil {
+			return err
+		}
+		if err := c.name(ctx, tx, &id); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE shards SET keeper = ?, shard = ?, state = 0 WHERE segment = ? AND idx = ?", k, id[:], segment, idx)
+		return err
+	})
+	return id, err
+}
+
 // Disown makes the chunks of the given segments unknown to NewFinder, so that
 // the same data is stored anew, and returns their rows. Versions that name
 // them keep doing so.

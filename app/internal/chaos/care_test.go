@@ -169,7 +169,13 @@ func TestLiarIsFound(t *testing.T) {
 	r.onlyBlames(r.audit(), "liar")
 	// Repair takes what it was given elsewhere, and nothing depends on it.
 	r.check(r.Owner.Start(r.ctx))
-	r.must(nil, "repair")
+	r.until("the repair comes to no end", func() error {
+		// On a busy machine keepers may seem away for a moment.
+		if res := r.run([]int{0, 1}, "repair"); res.Code != 0 {
+			return fmt.Errorf("%s", res.Stderr)
+		}
+		return nil
+	})
 	var s engine.Status
 	r.must(&s, "status")
 	for _, k := range s.Keepers {
