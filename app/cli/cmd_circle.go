@@ -40,16 +40,16 @@ not, answer 'n', and the machine that joined is out again.`,
 				return err
 			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
-				inv, err := api.Invite(ctx, node.InviteOptions{For: d})
-				if err != nil {
-					return err
-				}
 				about, err := api.About(ctx)
 				if err != nil {
 					return err
 				}
 				if wait && !about.Running {
 					return usagef("nobody can join before 'preezm serve' runs here; start it, then use --wait")
+				}
+				inv, err := api.Invite(ctx, node.InviteOptions{For: d})
+				if err != nil {
+					return err
 				}
 				if a.json {
 					err = a.printJSON(inv)

@@ -66,6 +66,11 @@ func (a *app) printNet(r *node.NetReport) error {
 			return err
 		}
 	}
+	for _, o := range r.Offered {
+		if err := a.say("%s offers a %s server at %s: 'preezm net use %s' begins to use it.", printable(o.By), o.Kind, printable(o.Address), quoted(o.By)); err != nil {
+			return err
+		}
+	}
 	if len(r.Peers) == 0 {
 		return a.say("Nobody is in your circle yet. 'preezm invite' prints a code for a friend.")
 	}
@@ -134,6 +139,15 @@ func touch(p node.NetPeer) string {
 	return "last " + clock(p.Met)
 }
 
+// quoted writes a name as a shell takes it for one argument.
+func quoted(name string) string {
+	name = printable(name)
+	if !strings.ContainsAny(name, " '\"$`\\&;()<>|*?#!~") {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}
+
 // shortAddresses leaves the long IDs out of relays' addresses.
 func shortAddresses(all []string) []string {
 	var out []string
@@ -195,10 +209,13 @@ func (a *app) netUseCommand(drop bool) *cobra.Command {
 		Use:   "use [ADDRESS]",
 		Short: "Use a relay or a discovery server, or list those in use",
 		Long: `Use a relay (relay://HOST:PORT/?id=ID&token=TOKEN) or a discovery server
-(https://HOST:PORT/?id=ID). Any of Syncthing's servers will do; none is used
-unless it is named here, in an invite, or run by a machine of your circle. A
-relay learns who talks with whom and how much, and nothing of what.`,
+(https://HOST:PORT/?id=ID), or those that a machine of your circle offers, by its
+name. Any of Syncthing's servers will do; none is used unless it is named here or
+in an invite that you took, or this machine runs it. A relay learns who talks
+with whom and how much, a discovery server whom you look for, and nothing of
+what.`,
 		Example: `  preezm net use
+  preezm net use "attic PC"
   preezm net use 'relay://203.0.113.7:22067/?id=...&token=...'`,
 	}
 	if drop {

@@ -107,6 +107,13 @@ func (n *Node) UseServer(_ context.Context, o ServerOrder) ([]string, error) {
 		return n.usedServers(), nil
 	}
 	if !o.Drop {
+		if p, err := n.named(o.Address); err == nil {
+			if len(p.Servers) == 0 {
+				return nil, fmt.Errorf("%s runs no relay and no discovery server", p.Name)
+			}
+			err := n.useServers(p.Servers)
+			return n.usedServers(), err
+		}
 		if err := circle.CheckServer(o.Address); err != nil {
 			return nil, err
 		}
@@ -196,6 +203,13 @@ func (n *Node) Net(context.Context) (*NetReport, error) {
 		}
 		one.Text = whyNoServer(s.Class)
 		out.Servers = append(out.Servers, one)
+	}
+	for _, o := range r.Offered {
+		kind := "discovery"
+		if circle.IsRelay(o.Address) {
+			kind = "relay"
+		}
+		out.Offered = append(out.Offered, NetOffer{n.nameOf(o.By), kind, hostOf(o.Address)})
 	}
 	for _, p := range r.Peers {
 		out.Peers = append(out.Peers, netPeer(p, relays > 0))

@@ -33,6 +33,7 @@ type NetReport struct {
 	Addresses []string    `json:"addresses"`
 	Mapped    string      `json:"mapped,omitempty"` // the port that the router passes on
 	Servers   []NetServer `json:"servers"`
+	Offered   []NetOffer  `json:"offered,omitempty"`
 	Peers     []NetPeer   `json:"peers"`
 	Advice    []string    `json:"advice,omitempty"` // about this machine as a whole
 }
@@ -44,6 +45,14 @@ type NetServer struct {
 	Own     bool   `json:"own"`     // this machine runs it
 	Works   bool   `json:"works"`
 	Text    string `json:"text,omitempty"` // why it does not
+}
+
+// NetOffer is a server that a machine of the circle runs, and that this one does
+// not use.
+type NetOffer struct {
+	By      string `json:"by"`
+	Kind    string `json:"kind"`
+	Address string `json:"address"` // host:port
 }
 
 // NetPeer is the way to one machine.
@@ -73,7 +82,8 @@ type NetTried struct {
 	Failed  string    `json:"failed,omitempty"` // in a word
 }
 
-// ServerOrder names a server to use, or not to use any more.
+// ServerOrder names a server to use, or not to use any more: by its address, or
+// by the name of the machine that offers it.
 type ServerOrder struct {
 	Address string `json:"address"`
 	Drop    bool   `json:"drop"`

@@ -52,7 +52,7 @@ func checkServer(s string) error {
 	case err != nil:
 		return fmt.Errorf("%q is not an address", s)
 	case !strings.HasPrefix(s, relayPrefix) && !strings.HasPrefix(s, discoveryPrefix):
-		return fmt.Errorf("%q is neither relay://... nor https://...", s)
+		return fmt.Errorf("%q begins with neither relay:// nor https://", s)
 	case u.User != nil || u.Fragment != "" || u.Path != "/" && u.Path != "" && u.Path != "/v2/":
 		return fmt.Errorf("%q has more to it than host, port and ID", s)
 	}
@@ -77,6 +77,13 @@ func checkServer(s string) error {
 		return fmt.Errorf("%q does not say the server's ID (?id=...), so anybody could answer in its place", s)
 	}
 	return nil
+}
+
+// SameServer says whether two addresses are of one server, by its ID.
+func SameServer(a, b string) bool {
+	x, errA := url.Parse(a)
+	y, errB := url.Parse(b)
+	return errA == nil && errB == nil && x.Scheme == y.Scheme && x.Query().Get("id") == y.Query().Get("id")
 }
 
 // LearnedServers keeps of the servers that another machine named those that

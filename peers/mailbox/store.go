@@ -256,13 +256,6 @@ func (s *store) taken(to peers.DeviceID, ids []ID) error {
 	return errors.Join(errs...)
 }
 
-// holds says whether messages wait for a device.
-func (s *store) holds(to peers.DeviceID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.all, func(h held) bool { return h.to == to })
-}
-
 // count is how many messages are held, and their bytes.
 func (s *store) count() (n int, bytes int64) {
 	s.mu.Lock()

@@ -22,6 +22,7 @@ type Report struct {
 	Mapped  string   // the port that the router passes on, host:port
 	NoMap   error    // why there is none; nil when not asked
 	Servers []ServerReport
+	Offered []Offer // servers that members run and that are not in use
 	Peers   []PeerReport
 }
 
@@ -31,6 +32,12 @@ type ServerReport struct {
 	Relay   bool
 	Own     bool   // run by this device
 	Class   string // why it does not work, in a word; empty: it does
+}
+
+// Offer is a server that a member runs for its circle.
+type Offer struct {
+	By      peers.DeviceID
+	Address string
 }
 
 // PeerReport is the way to one device.
@@ -116,7 +123,13 @@ func (s *Service) Report() Report {
 		}
 		return 1
 	})
+	chosen := s.configured()
 	for _, p := range s.cfg.Book.Peers() {
+		for _, offered := range p.Servers {
+			if !slices.ContainsFunc(chosen, func(c string) bool { return circle.SameServer(c, offered) }) {
+				r.Offered = append(r.Offered, Offer{p.Device, offered})
+			}
+		}
 		one := PeerReport{Device: p.Device, Name: p.Name, Met: p.LastSeen, Addresses: p.Addresses}
 		if c := contacts[p.Device]; c != nil {
 			c.fill(&one)

@@ -263,7 +263,9 @@ func (s *Service) Touch() []Reach {
 	return out
 }
 
-// interfaces is a text that changes when this machine's network does.
+// interfaces is a text that changes when this machine's network does. What has
+// link-local addresses only leads nowhere: containers make and drop such by the
+// minute.
 func interfaces() string {
 	var b strings.Builder
 	all, err := net.Interfaces()
@@ -271,15 +273,19 @@ func interfaces() string {
 		return ""
 	}
 	for _, i := range all {
-		fmt.Fprintf(&b, "%s %v", i.Name, i.Flags&(net.FlagUp|net.FlagRunning))
 		addrs, err := i.Addrs()
 		if err != nil {
 			continue
 		}
+		var text string
 		for _, a := range addrs {
-			fmt.Fprintf(&b, " %s", a)
+			if n, ok := a.(*net.IPNet); ok && !n.IP.IsLinkLocalUnicast() && !n.IP.IsLoopback() {
+				text += " " + a.String()
+			}
 		}
-		b.WriteByte('\n')
+		if text != "" {
+			fmt.Fprintf(&b, "%s %v%s\n", i.Name, i.Flags&(net.FlagUp|net.FlagRunning), text)
+		}
 	}
 	return b.String()
 }

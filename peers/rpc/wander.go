@@ -106,12 +106,19 @@ func (s *Service) learnServers(servers []string, c *transport.Conn) []string {
 	return circle.LearnedServers(servers, c.Route() == transport.SameMachine)
 }
 
-// servers are all the relays and discovery servers to use: this
-// device's own, then those of the settings, then those that members run.
+// servers are all the relays and discovery servers to use: this device's own,
+// those of the settings, and where a member says that one of these is found as
+// well. Others that members run are not used by themselves: a server learns
+// whom its users look for and talk to.
 func (s *Service) servers() (relays, discovery []string) {
-	all := slices.Concat(s.offers(), s.configured())
+	chosen := s.configured()
+	all := slices.Concat(s.offers(), chosen)
 	for _, p := range s.cfg.Book.Peers() {
-		all = append(all, p.Servers...)
+		for _, offered := range p.Servers {
+			if slices.ContainsFunc(chosen, func(c string) bool { return circle.SameServer(c, offered) }) {
+				all = append(all, offered)
+			}
+		}
 	}
 	for _, a := range all {
 		switch {
@@ -144,11 +151,12 @@ func (s *Service) wander(ctx context.Context, l *transport.Listener, wg *sync.Wa
 }
 
 // useServers runs one goroutine for each server in use, and follows the
-// settings and the circle. After a move all begin anew.
+// settings and the circle. After a move each looks whether it still works.
 func (s *Service) useServers(ctx context.Context, l *transport.Listener, moved <-chan struct{}) {
 	type run struct {
-		end  context.CancelFunc
-		done chan struct{}
+		end   context.CancelFunc
+		done  chan struct{}
+		doubt chan struct{}
 	}
 	runs := make(map[string]run)
 	stop := func(server string) {
@@ -178,14 +186,14 @@ func (s *Service) useServers(ctx context.Context, l *transport.Listener, moved <
 				continue
 			}
 			one, end := context.WithCancel(ctx)
-			r := run{end, make(chan struct{})}
+			r := run{end, make(chan struct{}), make(chan struct{}, 1)}
 			runs[server] = r
 			go func() {
 				defer close(r.done)
 				if circle.IsRelay(server) {
-					s.waitAt(one, server, l)
+					s.waitAt(one, server, l, r.doubt)
 				} else {
-					s.announceAt(one, server, l)
+					s.announceAt(one, server, l, r.doubt)
 				}
 			}()
 		}
@@ -194,15 +202,18 @@ func (s *Service) useServers(ctx context.Context, l *transport.Listener, moved <
 			return
 		case <-tick.C:
 		case <-moved:
-			for server := range runs {
-				stop(server)
+			for _, r := range runs {
+				select {
+				case r.doubt <- struct{}{}:
+				default:
+				}
 			}
 		}
 	}
 }
 
 // waitAt waits at a relay, with pauses after failures.
-func (s *Service) waitAt(ctx context.Context, server string, l *transport.Listener) {
+func (s *Service) waitAt(ctx context.Context, server string, l *transport.Listener, doubt <-chan struct{}) {
 	r, err := s.cfg.Identity.Relay(server)
 	if err != nil {
 		s.ways.set(server, "", err)
@@ -211,7 +222,7 @@ func (s *Service) waitAt(ctx context.Context, server string, l *transport.Listen
 	}
 	pause := serverPause
 	for ctx.Err() == nil {
-		err := r.Wait(ctx, func() {
+		err := r.Wait(ctx, doubt, func() {
 			pause = serverPause
 			s.journal.add(peers.DeviceID{}, "waits at a relay", "", addressClass(hostOf(server)), 0)
 			if s.ways.set(server, r.Public(), nil) {
@@ -233,14 +244,14 @@ func (s *Service) waitAt(ctx context.Context, server string, l *transport.Listen
 		if transport.Taken(err) {
 			pause = min(pause, 2*time.Second) // it is about to notice
 		}
-		waitFor(ctx, pause*3/4+rand.N(pause/2))
+		waitFor(ctx, pause*3/4+rand.N(pause/2), doubt)
 		pause = min(2*pause, serverPauseMost)
 	}
 }
 
 // announceAt keeps this device's addresses at a discovery server, and has it
 // asked for others.
-func (s *Service) announceAt(ctx context.Context, server string, l *transport.Listener) {
+func (s *Service) announceAt(ctx context.Context, server string, l *transport.Listener, doubt <-chan struct{}) {
 	g, err := s.cfg.Identity.NewGlobal(server)
 	if err != nil {
 		s.ways.set(server, "", err)
@@ -285,6 +296,8 @@ func (s *Service) announceAt(ctx context.Context, server string, l *transport.Li
 		select {
 		case <-ctx.Done():
 			return
+		case <-doubt:
+			told = ""
 		case <-tick.C:
 		}
 	}

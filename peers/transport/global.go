@@ -65,7 +65,7 @@ type announced struct {
 func (i *Identity) NewGlobal(server string) (*Global, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%q is not a discovery server's address: https://host:port/?id=...", server)
+		return nil, fmt.Errorf("%q is not a discovery server's address: https://host:port/?id=ID", server)
 	}
 	id, err := peers.ParseDeviceID(u.Query().Get("id"))
 	if err != nil {

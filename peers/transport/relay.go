@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	relay "github.com/syncthing/syncthing/lib/relay/protocol"
@@ -24,6 +25,8 @@ const (
 	// relaySilence is how long a relay may say nothing: Syncthing's pings
 	// each minute, ours more often.
 	relaySilence = 150 * time.Second
+	// relayDoubt is how long it may take to answer when there is doubt.
+	relayDoubt = 3 * time.Second
 )
 
 // Errors of relays.
@@ -54,7 +57,7 @@ type Relay struct {
 func (i *Identity) Relay(address string) (*Relay, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != RelayScheme || u.Hostname() == "" || u.Port() == "" {
-		return nil, fmt.Errorf("%q is not a relay's address: relay://host:port/?id=...", address)
+		return nil, fmt.Errorf("%q is not a relay's address: relay://host:port/?id=ID", address)
 	}
 	r := &Relay{id: i, url: u}
 	if s := u.Query().Get("id"); s != "" {
@@ -194,8 +197,10 @@ func (r *Relay) session(ctx context.Context, m relay.SessionInvitation) (net.Con
 
 // Wait waits at the relay for devices that want to talk to this one, and hands
 // their connections to take, which returns at once. It returns when the relay
-// cannot be had any more, or ctx ends. joined is called once it waits.
-func (r *Relay) Wait(ctx context.Context, joined func(), take func(net.Conn)) error {
+// cannot be had any more, or ctx ends. joined is called once it waits. A value
+// in doubt has it ask the relay whether it is still there: leaving and coming
+// back would cut the sessions that it passes on.
+func (r *Relay) Wait(ctx context.Context, doubt <-chan struct{}, joined func(), take func(net.Conn)) error {
 	c, stop, err := r.connect(ctx)
 	if err != nil {
 		return orCause(ctx, err)
@@ -219,7 +224,25 @@ func (r *Relay) Wait(ctx context.Context, joined func(), take func(net.Conn)) er
 		return fmt.Errorf("%w: an unexpected %T", ErrRelay, answer)
 	}
 	joined()
-	return orCause(ctx, r.wait(ctx, c, take))
+	over := make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for {
+			select {
+			case <-doubt:
+				if relay.WriteMessage(c, relay.Ping{}) != nil || c.SetReadDeadline(time.Now().Add(relayDoubt)) != nil {
+					c.NetConn().Close()
+				}
+			case <-over:
+				return
+			}
+		}
+	})
+	err = r.wait(ctx, c, take)
+	close(over)
+	c.NetConn().Close() // ends a write that hangs
+	asking.Wait()
+	return orCause(ctx, err)
 }
 
 // wait answers the relay's messages. maxInvited of them are taken up at once;
@@ -235,7 +258,7 @@ func (r *Relay) wait(ctx context.Context, c net.Conn, take func(net.Conn)) error
 		}
 	}()
 	for {
-		if err := c.SetDeadline(time.Now().Add(relaySilence)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(relaySilence)); err != nil {
 			return err
 		}
 		message, err := relay.ReadMessage(c)
@@ -243,6 +266,7 @@ func (r *Relay) wait(ctx context.Context, c net.Conn, take func(net.Conn)) error
 			return err
 		}
 		switch m := message.(type) {
+		case relay.Pong:
 		case relay.Ping:
 			if err := relay.WriteMessage(c, relay.Pong{}); err != nil {
 				return err

@@ -187,7 +187,7 @@ func TestRelay(t *testing.T) {
 	}
 	joined := make(chan struct{})
 	wg.Go(func() {
-		err := r.Wait(ctx, func() { close(joined) }, func(c net.Conn) {
+		err := r.Wait(ctx, nil, func() { close(joined) }, func(c net.Conn) {
 			if !l.Take(ctx, c) {
 				c.Close()
 			}
@@ -227,14 +227,14 @@ func TestRelay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := second.Wait(t.Context(), func() {}, nil); !Taken(err) {
+	if err := second.Wait(t.Context(), nil, func() {}, nil); !Taken(err) {
 		t.Errorf("joined twice: %v", err)
 	}
 	wrong, err := other.Relay(f.url("guess"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := wrong.Wait(t.Context(), func() {}, nil); !errors.Is(err, ErrRelay) {
+	if err := wrong.Wait(t.Context(), nil, func() {}, nil); !errors.Is(err, ErrRelay) {
 		t.Errorf("wrong token: %v", err)
 	}
 	// A relay that cannot prove itself gets no word of whom we look for.

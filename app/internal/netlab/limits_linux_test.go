@@ -181,7 +181,7 @@ func TestGarbage(t *testing.T) {
 	bad := r.behind(a, "bad", "192.168.1", 66)
 	r.pair(owner, keeper)
 	r.within(10*time.Second, "in touch", func() bool { return owner.way(keeper) == "LAN" })
-	span := 10 * time.Second
+	span := 6 * time.Second
 	if long() {
 		span = time.Minute
 	}
