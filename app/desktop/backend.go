@@ -8,6 +8,7 @@ import (
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/grants"
+	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/engine/watch"
 	"github.com/preezm/preezm/peers"
 )
@@ -28,6 +29,16 @@ type Node interface {
 	historyNode
 	circleNode
 	settingsNode
+	keyNode
+}
+
+// keyNode is what is asked about the home's key and its owner's words.
+type keyNode interface {
+	Key(ctx context.Context) (node.KeyState, error)
+	Rewrap(ctx context.Context, s node.Seal) (node.KeyState, error)
+	Words(ctx context.Context, lang identity.Lang) ([]string, error)
+	CheckWords(ctx context.Context, o node.WordsOrder) (node.KeyState, error)
+	Sheet(ctx context.Context) (node.Sheet, error)
 }
 
 // historyNode is what the Files screen asks about the past.
@@ -89,17 +100,27 @@ type brandNode interface {
 type Setup struct {
 	Name  string // this machine, as the circle sees it
 	Offer int64  // bytes kept for others
+
+	// Master, when there is one, is what the person's 24 words gave: their
+	// home is brought back from the circle. From leads to one of its machines;
+	// empty: the local network is asked.
+	Master *[32]byte
+	From   string
 }
 
 // Host makes a home and finds or starts the node that serves it.
 type Host interface {
 	// Exists tells whether the home has been made.
 	Exists() bool
-	// Init makes the home.
-	Init(s Setup) error
+	// Init makes the home, or brings it back.
+	Init(ctx context.Context, s Setup, progress func(engine.Progress)) error
 	// Open gives the running node, or starts one. Open may be called again
 	// after a node was lost; the one before is closed.
 	Open(ctx context.Context) (Node, error)
+	// Unlock opens the owner's part of a locked home and gives the node anew.
+	Unlock(ctx context.Context, passphrase string) (Node, error)
+	// Lock shuts it and gives the node anew, which keeps for others.
+	Lock(ctx context.Context) (Node, error)
 	// Lost carries one error each time a node that Open gave ends by itself.
 	Lost() <-chan error
 	// Close stops what Open started and waits for it.

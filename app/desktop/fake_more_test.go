@@ -4,11 +4,14 @@ package desktop
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/engine/watch"
 	"github.com/preezm/preezm/peers"
 )
@@ -29,6 +32,53 @@ type fakeMore struct {
 	limits    node.LimitsView
 	limited   []node.LimitsOrder
 	watched   []watch.State
+	key       node.KeyState
+	myWords   []string
+}
+
+func (n *fakeNode) Key(context.Context) (node.KeyState, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	k := n.key
+	k.WordsThere = n.myWords != nil
+	return k, n.failed
+}
+
+func (n *fakeNode) Rewrap(_ context.Context, s node.Seal) (node.KeyState, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.key.By = s.By
+	return n.key, nil
+}
+
+func (n *fakeNode) Words(context.Context, identity.Lang) ([]string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.myWords == nil {
+		return nil, node.ErrWordsGone
+	}
+	return n.myWords, nil
+}
+
+func (n *fakeNode) CheckWords(_ context.Context, o node.WordsOrder) (node.KeyState, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, at := range o.At {
+		if n.myWords[at-1] != o.Words[i] {
+			return node.KeyState{}, errors.New("wrong")
+		}
+	}
+	n.myWords = nil
+	return n.key, nil
+}
+
+func (n *fakeNode) Sheet(context.Context) (node.Sheet, error) {
+	return node.Sheet{Name: "study laptop", Device: peers.DeviceID{1}, Keepers: []node.SheetKeeper{{Name: "Cellar NAS", Device: peers.DeviceID{2}, Addresses: []string{"192.0.2.7:24930"}}}}, nil
+}
+
+// words24 are a person's words.
+func words24() []string {
+	return strings.Fields("abandon ability able about above absent absorb abstract absurd abuse access accident account accuse achieve acid acoustic acquire across act action actor actress actual")
 }
 
 func (n *fakeNode) Versions(context.Context, engine.Path) ([]engine.VersionInfo, error) {

@@ -4,6 +4,7 @@ package desktop
 
 import (
 	"context"
+	"errors"
 	"path"
 	"strings"
 	"sync"
@@ -183,9 +184,27 @@ type fakeHost struct {
 }
 
 func (h *fakeHost) Exists() bool { return h.exists }
-func (h *fakeHost) Init(s Setup) error {
+func (h *fakeHost) Init(_ context.Context, s Setup, progress func(engine.Progress)) error {
 	h.setups = append(h.setups, s)
+	progress(engine.Progress{Bytes: 1000, TotalBytes: 2000})
 	return h.initErr
+}
+
+func (h *fakeHost) Unlock(_ context.Context, passphrase string) (Node, error) {
+	if passphrase != "open sesame" {
+		return nil, errors.New("wrong")
+	}
+	h.node.mu.Lock()
+	defer h.node.mu.Unlock()
+	h.node.key.Locked = false
+	return h.node, nil
+}
+
+func (h *fakeHost) Lock(context.Context) (Node, error) {
+	h.node.mu.Lock()
+	defer h.node.mu.Unlock()
+	h.node.key.Locked = true
+	return h.node, nil
 }
 
 func (h *fakeHost) Open(context.Context) (Node, error) {

@@ -20,58 +20,7 @@ import (
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers"
-	"github.com/preezm/preezm/peers/circle"
 )
-
-func TestWelcomeMakesAHome(t *testing.T) {
-	b := newBench(t, &fakeHost{node: family()})
-	w := b.showWelcome()
-	w.name.SetText("  ")
-	if !w.start.Disabled() {
-		t.Error("a home without a name can be started")
-	}
-	w.name.SetText(" desk ")
-	w.offer.SetValue(1)
-	b.reads("25 GB")
-	b.press("Start")
-	b.settle("the home is shown", func() bool { return b.frame != nil })
-	if want := []Setup{{Name: "desk", Offer: 25 * gigabyte}}; !slices.Equal(b.host.setups, want) {
-		t.Errorf("made %v, want %v", b.host.setups, want)
-	}
-	if len(b.host.node.joined) > 0 {
-		t.Error("joined a circle without an invite")
-	}
-}
-
-// A wrong invite does not undo the home: the person can correct the code, or
-// go on without.
-func TestWelcomeJoinFails(t *testing.T) {
-	n := family()
-	n.join = func(code string) error {
-		if code == "good" {
-			return nil
-		}
-		return fmt.Errorf("reading it: %w", circle.ErrInviteCode)
-	}
-	b := newBench(t, &fakeHost{node: n})
-	w := b.showWelcome()
-	w.joining = true
-	w.check()
-	if !w.start.Disabled() {
-		t.Error("joining without a code can be started")
-	}
-	w.code.SetText("bad")
-	b.press("Start")
-	b.settle("the error is shown", func() bool { return textOf(w.trouble) != "" })
-	b.reads("This is not a complete invite code.")
-	b.reads("Join later")
-	w.code.SetText("good")
-	b.press("Start")
-	b.settle("the home is shown", func() bool { return b.frame != nil })
-	if len(b.host.setups) != 1 || b.host.opened != 1 {
-		t.Errorf("made %d homes and opened %d, want one of each", len(b.host.setups), b.host.opened)
-	}
-}
 
 func TestWelcomeSpeaksFrench(t *testing.T) {
 	b := newBench(t, &fakeHost{node: family()})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
 )
 
 // homeHost is the Host of a real home: it uses the node that runs, or runs
@@ -24,6 +25,7 @@ type homeHost struct {
 
 	mu   sync.Mutex
 	stop func() error // ends what the last Open gave
+	api  node.API     // the node of another process that it gave; nil: one of this
 }
 
 var _ Host = (*homeHost)(nil)
@@ -43,33 +45,69 @@ func (h *homeHost) Exists() bool {
 }
 
 // Init is part of Host.
-func (h *homeHost) Init(s Setup) error {
-	return node.Init(h.home, node.InitOptions{Name: s.Name, Offer: s.Offer, Keychain: node.SystemKeychain(os.Getenv)})
+func (h *homeHost) Init(ctx context.Context, s Setup, progress func(engine.Progress)) error {
+	chain := node.SystemKeychain(os.Getenv)
+	if s.Master == nil {
+		return node.Init(h.home, node.InitOptions{Name: s.Name, Offer: s.Offer, Keychain: chain})
+	}
+	_, err := node.Recover(ctx, h.home, node.RecoverOptions{Master: *s.Master, From: s.From, Name: s.Name, Offer: s.Offer, Keychain: chain,
+		NoDiscovery: h.alone, Version: h.version, Logger: h.log}, progress)
+	return err
 }
 
 // Lost is part of Host.
 func (h *homeHost) Lost() <-chan error { return h.lost }
 
+// Unlock is part of Host.
+func (h *homeHost) Unlock(ctx context.Context, passphrase string) (Node, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.api != nil { // another process runs the node: it opens its home anew
+		if _, err := h.api.Unlock(ctx, []byte(passphrase)); err != nil {
+			return nil, err
+		}
+		return h.open(ctx, nil)
+	}
+	return h.open(ctx, func() ([]byte, error) { return []byte(passphrase), nil })
+}
+
+// Lock is part of Host.
+func (h *homeHost) Lock(ctx context.Context) (Node, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.api != nil {
+		if _, err := h.api.Lock(ctx, node.LockOrder{}); err != nil {
+			return nil, err
+		}
+	}
+	return h.open(ctx, nil)
+}
+
 // Open is part of Host.
 func (h *homeHost) Open(ctx context.Context) (Node, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.open(ctx, nil)
+}
+
+// open is Open with the lock held. A passphrase opens the owner's part too.
+func (h *homeHost) open(ctx context.Context, passphrase func() ([]byte, error)) (Node, error) {
 	if err := h.end(); err != nil {
 		h.log.Warn("closing the node before", "error", err)
 	}
 	api, err := node.Dial(ctx, h.home)
 	if err == nil {
-		h.stop = api.Close
+		h.api, h.stop = api, api.Close
 		return api, nil
 	}
 	if !errors.Is(err, node.ErrNotServing) {
 		return nil, err
 	}
-	n, err := node.Open(ctx, h.home, node.Options{Role: node.RoleWindow, Wait: busyWait, Version: h.version, NoDiscovery: h.alone, Logger: h.log, Keychain: node.SystemKeychain(os.Getenv)})
+	n, err := node.Open(ctx, h.home, node.Options{Role: node.RoleWindow, Wait: busyWait, Version: h.version, NoDiscovery: h.alone, Logger: h.log, Keychain: node.SystemKeychain(os.Getenv), Passphrase: passphrase})
 	if errors.Is(err, node.ErrHomeBusy) {
 		// A node may have started between the two calls.
 		if api, dialErr := node.Dial(ctx, h.home); dialErr == nil {
-			h.stop = api.Close
+			h.api, h.stop = api, api.Close
 			return api, nil
 		}
 		return nil, err
@@ -111,7 +149,7 @@ func (h *homeHost) serve(n *node.Node) (Node, error) {
 // end stops what the last Open gave; the lock is held.
 func (h *homeHost) end() error {
 	stop := h.stop
-	h.stop = nil
+	h.stop, h.api = nil, nil
 	if stop == nil {
 		return nil
 	}

@@ -24,6 +24,12 @@ func shots() []shot {
 	}
 	return []shot{
 		{"welcome", nil, func(b *bench) { b.showWelcome() }},
+		{"welcome-new", nil, func(b *bench) { b.prefs.store.SetString("welcome.way", "new"); b.showWelcome() }},
+		{"welcome-recover", nil, func(b *bench) { b.prefs.store.SetString("welcome.way", "recover"); b.showWelcome() }},
+		{"words-24", nil, func(b *bench) { b.wordsPage(words24(), func() {}) }},
+		{"words-check", nil, func(b *bench) { b.node = b.host.node; b.checkPage(words24(), func() {}) }},
+		{"locked", nil, func(b *bench) { b.showLocked() }},
+		{"failure", family, func(b *bench) { b.lost(nil) }},
 		{"files", family, func(b *bench) { b.frame.files.pick(4, false, false) }},
 		{"versions", busy, func(b *bench) {
 			b.showVersions("Insurance contract.pdf")

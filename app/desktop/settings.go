@@ -31,6 +31,7 @@ type settings struct {
 	states  []watch.State
 	rates   *rates
 	ways    *fyne.Container
+	key     *keyCard
 }
 
 func newSettings(u *UI) *settings {
@@ -64,13 +65,14 @@ func newSettings(u *UI) *settings {
 	watched := newCard(container.NewVBox(newHeading(u.t("settings.watched")), newNote(u.t("settings.watched-text")), s.watched,
 		container.NewHBox(widget.NewButtonWithIcon(u.t("settings.watch"), theme.FolderNewIcon(), s.askWatch))))
 	s.rates = newRates(u)
+	s.key = newKeyCard(u)
 	s.ways = container.NewVBox()
 	network := newCard(container.NewVBox(newHeading(u.t("settings.network")), s.ways,
 		container.NewHBox(widget.NewButtonWithIcon(u.t("settings.server"), theme.ContentAddIcon(), s.askServer))))
 	about := newCard(container.NewVBox(newHeading(u.t("settings.about")), s.about, newNote(u.t("settings.licence")),
 		container.NewHBox(widget.NewButton(u.t("settings.licences"), s.showLicences))))
 	s.root = container.NewBorder(newTitle(u.t("nav.settings")), nil, nil, nil,
-		scrolled(container.NewVBox(look, watched, storage, s.rates.view, network, lasting, notices, start, about)))
+		scrolled(container.NewVBox(look, s.key.view, watched, storage, s.rates.view, network, lasting, notices, start, about)))
 	return s
 }
 
@@ -163,10 +165,15 @@ func (s *settings) refresh() {
 		if err != nil {
 			return func() { u.heard(err) }
 		}
+		key, err := n.Key(ctx)
+		if err != nil {
+			return func() { u.heard(err) }
+		}
 		return func() {
 			s.showWatched(states)
 			s.rates.show(limits)
 			s.showNet(report)
+			s.key.show(key)
 			s.root.Refresh()
 		}
 	})

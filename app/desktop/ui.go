@@ -217,8 +217,16 @@ func (u *UI) open(then func()) {
 		if err != nil {
 			return func() { u.failedToOpen(err) }
 		}
+		key, err := n.Key(ctx)
+		if err != nil {
+			return func() { u.failedToOpen(err) }
+		}
 		return func() {
 			u.node, u.trouble = n, nil
+			if key.Locked {
+				u.showLocked()
+				return
+			}
 			u.showHome("files")
 			u.refresh()
 			u.readLogs()

@@ -15,6 +15,8 @@ import (
 
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/identity"
 )
 
 const gigabyte = 1_000_000_000
@@ -31,76 +33,154 @@ const welcomeWidth = 580
 // today's smallest disks.
 const defaultOffer = 2 // index in offers
 
-// welcome is the first screen of a new home: a name, a promise of storage,
-// and a circle, new or one that somebody invited to.
+// way is how somebody begins.
+type way string
+
+const (
+	wayNone    way = ""
+	wayNew     way = "new"
+	wayJoin    way = "join"
+	wayRecover way = "recover"
+)
+
+// welcome is the first screen of a new home: one of three ways to begin, then
+// what that way needs to know. What was chosen and typed is there again when
+// the window is closed and opened, but for invites and words: these are
+// secrets.
 type welcome struct {
-	ui *UI
+	ui  *UI
+	way way
 
 	name    *widget.Entry
 	offer   *widget.Slider
 	amount  *widget.Label
-	joining bool
 	code    *widget.Entry
+	words   *widget.Entry
+	from    *widget.Entry
 	page    *fyne.Container
 	trouble *widget.RichText
+	state   *widget.RichText
 	start   *widget.Button
 	later   *widget.Button
+	stop    *widget.Button
 	opened  Node // the home is made and open, only joining failed
+	joined  node.Member
+	cancel  context.CancelFunc
 	busy    bool
 }
 
-// showWelcome shows the first screen.
+// showWelcome shows the first screen, where it was left.
 func (u *UI) showWelcome() *welcome {
-	w := &welcome{ui: u, trouble: newTrouble()}
+	w := &welcome{ui: u, way: way(u.prefs.store.String("welcome.way"))}
+	u.frame = nil
+	switch w.way {
+	case wayNew, wayJoin, wayRecover:
+		w.ask()
+	default:
+		w.way = wayNone
+		w.choose()
+	}
+	return w
+}
+
+// column sets the page in the middle of the window.
+func (u *UI) column(page fyne.CanvasObject) {
+	column := container.New(narrowLayout{welcomeWidth}, container.New(layout.NewCustomPaddedLayout(14, 10, 12, 12), page))
+	u.win.SetContent(newPanel(theme.ColorNameBackground, 0, container.NewVScroll(column)))
+}
+
+// choose shows the three ways.
+func (w *welcome) choose() {
+	u := w.ui
+	pick := func(to way, picture fyne.Resource, title, text string) fyne.CanvasObject {
+		return newChoiceCard(picture, title, text, func() { w.take(to) })
+	}
+	u.column(container.NewVBox(
+		container.NewCenter(iconOf(appIcon(), 64)),
+		centred(newTitle(u.t("welcome.title"))),
+		container.New(widthLayout{welcomeWidth - 24}, centred(newNote(u.t("welcome.text")))),
+		pick(wayNew, icon("circle", theme.ColorNamePrimary), u.t("welcome.create"), u.t("welcome.create-text")),
+		pick(wayJoin, icon("invite", theme.ColorNamePrimary), u.t("welcome.join"), u.t("welcome.join-text")),
+		pick(wayRecover, theme.NewColoredResource(theme.HistoryIcon(), theme.ColorNamePrimary), u.t("welcome.recover"), u.t("welcome.recover-text")),
+		container.NewHBox(languagePicker(u, func() { u.showWelcome() })),
+	))
+}
+
+// take goes one of the ways, or back to the choice.
+func (w *welcome) take(to way) {
+	w.ui.prefs.store.SetString("welcome.way", string(to))
+	w.ui.showWelcome()
+}
+
+// ask shows what the chosen way needs to know.
+func (w *welcome) ask() {
+	u := w.ui
+	w.trouble, w.state = newTrouble(), newNote("")
+	w.state.Hide()
 	w.name = widget.NewEntry()
-	w.name.SetText(u.opt.Hostname)
-	w.name.OnChanged = func(string) { w.check() }
+	w.name.SetText(u.prefs.store.StringWithFallback("welcome.name", u.opt.Hostname))
+	w.name.OnChanged = func(s string) { u.prefs.store.SetString("welcome.name", s); w.check() }
 	w.amount = widget.NewLabel("")
 	w.offer = widget.NewSlider(0, float64(len(offers())-1))
 	w.offer.OnChanged = func(v float64) {
+		u.prefs.store.SetInt("welcome.offer", int(v))
 		w.amount.SetText(u.t("welcome.amount", i18n.A{"size": u.locale.Size(offers()[int(v)])}))
 	}
-	w.offer.SetValue(defaultOffer)
+	at := u.prefs.store.IntWithFallback("welcome.offer", defaultOffer)
+	w.offer.Value = float64(min(max(at, 0), len(offers())-1))
+	w.offer.OnChanged(w.offer.Value)
 	w.code = widget.NewEntry()
 	w.code.SetPlaceHolder(u.t("circle.code"))
 	w.code.OnChanged = func(string) { w.check() }
 	w.code.OnSubmitted = func(string) { w.begin() }
-	w.code.Hide()
-	ways := widget.NewRadioGroup([]string{u.t("welcome.create"), u.t("welcome.join")}, nil)
-	ways.Required = true
-	ways.SetSelected(u.t("welcome.create"))
-	ways.OnChanged = func(way string) {
-		w.joining = way == u.t("welcome.join")
-		visible(w.code, w.joining)
-		w.page.Refresh()
-		w.check()
-	}
+	w.words = widget.NewMultiLineEntry()
+	w.words.Wrapping = fyne.TextWrapWord
+	w.words.SetMinRowsVisible(3)
+	w.words.SetPlaceHolder(u.t("welcome.words-example"))
+	w.words.OnChanged = func(string) { w.check() }
+	w.from = widget.NewEntry()
+	w.from.SetPlaceHolder(u.t("welcome.from-example"))
+
 	w.start = widget.NewButton(u.t("welcome.start"), w.begin)
 	w.start.Importance = widget.HighImportance
 	w.later = widget.NewButton(u.t("welcome.later"), func() { w.enter() })
 	w.later.Hide()
+	w.stop = widget.NewButton(u.t("dialog.cancel"), func() {
+		if w.cancel != nil {
+			w.cancel()
+		}
+	})
+	w.stop.Hide()
+	back := widget.NewButtonWithIcon(u.t("welcome.back"), theme.NavigateBackIcon(), func() { w.take(wayNone) })
 
-	form := newCard(container.NewVBox(
-		newHeading(u.t("welcome.name")), w.name,
-		newHeading(u.t("welcome.offer")),
-		container.NewBorder(nil, nil, nil, container.New(widthLayout{90}, w.amount), w.offer),
-		container.New(widthLayout{welcomeWidth - 56}, newNote(u.t("welcome.offer-note"))),
-		newHeading(u.t("welcome.circle")), ways, w.code,
-	))
-	languages := languagePicker(u, func() { u.showWelcome() })
+	title, form := u.t("welcome.create"), container.NewVBox()
+	switch w.way {
+	case wayJoin:
+		title = u.t("welcome.join")
+		form.Add(newHeading(u.t("welcome.code")))
+		form.Add(w.code)
+	case wayRecover:
+		title = u.t("welcome.recover")
+		form.Add(newHeading(u.t("welcome.words")))
+		form.Add(w.words)
+		form.Add(newHeading(u.t("welcome.from")))
+		form.Add(w.from)
+		form.Add(newNote(u.t("welcome.from-note")))
+	}
+	form.Add(newHeading(u.t("welcome.name")))
+	form.Add(w.name)
+	form.Add(newHeading(u.t("welcome.offer")))
+	form.Add(container.NewBorder(nil, nil, nil, container.New(widthLayout{90}, w.amount), w.offer))
+	form.Add(container.New(widthLayout{welcomeWidth - 56}, newNote(u.t("welcome.offer-note"))))
 	w.page = container.NewVBox(
-		container.NewCenter(iconOf(appIcon(), 56)),
-		centred(newTitle(u.t("welcome.title"))),
-		container.New(widthLayout{welcomeWidth - 24}, centred(newNote(u.t("welcome.text")))),
-		form,
-		w.trouble,
-		container.NewBorder(nil, nil, languages, container.NewHBox(w.later, w.start)),
+		container.NewCenter(iconOf(appIcon(), 48)),
+		centred(newTitle(title)),
+		newCard(form),
+		w.trouble, w.state,
+		container.NewBorder(nil, nil, back, container.NewHBox(w.stop, w.later, w.start)),
 	)
-	column := container.New(narrowLayout{welcomeWidth}, container.New(layout.NewCustomPaddedLayout(14, 10, 12, 12), w.page))
-	u.frame = nil
-	u.win.SetContent(newPanel(theme.ColorNameBackground, 0, container.NewVScroll(column)))
+	u.column(w.page)
 	w.check()
-	return w
 }
 
 // languagePicker is the choice of language before there are settings.
@@ -125,7 +205,13 @@ func languagePicker(u *UI, changed func()) fyne.CanvasObject {
 
 // check lets the button be pressed when there is what it needs.
 func (w *welcome) check() {
-	ready := strings.TrimSpace(w.name.Text) != "" && (!w.joining || strings.TrimSpace(w.code.Text) != "")
+	ready := strings.TrimSpace(w.name.Text) != ""
+	switch w.way {
+	case wayJoin:
+		ready = ready && strings.TrimSpace(w.code.Text) != ""
+	case wayRecover:
+		ready = ready && len(identity.SplitWords(w.words.Text)) == identity.WordCount
+	}
 	enable(w.start, ready && !w.busy)
 }
 
@@ -138,36 +224,64 @@ func (w *welcome) begin() {
 	u := w.ui
 	setup := Setup{Name: strings.TrimSpace(w.name.Text), Offer: offers()[int(w.offer.Value)]}
 	code := ""
-	if w.joining {
+	switch w.way {
+	case wayJoin:
 		code = strings.TrimSpace(w.code.Text)
+	case wayRecover:
+		master, _, err := identity.MasterOf(identity.SplitWords(w.words.Text))
+		if err != nil {
+			w.failed(err)
+			return
+		}
+		setup.Master, setup.From = &master, strings.TrimSpace(w.from.Text)
 	}
 	opened := w.opened
+	ctx, cancel := context.WithCancel(u.ctx)
+	w.cancel = cancel
 	w.working(true)
-	u.work(func(ctx context.Context) func() {
-		n, err := prepare(ctx, u.host, opened, setup)
+	u.work(func(context.Context) func() {
+		defer cancel()
+		n, err := prepare(ctx, u.host, opened, setup, func(p engine.Progress) {
+			u.pump.post(ctx, func() { w.progress(p) })
+		})
+		var joined node.Member
 		if err == nil && code != "" {
-			_, err = n.Join(ctx, code)
+			joined, err = n.Join(ctx, code)
 		}
 		return func() {
-			w.opened = n
+			w.opened, w.joined, w.cancel = n, joined, nil
 			w.working(false)
 			if err != nil {
-				setText(w.trouble, u.say(err))
-				visible(w.later, n != nil)
-				w.page.Refresh()
+				w.failed(err)
 				return
 			}
-			w.enter()
+			w.made()
 		}
 	})
 }
 
+func (w *welcome) failed(err error) {
+	setText(w.trouble, w.ui.say(err))
+	visible(w.later, w.opened != nil)
+	w.page.Refresh()
+}
+
+// progress shows how far a recovery is.
+func (w *welcome) progress(p engine.Progress) {
+	if w.busy {
+		u := w.ui
+		setText(w.state, u.t("welcome.recovering", i18n.A{"done": u.locale.Size(p.Bytes), "total": u.locale.Size(p.TotalBytes)}))
+		w.page.Refresh()
+	}
+}
+
 // prepare makes and opens the home unless that is done.
-func prepare(ctx context.Context, host Host, opened Node, setup Setup) (Node, error) {
+func prepare(ctx context.Context, host Host, opened Node, setup Setup, progress func(engine.Progress)) (Node, error) {
 	if opened != nil {
 		return opened, nil
 	}
-	if err := host.Init(setup); err != nil && !errors.Is(err, node.ErrHomeExists) {
+	err := host.Init(ctx, setup, progress)
+	if err != nil && !errors.Is(err, node.ErrHomeExists) {
 		return nil, err
 	}
 	return host.Open(ctx)
@@ -176,6 +290,8 @@ func prepare(ctx context.Context, host Host, opened Node, setup Setup) (Node, er
 func (w *welcome) working(busy bool) {
 	w.busy = busy
 	setText(w.trouble, "")
+	setText(w.state, "")
+	visible(w.stop, busy && w.way == wayRecover)
 	if busy {
 		w.start.SetText(w.ui.t("welcome.working"))
 	} else {
@@ -184,10 +300,43 @@ func (w *welcome) working(busy bool) {
 	w.check()
 }
 
+// made goes on once the home is there: who has words has them, others get
+// theirs now.
+func (w *welcome) made() {
+	u := w.ui
+	u.node = w.opened
+	for _, key := range []string{"welcome.way", "welcome.name", "welcome.offer"} {
+		u.prefs.store.RemoveValue(key)
+	}
+	next := func() { w.enter() }
+	if w.way == wayRecover {
+		next()
+		return
+	}
+	show := func() { u.showMyWords(next) }
+	if words := w.joined.Words[u.locale.Lang()]; len(words) > 0 {
+		u.showWords(shownName(w.joined.Name), words, func(same bool) {
+			if !same {
+				u.dismiss(w.joined.Device)
+			}
+			show()
+		})
+		return
+	}
+	show()
+}
+
 // enter goes into the home that is open.
 func (w *welcome) enter() {
 	u := w.ui
 	u.node = w.opened
 	u.showHome("files")
 	u.refresh()
+}
+
+// newChoiceCard is a way to begin: a button, and a sentence below it.
+func newChoiceCard(picture fyne.Resource, title, text string, tapped func()) fyne.CanvasObject {
+	button := widget.NewButtonWithIcon(title, picture, tapped)
+	button.Alignment = widget.ButtonAlignLeading
+	return newCard(container.New(tightLayout{}, button, container.New(widthLayout{welcomeWidth - 60}, newNote(text))))
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -185,9 +187,12 @@ func TestStory(t *testing.T) {
 	brand.picture()
 }
 
-// firstRun goes through the first screen.
+// firstRun goes through the first screens: a new circle, and the 24 words, of
+// which three are typed back.
 func (s *screen) firstRun(name string) {
 	s.t.Helper()
+	s.press("Start a new circle")
+	s.reads("What is this machine called?")
 	all, err := s.look()
 	must(s.t, err)
 	for _, o := range all {
@@ -199,7 +204,60 @@ func (s *screen) firstRun(name string) {
 	s.key("ctrl+a")
 	s.xdotool("type", "--delay", "8", name)
 	s.press("Start")
+	s.reads("Write them down on paper")
+	words := s.words()
+	s.press("I wrote them down")
+	s.reads("Three of your words")
+	all, err = s.look()
+	must(s.t, err)
+	var places []int
+	for _, o := range all {
+		var at int
+		if n, err := fmt.Sscanf(o.Text, "Word %d", &at); n == 1 && err == nil && o.Kind == "label" && !slices.Contains(places, at) {
+			places = append(places, at)
+		}
+	}
+	i := 0
+	for _, o := range all {
+		if o.Kind == "entry" && i < len(places) {
+			s.at(o)
+			s.xdotool("type", "--delay", "8", words[places[i]])
+			i++
+		}
+	}
+	s.press("Check")
 	s.find("nav", "Activity", false)
+}
+
+// words reads the 24 words from the screen, by number.
+func (s *screen) words() map[int]string {
+	s.t.Helper()
+	all, err := s.look()
+	must(s.t, err)
+	words := map[int]string{}
+	for i := range all {
+		at, err := strconv.Atoi(all[i].Text)
+		if err != nil || at < 1 || at > 24 {
+			continue
+		}
+		// The word of a number stands right of it, on the same line.
+		best := -1
+		for j, o := range all {
+			if _, err := strconv.Atoi(o.Text); err == nil || o.Kind != "text" || o.X < all[i].X || max(o.Y-all[i].Y, all[i].Y-o.Y) > 12 {
+				continue
+			}
+			if best < 0 || o.X < all[best].X {
+				best = j
+			}
+		}
+		if best >= 0 {
+			words[at] = all[best].Text
+		}
+	}
+	if len(words) != 24 {
+		s.t.Fatalf("%s: read %d words: %v", s.name, len(words), words)
+	}
+	return words
 }
 
 // newestTicket writes the ticket of the newest grant to a file.
