@@ -28,6 +28,9 @@ type System struct{}
 
 // Get reads a key. Text, since not every keychain takes bytes.
 func (System) Get(ref string) ([]byte, error) {
+	if !reachable() {
+		return nil, ErrNoKeychain
+	}
 	text, err := keyring.Get(service, ref)
 	if errors.Is(err, keyring.ErrNotFound) {
 		return nil, ErrKeyGone
@@ -44,11 +47,17 @@ func (System) Get(ref string) ([]byte, error) {
 
 // Set keeps a key.
 func (System) Set(ref string, key []byte) error {
+	if !reachable() {
+		return ErrNoKeychain
+	}
 	return keyring.Set(service, ref, base64.StdEncoding.EncodeToString(key))
 }
 
 // Delete forgets a key.
 func (System) Delete(ref string) error {
+	if !reachable() {
+		return ErrNoKeychain
+	}
 	err := keyring.Delete(service, ref)
 	if errors.Is(err, keyring.ErrNotFound) {
 		return nil
