@@ -87,6 +87,7 @@ files it opens: choose a role, not a person.`,
 	}
 	cmd.AddCommand(init, card)
 	cmd.AddCommand(a.memberCommands()...)
+	cmd.AddCommand(a.brandRequestCommands()...)
 	return cmd
 }
 

@@ -95,6 +95,8 @@ func (a *app) explain(err error) string {
 		return "which machine of your circle may the company see? Name it with --via; it learns the address of that one only"
 	case errors.Is(err, node.ErrWaiting):
 		return with("Try again later, or with --wait 72h: the same request goes on and counts once")
+	case errors.Is(err, grants.ErrSensitive):
+		return with("Say it with --explicit, or refuse")
 	case errors.Is(err, brand.ErrOffice):
 		return with("Is 'preezm serve' running there, and is the network up? A new code of the office ('preezm brand join CODE') tells this machine its new address")
 	case errors.Is(err, brand.ErrNoBrand):

@@ -37,6 +37,7 @@ type API interface {
 	DeviceAPI
 	LimitsAPI
 	MemberAPI
+	ConsentAPI
 	Close() error
 }
 

@@ -121,6 +121,7 @@ func (s *localServer) handler() http.Handler {
 	s.deviceCalls(mux)
 	s.limitsCalls(mux)
 	s.memberCalls(mux)
+	s.consentCalls(mux)
 	return s.guarded(mux)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/brand"
+	"github.com/preezm/preezm/engine/consent"
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/ticket"
@@ -162,6 +163,11 @@ func sentinels() map[string]error {
 		"office-away":     brand.ErrOffice,
 		"office-refuses":  brand.ErrOfficeRefused,
 		"opening":         brand.ErrOpening,
+		"answered":        grants.ErrAnswered,
+		"sensitive":       grants.ErrSensitive,
+		"consent-text":    consent.ErrText,
+		"request-expired": consent.ErrExpired,
+		"consent-more":    consent.ErrMore,
 		"not-ours":        brand.ErrNotOurs,
 		"not-received":    brand.ErrUnknown,
 		"ticket":          ticket.ErrTicket,

@@ -32,6 +32,7 @@ type Order struct {
 	// StatusMaxAge closes the grant while custodians have not heard of the
 	// owner for so long; 0: they need not.
 	StatusMaxAge time.Duration
+	Consent      custody.Hash // that the grant follows from; zero: none
 }
 
 // Made is a new grant.
@@ -69,7 +70,7 @@ func (d *Desk) Make(ctx context.Context, o Order) (*Made, error) {
 		Grantee: card.Body.Root, GranteeKEM: card.Body.KEM,
 		NotBefore: o.NotBefore.Unix(), NotAfter: o.NotAfter.Unix(), Custodians: seats,
 		MaxOpens: o.Opens, Follow: o.Follow, Purpose: o.Purpose, Gateways: visible(via),
-		StatusMaxAge: int64(o.StatusMaxAge / time.Second),
+		StatusMaxAge: int64(o.StatusMaxAge / time.Second), Consent: o.Consent,
 	}
 	if o.StatusMaxAge != 0 && o.StatusMaxAge < MinStatusAge {
 		return nil, fmt.Errorf("a silence of %v is too short to be kept up: at least %v", o.StatusMaxAge, MinStatusAge)

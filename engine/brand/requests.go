@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package brand
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/preezm/preezm/engine/consent"
+	"github.com/preezm/preezm/engine/custody"
+)
+
+const (
+	requestsFolder = "requests"
+	maxRecord      = 256 << 10
+)
+
+// Sent is a request of this company, with the answer to it.
+type Sent struct {
+	Text    string // to send
+	Request *custody.Signed[consent.AccessRequest]
+	Consent *custody.Signed[consent.Consent]
+	Refusal *custody.Signed[consent.Refusal]
+}
+
+// Request asks a person for files: it signs a request and keeps it. ID, times,
+// key and certificate are filled in, and the company's name where there is no
+// legal name.
+func (b *Brand) Request(ctx context.Context, r consent.AccessRequest, life int64) (*Sent, error) {
+	m, err := b.asking(ctx)
+	if err != nil {
+		return nil, err
+	}
+	card, _, err := b.Card()
+	if err != nil {
+		return nil, err
+	}
+	rand.Read(r.ID[:])
+	r.Controller.Root, r.Cert, r.At = b.org, m.Cert, b.now().Unix()
+	r.Expires = r.At + life
+	if r.Controller.LegalName == "" {
+		r.Controller.LegalName = b.Name
+	}
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	s, err := custody.Sign(b.sign, r)
+	if err != nil {
+		return nil, err
+	}
+	text, err := consent.Text(card, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(b.dir, requestsFolder), 0o700); err != nil {
+		return nil, err
+	}
+	if err := b.box.WriteNew(b.recordPath(r.ID, ".request"), []byte(text+"\n")); err != nil {
+		return nil, err
+	}
+	return &Sent{Text: text, Request: s}, nil
+}
+
+func (b *Brand) recordPath(id [16]byte, ending string) string {
+	return filepath.Join(b.dir, requestsFolder, fmt.Sprintf("%x%s", id, ending))
+}
+
+// Requests lists the requests of this machine, the newest first.
+func (b *Brand) Requests() ([]*Sent, error) {
+	entries, err := os.ReadDir(filepath.Join(b.dir, requestsFolder))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	out := []*Sent{}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".request") {
+			continue
+		}
+		s, err := b.sent(filepath.Join(b.dir, requestsFolder, e.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Name(), err)
+		}
+		out = append(out, s)
+	}
+	slices.SortStableFunc(out, func(x, y *Sent) int { return int(y.Request.Body.At - x.Request.Body.At) })
+	return out, nil
+}
+
+func (b *Brand) sent(path string) (*Sent, error) {
+	raw, err := b.box.ReadFile(path, maxRecord)
+	if err != nil {
+		return nil, err
+	}
+	a, err := consent.Parse(string(raw))
+	if err != nil {
+		return nil, err
+	}
+	s := &Sent{Text: strings.TrimSpace(string(raw)), Request: a.Request}
+	raw, err = b.box.ReadFile(b.recordPath(a.Request.Body.ID, ".consent"), maxRecord)
+	if err == nil {
+		s.Consent, err = custody.Parse[consent.Consent](raw)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		if raw, err = b.box.ReadFile(b.recordPath(a.Request.Body.ID, ".refusal"), maxRecord); err == nil {
+			s.Refusal, err = consent.CheckRefusal(raw, a.Request)
+		} else if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	return s, err
+}
+
+// Answered keeps a person's answer to a request of this machine. A consent must
+// be by the owner of a grant that was received and names it.
+func (b *Brand) Answered(text string) (*Sent, error) {
+	if raw, err := consent.AnswerBytes(consent.RefusalPrefix, text); err == nil {
+		n, err := custody.Parse[consent.Refusal](raw)
+		if err != nil {
+			return nil, err
+		}
+		s, err := b.requestOf(n.Body.Request)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := consent.CheckRefusal(raw, s.Request); err != nil {
+			return nil, err
+		}
+		if s.Consent != nil {
+			return s, nil
+		}
+		if err := b.box.Replace(b.recordPath(s.Request.Body.ID, ".refusal"), raw); err != nil {
+			return nil, err
+		}
+		return b.requestOf(s.Request.Hash)
+	}
+	raw, err := consent.AnswerBytes(consent.ConsentPrefix, text)
+	if err != nil {
+		return nil, err
+	}
+	c, err := custody.Parse[consent.Consent](raw)
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.requestOf(c.Body.Request)
+	if err != nil {
+		return nil, err
+	}
+	all, _, err := b.All()
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(r *Received) bool { return r.Ticket.Grant.Body.Consent == c.Hash })
+	if i < 0 {
+		return nil, fmt.Errorf("the consent %w: keep the ticket that came with it first", ErrUnknown)
+	}
+	if _, err := consent.CheckConsent(raw, s.Request, all[i].Ticket.Grant.Body.Owner); err != nil {
+		return nil, err
+	}
+	if err := b.box.Replace(b.recordPath(s.Request.Body.ID, ".consent"), raw); err != nil {
+		return nil, err
+	}
+	return b.requestOf(s.Request.Hash)
+}
+
+func (b *Brand) requestOf(h custody.Hash) (*Sent, error) {
+	all, err := b.Requests()
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(s *Sent) bool { return s.Request.Hash == h })
+	if i < 0 {
+		return nil, fmt.Errorf("the request that this answers %w on this machine", ErrUnknown)
+	}
+	return all[i], nil
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"database/sql"
+)
+
+// requestSchema is a step of migrations.
+const requestSchema = `
+-- What companies asked for, and what was answered. Nothing of it is removed: a
+-- refusal is a record too.
+CREATE TABLE requests(
+  hash    BLOB PRIMARY KEY,    -- of the access-request
+  doc     TEXT NOT NULL,       -- as it came, with the card
+  got     INTEGER NOT NULL,    -- Unix seconds
+  consent BLOB,                -- signed
+  refusal BLOB,                -- signed
+  grant_hash BLOB              -- that the consent led to
+) WITHOUT ROWID;
+`
+
+// Request is what a company asked for, as its person keeps it.
+type Request struct {
+	Hash    [32]byte
+	Doc     string
+	Got     int64
+	Consent []byte // nil: none
+	Refusal []byte
+	Grant   []byte // hash of the grant that followed; nil: none yet
+}
+
+// AddRequest keeps a request; one that is there stays as it is.
+func (c *Catalog) AddRequest(ctx context.Context, r Request) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO requests(hash, doc, got) VALUES(?,?,?)", r.Hash[:], r.Doc, r.Got)
+		return err
+	})
+}
+
+// AnswerRequest writes an answer down: a consent takes the place of one that led
+// to no grant, and a refusal that of none.
+func (c *Catalog) AnswerRequest(ctx context.Context, r Request) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE requests SET consent = ?, refusal = ?, grant_hash = ?
+			WHERE hash = ? AND refusal IS NULL AND grant_hash IS NULL`, r.Consent, r.Refusal, r.Grant, r.Hash[:])
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return ErrNotFound
+		}
+		return nil
+	})
+}
+
+// Requests lists all of them, the newest first.
+func (c *Catalog) Requests(ctx context.Context) ([]Request, error) {
+	return collect(ctx, c.r, func(rows *sql.Rows) (r Request, err error) {
+		var hash []byte
+		err = rows.Scan(&hash, &r.Doc, &r.Got, &r.Consent, &r.Refusal, &r.Grant)
+		copy(r.Hash[:], hash)
+		return r, err
+	}, "SELECT hash, doc, got, consent, refusal, grant_hash FROM requests ORDER BY got DESC, hash")
+}
