@@ -43,8 +43,15 @@ func (e *Engine) Status(ctx context.Context, o StatusOptions) (*Status, error) {
 	var online map[peers.DeviceID]bool
 	if o.Probe {
 		online = map[peers.DeviceID]bool{}
+		var seen []Notice
 		for _, k := range s.Keepers {
 			online[k.Device] = k.Online
+			if k.Asked && ctx.Err() == nil {
+				seen = append(seen, Notice{Device: k.Device, Online: k.Online, Free: k.Free})
+			}
+		}
+		if err := e.Noticed(ctx, seen); err != nil {
+			return nil, err
 		}
 		e.probed.Store(&probe{time.Now(), online})
 	}

@@ -418,7 +418,7 @@ func (n *Node) Repair(ctx context.Context, o RepairOrder, progress func(engine.P
 	if r.Grace, err = n.engine.Grace(ctx); err != nil || o.Grace > 0 {
 		return r, err
 	}
-	n.online(ctx) // to know who can take something
+	n.notice(ctx, n.net.Probe(ctx)) // to know who can take something
 	r.Done, err = n.engine.Repair(ctx, progress)
 	return r, err
 }

@@ -39,16 +39,18 @@ func Choose(ms []Machine, held []int, n int, size int64, turn uint64) []int {
 		count(houses, m.House, held[i])
 		count(persons, m.Person, held[i])
 	}
-	var out []int
+	var takers, out []int
+	for i, m := range ms {
+		if m.Takes && (m.Room < 0 || m.Room >= size) {
+			takers = append(takers, i)
+		}
+	}
 	for range n {
 		best := -1
 		var rank [6]int
-		for j := range ms {
-			i := int((uint64(j) + turn) % uint64(len(ms)))
+		for j := range takers {
+			i := takers[(uint64(j)+turn)%uint64(len(takers))]
 			m := &ms[i]
-			if !m.Takes || m.Room >= 0 && m.Room < size {
-				continue
-			}
 			r := [6]int{
 				held[i], among(houses, m.House, held[i]), among(persons, m.Person, held[i]),
 				roomRank(m.Room, size), -int(m.Likely*10 + 0.5), j,

@@ -111,6 +111,23 @@ func TestChooseTakesTurns(t *testing.T) {
 	}
 }
 
+// Those that do not take anything now give their turns to all others alike.
+func TestTurnsOfTakers(t *testing.T) {
+	ms := machines(5)
+	ms[3].Takes, ms[4].Takes = false, false
+	got := make([]int, 5)
+	for turn := range uint64(300) {
+		for _, i := range Choose(ms, []int{1, 1, 1, 1, 1}, 2, 10, turn) {
+			got[i]++
+		}
+	}
+	for i, n := range got[:3] {
+		if n != 200 {
+			t.Errorf("machine %d got %d of 600", i, n)
+		}
+	}
+}
+
 func TestHouses(t *testing.T) {
 	ms := machines(4)
 	ms[1].House, ms[3].House = "a", "a"

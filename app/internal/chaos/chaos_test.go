@@ -224,8 +224,12 @@ func (r *rig) strangers() error {
 		return err
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(r.ctx, `SELECT hex(device), hex(shard), backup FROM shards JOIN keepers ON keepers.id = keeper
-		JOIN segments ON segments.id = segment WHERE shards.state = 1`)
+	// Counted on are those that are there. Known are also those that were on
+	// their way when the owner stopped, and those that are to be forgotten.
+	rows, err := db.QueryContext(r.ctx, `SELECT hex(device), hex(shard), shards.state = 1 AND backup = 0
+		FROM shards JOIN keepers ON keepers.id = keeper JOIN segments ON segments.id = segment
+		UNION SELECT hex(device), hex(shard), 0 FROM deletions JOIN keepers ON keepers.id = keeper
+		UNION SELECT hex(device), hex(shard), 0 FROM moves JOIN keepers ON keepers.id = keeper`)
 	if err != nil {
 		return err
 	}
@@ -233,14 +237,14 @@ func (r *rig) strangers() error {
 	known := map[string]map[string]bool{}
 	for rows.Next() {
 		var device, shard string
-		var backup bool
-		if err := rows.Scan(&device, &shard, &backup); err != nil {
+		var counted bool
+		if err := rows.Scan(&device, &shard, &counted); err != nil {
 			return err
 		}
 		if known[device] == nil {
 			known[device] = map[string]bool{}
 		}
-		known[device][strings.ToLower(shard)] = backup
+		known[device][strings.ToLower(shard)] = counted
 	}
 	if err := rows.Err(); err != nil {
 		return err
@@ -256,10 +260,10 @@ func (r *rig) strangers() error {
 				return fmt.Errorf("%s holds shard %s, which the catalog does not know", k.Dir, name)
 			}
 		}
-		for name, backup := range want {
+		for name, counted := range want {
 			// Verify is about files: what is lost of a copy of the catalog is
 			// found by the audits of the night, or replaced by the next copy.
-			if !held[name] && !backup {
+			if !held[name] && counted {
 				return fmt.Errorf("%s has no shard %s, which the catalog counts on", k.Dir, name)
 			}
 		}
