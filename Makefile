@@ -70,7 +70,7 @@ bench: build-headless ## measure against the straight-line ceiling; table here, 
 	@mkdir -p build
 	@go build -o build/ceiling ./app/bench/ceiling
 	@go build -o build/benchrun ./app/bench
-	@build/benchrun -preezm $(BIN_HL) -ceiling build/ceiling -json build/bench.json $(ARGS)
+	@build/benchrun -preezm $(BIN_HL) -ceiling build/ceiling -json build/bench.json -svg build/bench.svg $(ARGS)
 
 # SEED=n replays the choices of a run that failed; CHAOS=n makes it n times as long.
 SEED  ?= 0

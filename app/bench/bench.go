@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -42,7 +43,11 @@ type sample struct {
 	cpu    time.Duration // of all processes
 	owner  int64         // peak memory of the command, bytes
 	keeper int64         // of the largest keeper so far
-	stored int64         // shard bytes, of a put
+	stored int64         // shard bytes, of a put or a repair
+	// Of a put: what was new after compression, and what that takes on the
+	// keepers' disks.
+	packed, allocated int64
+	read              int64 // by a repair
 }
 
 // bench runs and collects.
@@ -52,6 +57,7 @@ type bench struct {
 	out     io.Writer
 	samples []sample
 	waited  map[waiting][]time.Duration
+	others  map[string]string // programs to compare with, and their versions
 	bigFile string
 	folder  string
 }
@@ -65,7 +71,18 @@ func (b *bench) run(ctx context.Context) error {
 	if err := writeSmall(ctx, b.folder, b.small); err != nil {
 		return err
 	}
-	sides := []func(context.Context, string) error{b.ceilingRun, b.preezmBig, b.preezmSmall, b.grants}
+	err := errors.Join(writeMedium(ctx, filepath.Join(b.root, "medium"), b.medium), writeText(filepath.Join(b.root, "text"), b.text),
+		writeInserted(b.bigFile, filepath.Join(b.root, "inserted"), b.big), writeMany(ctx, filepath.Join(b.root, "many"), b.many))
+	if err != nil {
+		return err
+	}
+	sides := []func(context.Context, string) error{b.ceilingRun, b.preezmBig, b.preezmSmall, b.grants, b.preezmCorpora, b.preezmBigMore, b.preezmMany}
+	if b.compare {
+		b.others = compareWith(ctx)
+		for name := range b.others {
+			sides = append(sides, b.other(name))
+		}
+	}
 	for rep := range b.reps {
 		fmt.Fprintf(b.out, "run %d of %d\n", rep+1, b.reps)
 		for i := range sides {
@@ -101,7 +118,7 @@ func (b *bench) measure(s sample, keepers func() proc.Usage, do func() (proc.Usa
 	after := keepers()
 	s.cpu, s.owner, s.keeper = own.CPU+after.CPU-before, own.Peak, after.Peak
 	b.samples = append(b.samples, s)
-	fmt.Fprintf(b.out, "  %-8s %-22s %7.2f s %7.2f CPU s\n", s.side, s.work, s.wall.Seconds(), s.cpu.Seconds())
+	fmt.Fprintf(b.out, "  %-8s %-27s %7.2f s %7.2f CPU s\n", s.side, s.work, s.wall.Seconds(), s.cpu.Seconds())
 	return nil
 }
 

@@ -53,8 +53,8 @@ func TestTinyRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said strings.Builder
-	o := options{preezm: preezm, ceiling: ceiling, big: 3<<20 + 17, small: 120, reps: 2}
-	if err := run(t.Context(), &said, o, work, out); err != nil {
+	o := options{preezm: preezm, ceiling: ceiling, big: 3<<20 + 17, small: 120, medium: 1, text: 1 << 20, many: 50, reps: 2}
+	if err := run(t.Context(), &said, o, work, out, filepath.Join(dir, "bench.svg")); err != nil {
 		t.Fatalf("%v\n%s", err, said.String())
 	}
 	left, err := os.ReadDir(work)
@@ -69,10 +69,10 @@ func TestTinyRun(t *testing.T) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Rows) != 6 || r.Reps != 2 {
+	if len(r.Rows) != 6+len(corpora) || r.Reps != 2 {
 		t.Fatalf("%d rows of %d runs", len(r.Rows), r.Reps)
 	}
-	for i, n := range []int{2, 2 * (opened - 1), 2 * grantRuns} {
+	for i, n := range []int{2, 2 * (opened - 1), 2 * grantRuns, 2 * (rangeReads - 1)} {
 		if w := r.Waits[i]; w.N != n || w.Median <= 0 || w.P95 < w.Median || w.Max < w.P95 {
 			t.Errorf("%+v; want %d measurements", w, n)
 		}

@@ -137,7 +137,7 @@ func (b *bench) took(w waiting, d time.Duration) { b.waited[w] = append(b.waited
 
 func (b *bench) waits() []wait {
 	var out []wait
-	for _, w := range []waiting{openFirst, openKept, grantMany} {
+	for _, w := range []waiting{openFirst, openKept, grantMany, firstByte} {
 		var ms []float64
 		for _, d := range b.waited[w] {
 			ms = append(ms, float64(d)/float64(time.Millisecond))
@@ -161,6 +161,7 @@ func waitAims(waits []wait) []aim {
 	most := map[waiting]aim{
 		openKept:  {What: "open under a grant, median ms", Want: 50},
 		grantMany: {What: "grant 100 files, median ms", Want: 100},
+		firstByte: {What: "first byte of a range, median ms", Want: 20},
 	}
 	var out []aim
 	for _, w := range waits {
@@ -176,7 +177,7 @@ func waitAims(waits []wait) []aim {
 }
 
 func printWaits(w io.Writer, waits []wait) {
-	fmt.Fprintf(w, "\ngrants: %d custodians, %d must agree, one of them the gateway; from the request to the key, without the file's transfer; the grants with all custodians gone, from the start of the command to its end\n\n", keepers, keepers/2+1)
+	fmt.Fprintf(w, "\ngrants: %d custodians, %d must agree, one of them the gateway; from the request to the key, without the file's transfer; the grants with all custodians gone, from the start of the command to its end; ranges of a running node, on connections that are there\n\n", keepers, keepers/2+1)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\tn\tmedian ms\tp95 ms\tmax ms\t")
 	for _, x := range waits {

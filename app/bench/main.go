@@ -29,6 +29,10 @@ type options struct {
 	ceiling string
 	big     int64 // size of the random file, bytes
 	small   int   // number of small files
+	medium  int   // number of medium files
+	text    int64 // size of the text, bytes
+	many    int   // number of files to list
+	compare bool  // measure other programs too, where they are installed
 	reps    int
 }
 
@@ -36,12 +40,14 @@ type options struct {
 const smallSize = 10 << 10
 
 func main() {
-	o := options{big: 1 << 30, small: 10_000}
+	o := options{big: 1 << 30, small: 10_000, medium: 200, text: 1 << 30, many: 100_000}
 	flag.StringVar(&o.preezm, "preezm", "bin/preezm-headless", "the program to measure")
 	flag.StringVar(&o.ceiling, "ceiling", "build/ceiling", "the ceiling program")
 	flag.IntVar(&o.reps, "reps", 3, "runs of everything; the medians are shown")
 	out := flag.String("json", "", "file for the figures as JSON")
 	dir := flag.String("dir", "", "folder on the disk to measure; without it the system's temporary folder")
+	svg := flag.String("svg", "", "file for a picture of the figures")
+	flag.BoolVar(&o.compare, "compare", false, "measure restic and rclone too, where they are installed")
 	quick := flag.Bool("quick", false, "a small run: 128 MiB, 1,000 small files, one run of each")
 	flag.Parse()
 	if flag.NArg() > 0 || o.reps < 1 {
@@ -49,10 +55,10 @@ func main() {
 		os.Exit(2)
 	}
 	if *quick {
-		o.big, o.small, o.reps = 128<<20, 1000, 1
+		o.big, o.small, o.reps, o.medium, o.text, o.many = 128<<20, 1000, 1, 20, 64<<20, 10_000
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, o, *dir, *out)
+	err := run(ctx, os.Stdout, o, *dir, *out, *svg)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -60,7 +66,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, w io.Writer, o options, dir, out string) (err error) {
+func run(ctx context.Context, w io.Writer, o options, dir, out, svg string) (err error) {
 	for _, p := range []*string{&o.preezm, &o.ceiling} {
 		if *p, err = filepath.Abs(*p); err != nil {
 			return err
@@ -82,7 +88,12 @@ func run(ctx context.Context, w io.Writer, o options, dir, out string) (err erro
 	r := b.report()
 	r.print(w)
 	if out != "" {
-		return r.write(out)
+		if err := r.write(out); err != nil {
+			return err
+		}
+	}
+	if svg != "" {
+		return r.draw(svg)
 	}
 	return nil
 }

@@ -43,7 +43,8 @@ func (b *bench) put(ctx context.Context, f *e2e.Fleet, s sample, source string) 
 		return u, err
 	})
 	if err == nil {
-		b.samples[len(b.samples)-1].stored = r.Stored
+		last := &b.samples[len(b.samples)-1]
+		last.stored, last.packed = r.Stored, r.Packed
 	}
 	return err
 }
@@ -67,7 +68,7 @@ func (b *bench) preezmBig(ctx context.Context, dir string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	s := sample{side: "preezm", bytes: b.big, files: 1, work: putBig}
-	if err := b.put(ctx, f, s, b.bigFile); err != nil {
+	if err := b.putMeasured(ctx, f, s, b.bigFile); err != nil {
 		return err
 	}
 	s.work = getBig
@@ -91,7 +92,7 @@ func (b *bench) preezmSmall(ctx context.Context, dir string) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	s := sample{side: "preezm", bytes: int64(b.small) * smallSize, files: b.small}
 	for _, s.work = range []work{putSmall, putAgain} {
-		if err := b.put(ctx, f, s, b.folder); err != nil {
+		if err := b.putMeasured(ctx, f, s, b.folder); err != nil {
 			return err
 		}
 	}

@@ -17,27 +17,29 @@ import (
 
 // report is what build/bench.json holds.
 type report struct {
-	Time    time.Time `json:"time"`
-	Machine string    `json:"machine"`
-	Cores   int       `json:"cores"`
-	Go      string    `json:"go"`
-	Reps    int       `json:"reps"`
-	Big     int64     `json:"big_bytes"`
-	Small   int       `json:"small_files"`
-	Rows    []row     `json:"rows"`
-	Waits   []wait    `json:"waits"`
-	Aims    []aim     `json:"aims"`
+	Time    time.Time         `json:"time"`
+	Machine string            `json:"machine"`
+	Cores   int               `json:"cores"`
+	Go      string            `json:"go"`
+	Reps    int               `json:"reps"`
+	Big     int64             `json:"big_bytes"`
+	Small   int               `json:"small_files"`
+	Others  map[string]string `json:"others,omitempty"` // programs and versions
+	Rows    []row             `json:"rows"`
+	Waits   []wait            `json:"waits"`
+	Aims    []aim             `json:"aims"`
 }
 
 // row is one kind of work on both sides; zero figures were not measured.
 type row struct {
-	Work    work    `json:"work"`
-	Bytes   int64   `json:"bytes"`
-	Files   int     `json:"files"`
-	Ceiling figures `json:"ceiling"`
-	Preezm  figures `json:"preezm"`
-	Wall    float64 `json:"wall_ratio,omitempty"` // of Preezm to the ceiling
-	CPU     float64 `json:"cpu_ratio,omitempty"`
+	Work    work               `json:"work"`
+	Bytes   int64              `json:"bytes"`
+	Files   int                `json:"files"`
+	Ceiling figures            `json:"ceiling"`
+	Preezm  figures            `json:"preezm"`
+	Others  map[string]figures `json:"others,omitempty"`
+	Wall    float64            `json:"wall_ratio,omitempty"` // of Preezm to the ceiling
+	CPU     float64            `json:"cpu_ratio,omitempty"`
 }
 
 // figures are medians over the runs; peaks are the largest seen.
@@ -48,7 +50,10 @@ type figures struct {
 	AllCPU  []float64 `json:"cpu_s_all"`
 	Owner   int64     `json:"owner_peak_bytes"`
 	Keeper  int64     `json:"keeper_peak_bytes"`
-	Stored  int64     `json:"stored_bytes,omitempty"`
+	Stored  int64     `json:"stored_bytes,omitempty"` // sent to keepers and acknowledged
+	Packed  int64     `json:"packed_bytes,omitempty"` // new, after compression
+	Read    int64     `json:"read_bytes,omitempty"`   // by a repair
+	Disks   int64     `json:"disk_bytes,omitempty"`   // allocated on the keepers' disks
 }
 
 // aim is a promise and what became of it.
@@ -61,8 +66,8 @@ type aim struct {
 }
 
 func (b *bench) report() report {
-	r := report{Time: time.Now().UTC().Truncate(time.Second), Machine: cpuModel(), Cores: runtime.NumCPU(), Go: runtime.Version(), Reps: b.reps, Big: b.big, Small: b.small}
-	for _, w := range []work{putBig, getBig, getDegraded, putSmall, putAgain, getSmall} {
+	r := report{Time: time.Now().UTC().Truncate(time.Second), Machine: cpuModel(), Cores: runtime.NumCPU(), Go: runtime.Version(), Reps: b.reps, Big: b.big, Small: b.small, Others: b.others}
+	for _, w := range append([]work{putBig, getBig, getDegraded, putSmall, putAgain, getSmall}, corpora...) {
 		row := row{Work: w, Ceiling: b.figures(w, "ceiling"), Preezm: b.figures(w, "preezm")}
 		for _, s := range b.samples {
 			if s.work == w {
@@ -71,6 +76,14 @@ func (b *bench) report() report {
 		}
 		if row.Ceiling.Wall > 0 && row.Ceiling.CPU > 0 {
 			row.Wall, row.CPU = row.Preezm.Wall/row.Ceiling.Wall, row.Preezm.CPU/row.Ceiling.CPU
+		}
+		for name := range b.others {
+			if f := b.figures(w, name); f.Wall > 0 {
+				if row.Others == nil {
+					row.Others = map[string]figures{}
+				}
+				row.Others[name] = f
+			}
 		}
 		r.Rows = append(r.Rows, row)
 	}
@@ -84,7 +97,7 @@ func (b *bench) figures(w work, side string) (f figures) {
 		if s.work == w && s.side == side {
 			f.AllWall, f.AllCPU = append(f.AllWall, s.wall.Seconds()), append(f.AllCPU, s.cpu.Seconds())
 			f.Owner, f.Keeper = max(f.Owner, s.owner), max(f.Keeper, s.keeper)
-			f.Stored = s.stored
+			f.Stored, f.Packed, f.Disks, f.Read = s.stored, s.packed, s.allocated, s.read
 		}
 	}
 	f.Wall, f.CPU = median(f.AllWall), median(f.AllCPU)
@@ -116,6 +129,17 @@ func aims(rows []row) []aim {
 		{What: "owner's peak memory, MiB", Have: float64(owner) / (1 << 20), Want: 250},
 		{What: "largest keeper's peak memory, MiB", Have: float64(keeper) / (1 << 20), Want: 80},
 	}
+	for _, w := range []work{putBig, putSmall, putMedium, putText, putSource} {
+		if p := by[w].Preezm; p.Packed > 0 && p.Disks > 0 {
+			out = append(out, aim{What: string(w) + ": on disks, times what is new", Have: float64(p.Disks) / float64(p.Packed), Want: 1.7})
+		}
+	}
+	if in := by[putInsert]; in.Preezm.Wall > 0 {
+		out = append(out, aim{What: "insertion: stored, times it and 5/3", Have: float64(in.Preezm.Stored) / (float64(in.Bytes) * keepers / (keepers - gone)), Want: 1.3})
+	}
+	if again := by[putAgain]; again.Preezm.Wall > 0 && again.Files >= 10_000 {
+		out = append(out, aim{What: "10,000 files put again, s", Have: again.Preezm.Wall, Want: 0.3}, aim{What: "10,000 files put, s", Have: by[putSmall].Preezm.Wall, Want: 1})
+	}
 	for i, a := range out {
 		out[i].Reached = a.Have <= a.Want
 		if a.Least {
@@ -139,6 +163,8 @@ func (r report) print(w io.Writer) {
 			orDash("%.2f", row.Wall), orDash("%.2f", row.CPU), p.Owner>>20, p.Keeper>>20)
 	}
 	t.Flush() // to a terminal or pipe; nothing to tell when that is gone
+	r.printDisks(w)
+	r.printOthers(w)
 	printWaits(w, r.Waits)
 	fmt.Fprintln(w)
 	for _, a := range r.Aims {
@@ -149,7 +175,7 @@ func (r report) print(w io.Writer) {
 		if a.Least {
 			bound = "at least"
 		}
-		fmt.Fprintf(w, "%-41s %9.2f  (%s %g: %s)\n", a.What, a.Have, bound, a.Want, word)
+		fmt.Fprintf(w, "%-45s %9.2f  (%s %g: %s)\n", a.What, a.Have, bound, a.Want, word)
 	}
 }
 
