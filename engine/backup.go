@@ -43,6 +43,7 @@ type BackupOrder struct {
 	Device peers.DeviceID
 	Number uint64            // above all before it
 	Notes  map[string][]byte // of the home: circle, settings
+	Always bool              // even if nothing has changed
 	// Seal makes the head of what leads to the backup's index.
 	Seal func(rows, parts []byte, files int64) ([]byte, error)
 }
@@ -77,6 +78,11 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 			return nil, r, errPut
 		}
 	}
+	// What nobody needs is not to be found by deduplication any more when
+	// another machine reads this.
+	if _, err := e.collect(ctx); err != nil {
+		return nil, r, err
+	}
 	last, err := e.cat.LastBackup(ctx, o.Device)
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return nil, r, err
@@ -92,7 +98,7 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 	if err != nil {
 		return nil, r, err
 	}
-	if stamp == last.Stamp {
+	if stamp == last.Stamp && !o.Always {
 		return nil, r, ErrUnchanged
 	}
 	body, err := p.stream(ctx, func(w io.Writer) error { return e.dump(ctx, o.Notes, w) })

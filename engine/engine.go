@@ -63,6 +63,7 @@ type Engine struct {
 	cat     *catalog.Catalog
 	namer   *chunk.Namer
 	secrets identity.Secrets
+	key     []byte // of the catalog; nil: it is plain
 	device  peers.DeviceID
 	keepers func() []peers.Keeper
 	roles   func(peers.DeviceID) Role
@@ -111,7 +112,7 @@ func newEngine(cfg Config, cat *catalog.Catalog) *Engine {
 		now = time.Now
 	}
 	return &Engine{
-		dir: cfg.Dir, cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets, device: cfg.Device,
+		dir: cfg.Dir, cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets, key: cfg.Key, device: cfg.Device,
 		keepers: cfg.Keepers, roles: cfg.Roles, now: now, log: log, scores: newScores(),
 		putting: make(chan struct{}, 1), maintaining: make(chan struct{}, 1),
 	}

@@ -166,6 +166,7 @@ func (a *app) with(cmd *cobra.Command, f func(ctx context.Context, api node.API)
 		return err
 	}
 	defer func() { err = errors.Join(err, api.Close()) }()
+	a.importFirst(cmd.Context(), api)
 	if err := f(cmd.Context(), api); err != nil {
 		return err
 	}

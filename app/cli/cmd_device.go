@@ -7,12 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/peers"
 )
+
+// importTime bounds what a command waits to hear of other machines.
+const importTime = 15 * time.Second
 
 func (a *app) deviceCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -239,4 +243,54 @@ machine's own disk stays there, behind its keychain or passphrase.`,
 	}
 	cmd.Flags().BoolVar(&o.Stolen, "stolen", false, "it was stolen; note that, and tell what else to do")
 	return cmd
+}
+
+// printConflicts lists the versions that are not shown although nobody replaced
+// them knowingly.
+func (a *app) printConflicts(ctx context.Context, api node.API) error {
+	all, err := api.Conflicts(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		for i := range all {
+			all[i].RawPath = all[i].Path.Bytes()
+		}
+		return a.printJSON(all)
+	}
+	if len(all) == 0 {
+		return a.say("No two machines of yours put one name at once.")
+	}
+	ds, err := api.Devices(ctx)
+	if err != nil {
+		return err
+	}
+	t := &table{head: []string{"NAME", ">VERSION", ">SIZE", "KEPT", "ON"}}
+	for _, c := range all {
+		on := c.Origin.Short()
+		for _, d := range ds {
+			if d.Device == c.Origin {
+				on = d.Name
+			}
+		}
+		t.add(printable(string(c.Path)), fmt.Sprint(c.Version), size(c.Size), clock(c.Kept), printable(on))
+	}
+	if err := t.print(a.out); err != nil {
+		return err
+	}
+	return a.say("\n'preezm get NAME --version N --to FOLDER' brings one of them back; putting the name again settles it.")
+}
+
+// importFirst takes over what other machines of this person did, before a
+// command that opens the home itself. Without an answer it goes on.
+func (a *app) importFirst(ctx context.Context, api node.API) {
+	n, ok := api.(*node.Node)
+	if !ok || !n.Shared() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, importTime)
+	defer cancel()
+	if err := n.Import(ctx); err != nil {
+		a.note("What your other machines did is not known here yet: %s", oneLine(err.Error()))
+	}
 }

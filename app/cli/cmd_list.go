@@ -17,14 +17,17 @@ import (
 
 func (a *app) lsCommand() *cobra.Command {
 	var o engine.ListOptions
-	var long bool
+	var long, conflicts bool
 	var at string
 	cmd := &cobra.Command{
 		Use:   "ls [FOLDER]",
 		Short: "List what is kept",
 		Long: `List what is kept, or one folder of it. With -l also how many machines may be
 lost before a file is gone, its size and its time. With --at what was kept at a moment
-that has passed: 2026-05-31, "2026-05-31 18:00", yesterday, 3h.`,
+that has passed: 2026-05-31, "2026-05-31 18:00", yesterday, 3h.
+
+With --conflicts the versions that two machines of yours put under one name at
+once: the newer is shown, the other is listed here and got with its number.`,
 		Example: `  preezm ls
   preezm ls -l -R Photos/2026
   preezm ls papers --at yesterday`,
@@ -50,6 +53,9 @@ that has passed: 2026-05-31, "2026-05-31 18:00", yesterday, 3h.`,
 				}
 			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				if conflicts {
+					return a.printConflicts(ctx, api)
+				}
 				entries, err := api.List(ctx, o)
 				if err != nil {
 					return err
@@ -59,6 +65,7 @@ that has passed: 2026-05-31, "2026-05-31 18:00", yesterday, 3h.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&long, "long", "l", false, "also show safety, size and time")
+	cmd.Flags().BoolVar(&conflicts, "conflicts", false, "list versions that were put on two machines at once")
 	cmd.Flags().StringVar(&at, "at", "", "as of this `moment`")
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "R", false, "also list what is in the folders")
 	return cmd

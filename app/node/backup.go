@@ -56,6 +56,9 @@ type backups struct {
 
 type backer interface {
 	BackUp(context.Context, engine.BackupOrder, bool, func(engine.Progress)) ([]byte, engine.BackupReport, error)
+	Merge(ctx context.Context, w *engine.Way, name string, knew uint64) (catalog.Merged, map[string][]byte, error)
+	Conflicts(context.Context) ([]engine.Conflict, error)
+	SetTogether([]peers.DeviceID)
 }
 
 // BackupState tells where the copies of the catalog are.
@@ -112,6 +115,7 @@ func (n *Node) openBackups(ctx context.Context, owner identity.OwnerKey, files *
 	}
 	n.backups.owner = owner.WithoutMaster()
 	n.backups.secrets, n.backups.locator, n.backups.engine, n.backups.catalog = s, l, files, files.Catalog()
+	n.backups.engine.SetTogether(n.others())
 	return n.noteThisMachine(ctx)
 }
 
@@ -167,9 +171,18 @@ func (n *Node) backUp(ctx context.Context, insist bool, progress func(engine.Pro
 		return engine.BackupReport{}, err
 	}
 	number := last.Number + 1
+	vector, err := n.vector(ctx)
+	if err != nil {
+		return engine.BackupReport{}, err
+	}
 	now := n.now().Unix()
-	o := engine.BackupOrder{Device: n.device, Number: number, Notes: notes, Seal: func(rows, parts []byte, files int64) ([]byte, error) {
+	o := engine.BackupOrder{Device: n.device, Number: number, Notes: notes, Always: n.awaited(vector), Seal: func(rows, parts []byte, files int64) ([]byte, error) {
+		waits, err := b.catalog.Awaited(ctx)
+		if err != nil {
+			return nil, err
+		}
 		h := backup.Head{
+			Vector: vector, Waits: waits,
 			Device: n.device, Number: number, At: now, Keepers: n.whereabouts(),
 			Rows: rows, Parts: parts, Files: files, Cert: n.desk.Cert(),
 		}
@@ -178,6 +191,9 @@ func (n *Node) backUp(ctx context.Context, insist bool, progress func(engine.Pro
 	_, r, err := b.engine.BackUp(ctx, o, insist, progress)
 	if errors.Is(err, engine.ErrUnchanged) {
 		return r, nil
+	}
+	if err == nil {
+		n.gaveWord(vector)
 	}
 	return r, err
 }
@@ -292,10 +308,11 @@ func (n *Node) backUpChanges(ctx context.Context) {
 		if due.IsZero() {
 			now, err := n.backups.catalog.Changes(ctx)
 			notes, nerr := n.notes()
-			if errors.Join(err, nerr) != nil {
+			vector, verr := n.vector(ctx)
+			if errors.Join(err, nerr, verr) != nil {
 				continue
 			}
-			if now != seen || !bytes.Equal(them, notes[noteCircle]) || !bytes.Equal(own, notes[noteSettings]) {
+			if n.awaited(vector) || now != seen || !bytes.Equal(them, notes[noteCircle]) || !bytes.Equal(own, notes[noteSettings]) {
 				due = time.Now().Add(max(backupAfter, pause))
 			}
 			continue

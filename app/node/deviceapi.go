@@ -5,6 +5,8 @@ package node
 import (
 	"context"
 	"net/http"
+
+	"github.com/preezm/preezm/engine"
 )
 
 // DeviceAPI is the part of API about this person's own machines.
@@ -19,6 +21,9 @@ type DeviceAPI interface {
 	DecideDevice(ctx context.Context, d DeviceDecision) (Device, error)
 	// RemoveDevice ends that a machine counts as this person's.
 	RemoveDevice(ctx context.Context, o DeviceRemoval) (DeviceRemoved, error)
+	// Conflicts lists versions that two machines put at once, but for those
+	// that are shown.
+	Conflicts(ctx context.Context) ([]engine.Conflict, error)
 }
 
 const (
@@ -27,6 +32,7 @@ const (
 	pathPairingDevice = "/v1/devices/pairing"
 	pathDecideDevice  = "/v1/devices/decide"
 	pathRemoveDevice  = "/v1/devices/remove"
+	pathConflicts     = "/v1/conflicts"
 )
 
 func (s *localServer) deviceCalls(mux *http.ServeMux) {
@@ -35,6 +41,7 @@ func (s *localServer) deviceCalls(mux *http.ServeMux) {
 	handle(mux, s, pathPairingDevice, call0(s.api.PairingDevice))
 	handle(mux, s, pathDecideDevice, call1(s.api.DecideDevice))
 	handle(mux, s, pathRemoveDevice, call1(s.api.RemoveDevice))
+	handle(mux, s, pathConflicts, call0(s.api.Conflicts))
 }
 
 func (c *client) Devices(ctx context.Context) ([]Device, error) {
@@ -55,4 +62,8 @@ func (c *client) DecideDevice(ctx context.Context, d DeviceDecision) (Device, er
 
 func (c *client) RemoveDevice(ctx context.Context, o DeviceRemoval) (DeviceRemoved, error) {
 	return invoke[DeviceRemoved](ctx, c, pathRemoveDevice, o, nil)
+}
+
+func (c *client) Conflicts(ctx context.Context) ([]engine.Conflict, error) {
+	return invoke[[]engine.Conflict](ctx, c, pathConflicts, empty{}, nil)
 }

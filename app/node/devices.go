@@ -410,6 +410,10 @@ func (n *Node) RemoveDevice(ctx context.Context, o DeviceRemoval) (DeviceRemoved
 			return out, err
 		}
 	}
+	n.backups.engine.SetTogether(n.others())
+	if err := n.backups.catalog.DropBackups(ctx, d.Device); err != nil {
+		return out, err
+	}
 	out.Told, out.Of = n.tellMachines(ctx), len(n.book.Peers())
 	out.Custodians, out.CustodianN, err = n.shareDevices(ctx)
 	return out, err

@@ -149,6 +149,7 @@ type Node struct {
 	removing removing
 	backups  backups
 	pairing  pairing
+	together togetherness
 	company  company
 	// One receipt at a time each way; two locks, or two machines that ask each
 	// other would wait for each other.

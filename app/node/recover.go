@@ -15,6 +15,7 @@ import (
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/backup"
+	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/account"
@@ -152,6 +153,9 @@ func (r *recovery) run(ctx context.Context) (*Recovered, error) {
 	}
 	head, notes, err := r.rebuild(ctx, way)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.letGo(ctx, head.Device); err != nil {
 		return nil, err
 	}
 	if err := r.finish(notes); err != nil {
@@ -445,6 +449,19 @@ func (r *recovery) rebuild(ctx context.Context, heads []*backup.Head) (*backup.H
 		errs = append(errs, fmt.Errorf("the copy of %s: %w", time.Unix(h.At, 0).Format(time.DateTime), err))
 	}
 	return nil, nil, errors.Join(errs...)
+}
+
+// letGo drops the backups of the machine that let this one in: that machine
+// looks after them itself.
+func (r *recovery) letGo(ctx context.Context, of peers.DeviceID) error {
+	if len(r.given) == 0 {
+		return nil
+	}
+	c, err := catalog.OpenSealed(ctx, filepath.Join(r.home, catalogFile), r.dbKey)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.DropBackups(ctx, of), c.Close())
 }
 
 // finish takes over the circle and makes the folder a home.

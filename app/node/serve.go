@@ -76,7 +76,7 @@ func (n *Node) chores(local *localServer) []func(context.Context) {
 	if n.shut {
 		return all
 	}
-	all = append(all, n.maintain, n.errands, n.tidy, n.careLoop, n.backUpChanges,
+	all = append(all, n.maintain, n.errands, n.tidy, n.careLoop, n.backUpChanges, n.importOthers,
 		func(ctx context.Context) { n.lockWhenIdle(ctx, local.idle) })
 	if n.watcher != nil {
 		all = append(all, n.watcher.Run)

@@ -60,6 +60,9 @@ type Head struct {
 	Parts []byte `cbor:"7,keyasint"`
 	Files int64  `cbor:"8,keyasint"` // how many files are in it, for people
 	Cert  []byte `cbor:"9,keyasint"` // of the signing machine
+	// Waits is the highest number of this machine's that the others have to
+	// know before it lets go of what it needs no more; 0: it waits for nothing.
+	Waits uint64 `cbor:"10,keyasint"`
 }
 
 // Type implements custody.Document.

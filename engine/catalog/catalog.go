@@ -18,6 +18,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/preezm/preezm/peers/shardlist"
 	"github.com/preezm/preezm/peers/sqlite"
@@ -35,6 +36,8 @@ type Catalog struct {
 	r *sql.DB
 
 	opened int64 // what Changes counts from
+
+	together atomic.Pointer[together]
 
 	// Shards are named in this epoch, by rising numbers; see epochs.go.
 	epoch shardlist.Tag

@@ -62,19 +62,30 @@ func (c *Catalog) Collect(ctx context.Context, orphansBefore int64) (int64, erro
 		err := tx.QueryRowContext(ctx, `SELECT EXISTS(SELECT 1 FROM candidates)
 			OR EXISTS(SELECT 1 FROM segments WHERE state = 1 AND made < ?
 				AND NOT EXISTS(SELECT 1 FROM chunks WHERE segment = segments.id AND refs > 0))`, orphansBefore).Scan(&some)
-		if err != nil || !some {
+		if err != nil {
 			return err
+		}
+		if !some { // unless something waits for other machines
+			if err := tx.QueryRowContext(ctx, "SELECT EXISTS(SELECT 1 FROM dead)").Scan(&some); err != nil || !some {
+				return err
+			}
 		}
 		dead := `id IN (SELECT id FROM segments WHERE state = 1
 			AND (made < ? OR id IN (SELECT segment FROM candidates))
 			AND NOT EXISTS(SELECT 1 FROM chunks WHERE segment = segments.id AND refs > 0))`
-		if _, err := tx.ExecContext(ctx, `CREATE TEMP TABLE dead AS SELECT id FROM segments WHERE `+dead, orphansBefore); err != nil {
+		if _, err := tx.ExecContext(ctx, "CREATE TEMP TABLE gone(id INTEGER PRIMARY KEY)"); err != nil {
 			return err
 		}
-		if freed, err = dropSegments(ctx, tx, "id IN (SELECT id FROM temp.dead)"); err != nil {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO temp.gone SELECT id FROM segments WHERE "+dead, orphansBefore); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "DROP TABLE temp.dead"); err != nil {
+		if err := c.spare(ctx, tx); err != nil {
+			return err
+		}
+		if freed, err = dropSegments(ctx, tx, "id IN (SELECT id FROM temp.gone)"); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DROP TABLE temp.gone"); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM candidates")

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/backup"
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/account"
+	"github.com/preezm/preezm/peers/circle"
+)
+
+// importEvery is how often a node looks whether its person's other machines did
+// something.
+const importEvery = 15 * time.Second
+
+// togetherness is what this process knows of the other machines.
+type togetherness struct {
+	mu    sync.Mutex                // one import at a time
+	waits map[peers.DeviceID]uint64 // what they wait for this one to know
+	told  map[peers.DeviceID]uint64 // what the last head of this one says it knows
+}
+
+// others are this person's other machines.
+func (n *Node) others() []peers.DeviceID {
+	s, err := account.Parse(n.book.Own())
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.Body.Devices), func(d peers.DeviceID) bool { return d == n.device })
+}
+
+// Shared says whether this person has other machines.
+func (n *Node) Shared() bool { return n.backups.catalog != nil && len(n.others()) > 0 && !n.takenOff() }
+
+// Import takes over what this person's other machines did since the last time,
+// as far as keepers that answer have it.
+func (n *Node) Import(ctx context.Context) error {
+	t := &n.together
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	others := n.others()
+	n.backups.engine.SetTogether(others)
+	if len(others) == 0 {
+		return nil
+	}
+	known, err := n.backups.catalog.Imports(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, h := range n.otherHeads(ctx) {
+		if h.Device == n.device || !slices.Contains(others, h.Device) {
+			continue
+		}
+		if t.waits == nil {
+			t.waits = map[peers.DeviceID]uint64{}
+		}
+		t.waits[h.Device] = h.Waits
+		if slices.ContainsFunc(known, func(i catalog.Import) bool { return i.Device == h.Device && i.Number >= h.Number }) {
+			continue
+		}
+		if err := n.importFrom(ctx, h); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (n *Node) importFrom(ctx context.Context, h *backup.Head) error {
+	var knew uint64
+	for _, k := range h.Vector {
+		if k.Device == n.device {
+			knew = k.Number
+		}
+	}
+	w := &engine.Way{Device: h.Device, Number: h.Number, At: h.At, Rows: h.Rows, Parts: h.Parts}
+	r, notes, err := n.backups.engine.Merge(ctx, w, n.machineName(ctx, h.Device), knew)
+	if err != nil {
+		return err
+	}
+	if r != (catalog.Merged{}) {
+		n.log.Info("took over what another machine did", "machine", h.Device.Short(), "added", r.Added, "replaced", r.Replaced, "removed", r.Removed, "conflicts", r.Conflicts)
+	}
+	them, _, err := readNotes(notes)
+	if err != nil {
+		return fmt.Errorf("the circle of %s: %w", h.Device.Short(), err)
+	}
+	for _, t := range them {
+		if t.Peer.Device == n.device || n.book.Has(t.Peer.Device) || slices.Contains(n.others(), t.Peer.Device) {
+			continue
+		}
+		if err := n.book.Put(t.Peer); err != nil && !errors.Is(err, circle.ErrTooManyPeers) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) machineName(ctx context.Context, d peers.DeviceID) string {
+	all, err := n.backups.catalog.Machines(ctx)
+	if err == nil {
+		for _, m := range all {
+			if m.Device == d {
+				return m.Name
+			}
+		}
+	}
+	return d.Short()
+}
+
+// vector is what this machine knows of the others, for its next head.
+func (n *Node) vector(ctx context.Context) ([]backup.Known, error) {
+	all, err := n.backups.catalog.Imports(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := []backup.Known{}
+	for _, i := range all {
+		out = append(out, backup.Known{Device: i.Device, Number: i.Number})
+	}
+	return out, nil
+}
+
+// awaited says whether another machine waits for a word that this one has not
+// given: a head with nothing new in it but what it knows.
+func (n *Node) awaited(vector []backup.Known) bool {
+	t := &n.together
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(vector, func(k backup.Known) bool {
+		return t.told[k.Device] < t.waits[k.Device] && k.Number >= t.waits[k.Device]
+	})
+}
+
+func (n *Node) gaveWord(vector []backup.Known) {
+	t := &n.together
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.told = map[peers.DeviceID]uint64{}
+	for _, k := range vector {
+		t.told[k.Device] = k.Number
+	}
+}
+
+// importOthers looks at the other machines until ctx ends.
+func (n *Node) importOthers(ctx context.Context) {
+	tick := time.NewTicker(importEvery)
+	defer tick.Stop()
+	for {
+		if err := n.Import(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("what another machine did is taken over later", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Conflicts lists the versions that two machines put under one name at once and
+// that are not the shown ones.
+func (n *Node) Conflicts(ctx context.Context) ([]engine.Conflict, error) {
+	return n.backups.engine.Conflicts(ctx)
+}

@@ -1,0 +1,646 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/preezm/preezm/peers"
+)
+
+// mergeSchema is a step of migrations.
+const mergeSchema = `
+CREATE INDEX versions_gid ON versions(gid);
+CREATE INDEX shards_shard ON shards(shard);
+
+-- Which versions were present on another of the owner's machines when this one
+-- looked last: what is missing there later was removed there.
+CREATE TABLE seen(
+  device  BLOB NOT NULL,
+  gid     BLOB NOT NULL,
+  PRIMARY KEY(device, gid)
+) WITHOUT ROWID;
+
+-- Segments of this catalog that another machine needed then.
+CREATE TABLE needed(
+  device  BLOB NOT NULL,
+  segment INTEGER NOT NULL,
+  PRIMARY KEY(device, segment)
+) WITHOUT ROWID;
+
+-- Segments that nobody needs here, from which backup of this machine on. They
+-- stay until every other machine knew that and needed them no more.
+CREATE TABLE dead(
+  segment INTEGER PRIMARY KEY,
+  number  INTEGER NOT NULL
+);
+
+-- Versions that were put on two machines at once and are not the shown ones.
+CREATE TABLE conflicts(
+  gid     BLOB PRIMARY KEY,
+  parent  BLOB NOT NULL,
+  name    BLOB NOT NULL,
+  found   INTEGER NOT NULL   -- nanoseconds since 1970
+) WITHOUT ROWID;
+`
+
+// MergeOrder is another machine's catalog to be taken over.
+type MergeOrder struct {
+	Theirs *Catalog
+	Device peers.DeviceID // the other machine
+	Name   string         // of it, for names that cannot be two things
+	Number uint64         // of its backup
+	Made   int64          // Unix seconds
+	Knew   uint64         // the number of this machine's that it knew then
+}
+
+// Merged is what a merge changed here.
+type Merged struct {
+	Added     int64 `json:"added"`
+	Replaced  int64 `json:"replaced"`
+	Removed   int64 `json:"removed"`
+	Conflicts int64 `json:"conflicts"`
+}
+
+// merger takes one catalog over into another, in one transaction of the latter.
+type merger struct {
+	ctx      context.Context
+	o        *MergeOrder
+	tx       *sql.Tx
+	u        *upserter
+	chunks   map[int64]int64 // rows there to rows here
+	segments map[int64]int64
+	out      Merged
+}
+
+// Merge takes over what another machine of the owner's did. Versions that both
+// put under one name are both kept: the newer is shown. No put may run meanwhile.
+func (c *Catalog) Merge(ctx context.Context, o MergeOrder) (Merged, error) {
+	var out Merged
+	grants, err := o.Theirs.Grants(ctx)
+	if err != nil {
+		return out, err
+	}
+	known, err := c.Grants(ctx)
+	if err != nil {
+		return out, err
+	}
+	have := map[[32]byte]*Grant{}
+	for i := range known {
+		have[known[i].Hash] = &known[i]
+	}
+	err = c.write(ctx, func(tx *sql.Tx) error {
+		m := &merger{ctx: ctx, o: &o, tx: tx, u: newUpserter(ctx, tx), chunks: map[int64]int64{}, segments: map[int64]int64{}}
+		defer m.u.close()
+		if err := o.Theirs.Below(ctx, "", m.version); err != nil {
+			return err
+		}
+		if err := m.removals(); err != nil {
+			return err
+		}
+		for i := range grants {
+			if have[grants[i].Hash] != nil {
+				continue
+			}
+			for j := range grants[i].Files {
+				f := &grants[i].Files[j]
+				var err error
+				if f.Parts, err = m.parts(f.Parts); err != nil {
+					return err
+				}
+			}
+		}
+		if err := m.note(); err != nil {
+			return err
+		}
+		out = m.out
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	return out, c.mergeRest(ctx, &o, grants, have)
+}
+
+// version takes one version over that is present there.
+func (m *merger) version(v *Version) error {
+	var one int
+	err := m.tx.QueryRowContext(m.ctx, "SELECT 1 FROM seen WHERE device = ? AND gid = ?", m.o.Device[:], v.GID[:]).Scan(&one)
+	if err == nil {
+		return nil // whatever became of it here since then stands
+	} else if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if m.known(m.tx, "history", v.GID) {
+		return nil // it was replaced or removed here
+	}
+	parent, name := SplitPath(v.Path)
+	var gid []byte
+	var kind Kind
+	var kept, num int64
+	err = m.tx.QueryRowContext(m.ctx, "SELECT gid, kind, kept, num FROM versions WHERE parent = ? AND name = ?", []byte(parent), []byte(name)).
+		Scan(&gid, &kind, &kept, &num)
+	absent := errors.Is(err, sql.ErrNoRows)
+	switch {
+	case err != nil && !absent:
+		return err
+	case !absent && bytes.Equal(gid, v.GID[:]):
+		return nil
+	case !absent && kind == Folder && v.Kind == Folder:
+		// One folder that both made: the smaller name is its name.
+		if bytes.Compare(v.GID[:], gid) < 0 {
+			_, err = m.tx.ExecContext(m.ctx, "UPDATE versions SET gid = ? WHERE parent = ? AND name = ?", v.GID[:], []byte(parent), []byte(name))
+			return err
+		}
+		return nil
+	case !absent && (kind == Folder) != (v.Kind == Folder):
+		v.Path += " (" + m.o.Name + ")"
+		return m.take(v, &m.out.Conflicts)
+	case absent:
+		return m.take(v, &m.out.Added)
+	}
+	if m.knownThere([16]byte(gid)) {
+		if err := m.take(v, &m.out.Replaced); err != nil { // it came after ours
+			return err
+		}
+		if m.known(m.o.Theirs.r, "conflicts", [16]byte(gid)) {
+			m.out.Conflicts++ // not knowing of it, as was found there
+			return m.conflict(gid, parent, name)
+		}
+		return nil
+	}
+	return m.both(v, [16]byte(gid), kept, num)
+}
+
+// take makes a version of the other machine the present one.
+func (m *merger) take(v *Version, count *int64) error {
+	var err error
+	if v.Parts, err = m.parts(v.Parts); err != nil {
+		return err
+	}
+	v.Source = Source{} // of another disk
+	*count++
+	return m.u.upsert(v)
+}
+
+// both keeps a version beside the one that is here: the newer is shown.
+func (m *merger) both(v *Version, ours [16]byte, kept, num int64) error {
+	parts, err := m.parts(v.Parts)
+	if err != nil {
+		return err
+	}
+	parent, name := SplitPath(v.Path)
+	at := []any{[]byte(parent), []byte(name)}
+	var raw []byte
+	var size, mtime int64
+	if err := m.tx.QueryRowContext(m.ctx, "SELECT parts, size, mtime FROM versions WHERE parent = ? AND name = ?", at...).Scan(&raw, &size, &mtime); err != nil {
+		return err
+	}
+	if size == v.Size && mtime == v.ModTime && bytes.Equal(raw, encodeParts(parts)) {
+		return nil // the same file, put on both
+	}
+	m.out.Conflicts++
+	loser := ours
+	if v.Kept > kept || v.Kept == kept && bytes.Compare(v.GID[:], ours[:]) > 0 {
+		v.Parts, v.Source = parts, Source{}
+		if err := m.u.upsert(v); err != nil {
+			return err
+		}
+	} else {
+		loser = v.GID
+		if err := m.u.refs.add(parts); err != nil {
+			return err
+		}
+		// Its number is the one before that of the present version.
+		if _, err := m.tx.ExecContext(m.ctx, "UPDATE versions SET num = num + 1 WHERE parent = ? AND name = ?", at...); err != nil {
+			return err
+		}
+		_, err := m.tx.ExecContext(m.ctx, "INSERT INTO history("+historyColumn+", until, removal) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,x'')",
+			[]byte(parent), []byte(name), num, v.GID[:], v.Origin[:], v.Kind, v.Size, v.Mode, v.ModTime, append([]byte{}, v.Target...),
+			v.Kept, v.Torn, encodeParts(parts), max(kept, v.Kept+1))
+		if err != nil {
+			return err
+		}
+	}
+	return m.conflict(loser[:], parent, name)
+}
+
+// conflict notes a version that is not the shown one although nobody meant that.
+func (m *merger) conflict(gid []byte, parent, name string) error {
+	_, err := m.tx.ExecContext(m.ctx, "INSERT OR REPLACE INTO conflicts(gid, parent, name, found) VALUES(?,?,?,?)",
+		gid, []byte(parent), []byte(name), time.Now().UnixNano())
+	return err
+}
+
+func (m *merger) known(db interface {
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+}, table string, gid [16]byte) bool {
+	var one int
+	return db.QueryRowContext(m.ctx, "SELECT 1 FROM "+table+" WHERE gid = ?", gid[:]).Scan(&one) == nil
+}
+
+// knownThere: the other machine had that version before the one it has now.
+func (m *merger) knownThere(gid [16]byte) bool { return m.known(m.o.Theirs.r, "history", gid) }
+
+// removals takes over what was removed there and is as it was then here.
+func (m *merger) removals() error {
+	type row struct{ gid, removal []byte }
+	gone, err := collect(m.ctx, m.o.Theirs.r, func(rows *sql.Rows) (r row, err error) {
+		err = rows.Scan(&r.gid, &r.removal)
+		return r, err
+	}, "SELECT gid, removal FROM history WHERE length(removal) > 0")
+	if err != nil {
+		return err
+	}
+	// What was there and is in neither table any more was removed for good. Here
+	// it goes to the trash: nothing is lost by a merge.
+	was, err := collect(m.ctx, m.tx, scanBlob, "SELECT gid FROM seen WHERE device = ?", m.o.Device[:])
+	if err != nil {
+		return err
+	}
+	for _, gid := range was {
+		if g := [16]byte(gid); !m.known(m.o.Theirs.r, "versions", g) && !m.knownThere(g) {
+			id := make([]byte, 16)
+			rand.Read(id)
+			gone = append(gone, row{gid, id})
+		}
+	}
+	for _, g := range gone {
+		if err := m.remove(g.gid, g.removal); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove moves the version of that name to the trash, if it is present.
+func (m *merger) remove(gid, removal []byte) error {
+	var parent, name []byte
+	var kind Kind
+	var size, kept int64
+	err := m.tx.QueryRowContext(m.ctx, "SELECT parent, name, kind, size, kept FROM versions WHERE gid = ?", gid).Scan(&parent, &name, &kind, &size, &kept)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	path := JoinPath(string(parent), string(name))
+	if kind == Folder {
+		var inside int
+		where, args := below(path)
+		if err := m.tx.QueryRowContext(m.ctx, "SELECT count(*) FROM versions WHERE "+where, args...).Scan(&inside); err != nil {
+			return err
+		}
+		if inside > 0 { // something was put into it here
+			left, err := m.leftBelow(path)
+			if err != nil || left {
+				return err
+			}
+		}
+	}
+	now := max(kept+1, time.Now().UnixNano())
+	if _, err := m.tx.ExecContext(m.ctx, toHistory+"gid = ?", now, removal, gid); err != nil {
+		return err
+	}
+	if _, err := m.tx.ExecContext(m.ctx, "DELETE FROM versions WHERE gid = ?", gid); err != nil {
+		return err
+	}
+	files := int64(0)
+	if kind == File {
+		files = 1
+	} else {
+		size = 0
+	}
+	// All that one removal took there is one entry of the trash here.
+	_, err = m.tx.ExecContext(m.ctx, `INSERT INTO trash(id, path, kind, files, bytes, removed, origin) VALUES(?,?,?,?,?,?,?)
+		ON CONFLICT(id) DO UPDATE SET files = files + excluded.files, bytes = bytes + excluded.bytes,
+		path = CASE WHEN length(excluded.path) < length(path) THEN excluded.path ELSE path END,
+		kind = CASE WHEN length(excluded.path) < length(path) THEN excluded.kind ELSE kind END`,
+		removal, []byte(path), kind, files, size, now, m.o.Device[:])
+	m.out.Removed++
+	return err
+}
+
+// leftBelow says whether anything in a folder will stay: what there is there was
+// not removed on the other machine.
+func (m *merger) leftBelow(path string) (bool, error) {
+	where, args := below(path)
+	gids, err := collect(m.ctx, m.tx, scanBlob, "SELECT gid FROM versions WHERE "+where, args...)
+	if err != nil {
+		return false, err
+	}
+	for _, g := range gids {
+		var one int
+		err := m.o.Theirs.r.QueryRowContext(m.ctx, "SELECT 1 FROM history WHERE gid = ? AND length(removal) > 0", g).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			return true, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// parts gives the chunks here that those of the other machine are; segments that
+// are not known here are taken over with all that is in them.
+func (m *merger) parts(theirs []Part) ([]Part, error) {
+	out := make([]Part, len(theirs))
+	for i, p := range theirs {
+		if p.Chunk == 0 {
+			out[i] = p
+			continue
+		}
+		id, err := m.chunk(p.Chunk)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = Part{Chunk: id}
+	}
+	return out, nil
+}
+
+func (m *merger) chunk(theirs int64) (int64, error) {
+	if id := m.chunks[theirs]; id != 0 {
+		return id, nil
+	}
+	rows, err := m.o.Theirs.Chunks(m.ctx, []int64{theirs})
+	if err != nil {
+		return 0, err
+	}
+	k := rows[theirs]
+	id, err := m.find(&k)
+	if err != nil {
+		return 0, err
+	}
+	if id == 0 {
+		if err := m.segment(k.Segment); err != nil {
+			return 0, err
+		}
+		if id = m.chunks[theirs]; id == 0 {
+			return 0, fmt.Errorf("chunk %d of the other machine is nowhere", theirs)
+		}
+	}
+	m.chunks[theirs] = id
+	return id, nil
+}
+
+// find looks for a chunk here: the same data, or the same place.
+func (m *merger) find(k *Chunk) (id int64, err error) {
+	err = m.tx.QueryRowContext(m.ctx, "SELECT id FROM chunks WHERE cid = ?", k.Name[:]).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		seg, err := m.segmentHere(k.Segment)
+		if err != nil || seg == 0 {
+			return 0, err
+		}
+		err = m.tx.QueryRowContext(m.ctx, "SELECT id FROM chunks WHERE segment = ? AND off = ? AND key = ?", seg, k.Off, k.Key[:]).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return 0, nil
+		}
+		return id, err
+	}
+	return id, err
+}
+
+// segmentHere gives the row here of a segment there, by any shard that both
+// know; 0 when there is none.
+func (m *merger) segmentHere(theirs int64) (int64, error) {
+	if id, ok := m.segments[theirs]; ok {
+		return id, nil
+	}
+	shards, err := collect(m.ctx, m.o.Theirs.r, scanBlob, "SELECT shard FROM shards WHERE segment = ?", theirs)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range shards {
+		var id int64
+		err := m.tx.QueryRowContext(m.ctx, "SELECT segment FROM shards WHERE shard = ?", s).Scan(&id)
+		if err == nil {
+			m.segments[theirs] = id
+			return id, nil
+		} else if !errors.Is(err, sql.ErrNoRows) {
+			return 0, err
+		}
+	}
+	m.segments[theirs] = 0
+	return 0, nil
+}
+
+// segment takes a segment over, with its chunks and shards.
+func (m *merger) segment(theirs int64) error {
+	s, err := m.o.Theirs.Segment(m.ctx, theirs)
+	if err != nil {
+		return err
+	}
+	res, err := m.tx.ExecContext(m.ctx, "INSERT INTO segments(k, n, shard_len, data_len, state, made) VALUES(?,?,?,?,1,?)",
+		s.K, s.N, s.ShardLen, s.DataLen, time.Now().UnixNano())
+	if err != nil {
+		return err
+	}
+	id, err := res.LastInsertId()
+	if err != nil {
+		return err
+	}
+	for i := range s.Shards {
+		if err := insertShard(m.ctx, m.tx, id, i, &s.Shards[i]); err != nil {
+			return err
+		}
+	}
+	m.segments[theirs] = id
+	chunks, err := collect(m.ctx, m.o.Theirs.r, scanChunk, "SELECT "+chunkColumns+" FROM chunks WHERE segment = ?", theirs)
+	if err != nil {
+		return err
+	}
+	for i := range chunks {
+		k := &chunks[i]
+		name := k.Name[:]
+		var one int
+		if m.tx.QueryRowContext(m.ctx, "SELECT 1 FROM chunks WHERE cid = ?", name).Scan(&one) == nil {
+			name = make([]byte, 32) // kept here already: this copy is not to be found
+			rand.Read(name)
+		}
+		res, err := m.tx.ExecContext(m.ctx, "INSERT INTO chunks(cid, segment, off, sealed, plain, coding, key, refs) VALUES(?,?,?,?,?,?,?,0)",
+			name, id, k.Off, k.Sealed, k.Plain, k.Zstd, k.Key[:])
+		if err != nil {
+			return err
+		}
+		if m.chunks[k.ID], err = res.LastInsertId(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// note writes down how far the other machine is known, and what it needs.
+func (m *merger) note() error {
+	d := m.o.Device[:]
+	for _, q := range []string{"DELETE FROM seen WHERE device = ?", "DELETE FROM needed WHERE device = ?"} {
+		if _, err := m.tx.ExecContext(m.ctx, q, d); err != nil {
+			return err
+		}
+	}
+	gids, err := collect(m.ctx, m.o.Theirs.r, scanBlob, "SELECT gid FROM versions")
+	if err != nil {
+		return err
+	}
+	for _, g := range gids {
+		if _, err := m.tx.ExecContext(m.ctx, "INSERT OR IGNORE INTO seen(device, gid) VALUES(?,?)", d, g); err != nil {
+			return err
+		}
+	}
+	live, err := collect(m.ctx, m.o.Theirs.r, scanInt, "SELECT DISTINCT segment FROM chunks WHERE refs > 0")
+	if err != nil {
+		return err
+	}
+	for _, s := range live {
+		here, err := m.segmentHere(s)
+		if err != nil {
+			return err
+		}
+		if here == 0 {
+			continue
+		}
+		if _, err := m.tx.ExecContext(m.ctx, "INSERT OR IGNORE INTO needed(device, segment) VALUES(?,?)", d, here); err != nil {
+			return err
+		}
+	}
+	_, err = m.tx.ExecContext(m.ctx, "INSERT OR REPLACE INTO imports(device, number, made, knew) VALUES(?,?,?,?)",
+		d, m.o.Number, m.o.Made, m.o.Knew)
+	return err
+}
+
+// mergeRest takes over what stands beside the files: machines, brands,
+// custodians, grants, and what the owner said last.
+func (c *Catalog) mergeRest(ctx context.Context, o *MergeOrder, grants []Grant, have map[[32]byte]*Grant) error {
+	theirs, err := o.Theirs.Machines(ctx)
+	if err != nil {
+		return err
+	}
+	mine, err := c.Machines(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range theirs {
+		newer := true
+		for _, m := range mine {
+			if m.Device == t.Device { // a removal stays
+				newer = t.Device == o.Device && m.Removed == 0 && m != t || m.Removed == 0 && t.Removed > 0
+			}
+		}
+		if newer {
+			if err := c.PutMachine(ctx, t); err != nil {
+				return err
+			}
+		}
+	}
+	brands, err := o.Theirs.Brands(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range brands {
+		if err := c.PutBrand(ctx, b); err != nil {
+			return err
+		}
+	}
+	cs, err := o.Theirs.Custodians(ctx)
+	if err != nil {
+		return err
+	}
+	known, err := c.Custodians(ctx)
+	if err != nil {
+		return err
+	}
+	for _, k := range cs {
+		newer := true
+		for _, m := range known {
+			if m.Device == k.Device {
+				newer = k.Generation > m.Generation || k.Retired > m.Retired
+			}
+		}
+		if newer {
+			if err := c.PutCustodian(ctx, k); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range grants {
+		g := &grants[i]
+		if h := have[g.Hash]; h != nil {
+			if len(h.Revocation) == 0 && len(g.Revocation) > 0 {
+				if err := c.Revoke(ctx, g.Hash, g.Revocation); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		pkgs, err := o.Theirs.Packages(ctx, g.Hash)
+		if err != nil {
+			return err
+		}
+		if len(pkgs) == 0 {
+			continue
+		}
+		if err := c.AddGrant(ctx, g, pkgs[0]); err != nil {
+			return err
+		}
+		for j, p := range pkgs[1:] {
+			if err := c.RenewGrant(ctx, g.Hash, uint64(j)+2, p, g.Ticket, g.Files); err != nil {
+				return err
+			}
+		}
+		if len(g.Revocation) > 0 {
+			if err := c.Revoke(ctx, g.Hash, g.Revocation); err != nil {
+				return err
+			}
+		}
+	}
+	return c.mergeSaid(ctx, o.Theirs)
+}
+
+// mergeSaid takes over what the owner told custodians under a higher number, and
+// the random names of files in grants that are not known here.
+func (c *Catalog) mergeSaid(ctx context.Context, theirs *Catalog) error {
+	type said struct {
+		what   string
+		number int64
+		doc    []byte
+	}
+	all, err := collect(ctx, theirs.r, func(rows *sql.Rows) (s said, err error) {
+		err = rows.Scan(&s.what, &s.number, &s.doc)
+		return s, err
+	}, "SELECT what, number, doc FROM said")
+	if err != nil {
+		return err
+	}
+	type named struct {
+		path, file, stamp []byte
+		version           int64
+	}
+	names, err := collect(ctx, theirs.r, func(rows *sql.Rows) (n named, err error) {
+		err = rows.Scan(&n.path, &n.file, &n.version, &n.stamp)
+		return n, err
+	}, "SELECT path, file, version, stamp FROM names")
+	if err != nil {
+		return err
+	}
+	return c.write(ctx, func(tx *sql.Tx) error {
+		for _, s := range all {
+			_, err := tx.ExecContext(ctx, `INSERT INTO said(what, number, doc) VALUES(?,?,?)
+				ON CONFLICT(what) DO UPDATE SET number = excluded.number, doc = excluded.doc WHERE excluded.number > number`, s.what, s.number, s.doc)
+			if err != nil {
+				return err
+			}
+		}
+		for _, n := range names {
+			if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO names(path, file, version, stamp) VALUES(?,?,?,?)", n.path, n.file, n.version, n.stamp); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
