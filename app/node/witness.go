@@ -22,7 +22,7 @@ func (n *Node) openWitness(ctx context.Context, o Options) error {
 		return nil
 	}
 	n.witness, err = witness.Open(ctx, n.home, witness.Options{
-		Device: n.device, Sign: n.keys.Sign, KEM: n.keys.KEM, Box: n.box, Now: o.Clock, Logger: n.log,
+		Device: n.device, Sign: n.keys.Sign, KEM: n.keys.KEM, Box: n.box, Person: n.book.Person, Now: o.Clock, Logger: n.log,
 	})
 	if err != nil && ctx.Err() == nil {
 		n.witness = nil

@@ -59,7 +59,7 @@ func (s *Service) judge(o *owner) custody.Verdict {
 	var offsets []int64
 	for d, h := range s.clocks {
 		age := now.Sub(h.at)
-		if age >= 0 && age <= hearAge && o.hears(d) {
+		if age >= 0 && age <= hearAge && s.hears(o, d) {
 			offsets = append(offsets, h.theirs+int64(age/time.Second)-own)
 		}
 	}

@@ -46,7 +46,7 @@ func (s *Service) Evidence(ctx context.Context, from peers.DeviceID, raw []byte)
 		return nil, err
 	}
 	defer o.mu.Unlock()
-	if from != o.device {
+	if !s.speaks(o, from) {
 		return nil, peers.ErrNoCustodian
 	}
 	e, err := s.store.evidence(ctx, o.root, q.Grant, q.After)

@@ -38,7 +38,7 @@ func (s *Service) Revoke(ctx context.Context, from peers.DeviceID, raw []byte) (
 	if err := s.learn(ctx, o, &News{Revocations: [][]byte{raw}}); err != nil {
 		return nil, err
 	}
-	if !o.hears(from) {
+	if !s.hears(o, from) {
 		return custody.Marshal(Standing{})
 	}
 	return s.standing(o)
@@ -68,7 +68,7 @@ func (s *Service) listen(ctx context.Context, from peers.DeviceID, root custody.
 		return nil, err
 	}
 	o.mu.Lock()
-	if err = s.fresh(ctx, o); err == nil && !o.hears(from) {
+	if err = s.fresh(ctx, o); err == nil && !s.hears(o, from) {
 		err = peers.ErrNoCustodian
 	}
 	if err != nil {
@@ -330,7 +330,7 @@ func (s *Service) Log(ctx context.Context, from peers.DeviceID, raw []byte) ([]b
 		return nil, err
 	}
 	defer o.mu.Unlock()
-	if from != o.device {
+	if !s.speaks(o, from) {
 		return nil, peers.ErrNoCustodian // a fellow is told heads only
 	}
 	head, err := o.log.Sign(o.sign, max(s.judge(o).Now, 0))

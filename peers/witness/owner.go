@@ -222,10 +222,20 @@ func maybe[T custody.Document](raw []byte) (*custody.Signed[T], error) {
 	return custody.Parse[T](raw)
 }
 
+// speaks reports whether a device is the owner's: the one that appointed, or
+// one that has proved to be another machine of the same person.
+func (s *Service) speaks(o *owner, d peers.DeviceID) bool {
+	if d == o.device || s.o.Person == nil {
+		return d == o.device
+	}
+	root, ok := s.o.Person(d)
+	return ok && root == o.root
+}
+
 // hears reports whether a device is one whose word about this owner is taken:
 // the owner's own or a fellow custodian's.
-func (o *owner) hears(d peers.DeviceID) bool {
-	return d == o.device || o.panel != nil && slices.ContainsFunc(o.panel.Body.Members, func(m Member) bool {
+func (s *Service) hears(o *owner, d peers.DeviceID) bool {
+	return s.speaks(o, d) || o.panel != nil && slices.ContainsFunc(o.panel.Body.Members, func(m Member) bool {
 		return m.Device == [32]byte(d)
 	})
 }

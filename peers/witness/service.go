@@ -44,6 +44,9 @@ type Options struct {
 	Sign   ed25519.PrivateKey // signs its logs
 	KEM    hpke.PrivateKey    // opens appointments
 	Box    *vault.Box         // seals what it keeps; nil: plain
+	// Person gives the root key of the person whose machine a device has proved
+	// to be; nil: nobody's. An owner's further machines speak for the owner too.
+	Person func(peers.DeviceID) (custody.Key, bool)
 	Now    func() time.Time   // its clock; nil: time.Now
 	Logger *slog.Logger       // nil: silence
 
