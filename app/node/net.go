@@ -212,7 +212,11 @@ func (n *Node) Net(context.Context) (*NetReport, error) {
 		out.Offered = append(out.Offered, NetOffer{n.nameOf(o.By), kind, hostOf(o.Address)})
 	}
 	for _, p := range r.Peers {
-		out.Peers = append(out.Peers, netPeer(p, relays > 0))
+		one := netPeer(p, relays > 0)
+		if !out.Running {
+			one.Blocked, one.Advice = "", "" // what this home lacks is said once
+		}
+		out.Peers = append(out.Peers, one)
 	}
 	out.Advice = adviceHere(out, r)
 	return out, nil

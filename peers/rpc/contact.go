@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/preezm/preezm/peers"
@@ -19,6 +20,8 @@ import (
 const (
 	// upgradeEvery is how often a better way than a relay is looked for.
 	upgradeEvery = 30 * time.Second
+	// hintGap is the least time between looks for one, whatever is heard.
+	hintGap = 2 * time.Second
 	// contactPause is the longest pause between dials to a device that was
 	// there lately, awayPause to one that was not.
 	contactPause = 5 * time.Second
@@ -37,6 +40,7 @@ type contact struct {
 	s      *Service
 	device peers.DeviceID
 	nudge  chan struct{} // look again now; holds one
+	hint   atomic.Bool   // there may be a better way now
 	end    context.CancelFunc
 
 	mu      sync.Mutex
@@ -98,13 +102,21 @@ func (p *contact) tend(ctx context.Context) {
 				c.conn.Close()
 			}
 		}
-		if c.conn.Route() == transport.Relayed && time.Since(sought) >= upgradeEvery*3/4+rand.N(upgradeEvery/2) {
+		due := upgradeEvery*3/4 + rand.N(upgradeEvery/2)
+		if p.hint.Load() {
+			due = hintGap
+		}
+		if c.conn.Route() == transport.Relayed && time.Since(sought) >= due {
+			p.hint.Store(false)
 			_ = p.reach(ctx, true) // a relay is a way, if not the best one
 			sought = time.Now()
 		}
 		next := pingEvery
 		if c.conn.Route() == transport.Relayed {
 			next = upgradeEvery / 4
+			if p.hint.Load() {
+				next = hintGap
+			}
 		}
 		waitFor(ctx, next, c.done, p.nudge)
 		if !c.ended() {
@@ -243,6 +255,10 @@ func (p *contact) hear(ctx context.Context, c *control, m controlMsg) {
 		p.mu.Lock()
 		p.mapped = m.Mapped[:min(len(m.Mapped), 1)]
 		p.mu.Unlock()
+		if c.conn.Route() == transport.Relayed {
+			p.hint.Store(true)
+			p.wake()
+		}
 		s.located(p.device, circle.Learned(m.Addresses, c.conn.Route() == transport.SameMachine), s.learnServers(m.Servers, c.conn))
 	case controlCall:
 		p.mu.Lock()

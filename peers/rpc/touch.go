@@ -129,7 +129,11 @@ func (s *Service) nudge(id peers.DeviceID) {
 	if c != nil {
 		c.forgive()
 	}
-	if p != nil && (p.control() == nil || p.control().conn.Route() == transport.Relayed) {
+	if p == nil {
+		return
+	}
+	if now := p.control(); now == nil || now.conn.Route() == transport.Relayed {
+		p.hint.Store(true)
 		p.wake()
 	}
 }

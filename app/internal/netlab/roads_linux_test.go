@@ -91,7 +91,10 @@ func TestMoves(t *testing.T) {
 	r.pair(owner, keeper)
 	inTouch := func() bool { return owner.way(keeper) == "LAN" && keeper.way(owner) == "LAN" }
 	r.within(10*time.Second, "in touch", inTouch)
-	const soon = 5 * time.Second
+	soon := 5 * time.Second
+	if !long() {
+		soon = 20 * time.Second // beside the other tests of a busy machine
+	}
 
 	r.check(homeB.Do("ip addr del 192.168.1.3/24 dev eth0", "ip addr add 192.168.1.77/24 dev eth0", "ip route add default via 192.168.1.1"))
 	took := r.within(soon, "in touch at the new address", func() bool { return inTouch() && address(owner, keeper, "192.168.1.77") })
