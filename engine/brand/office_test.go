@@ -268,21 +268,28 @@ func TestRevokedMemberGetsNothing(t *testing.T) {
 	c, err := m.open().cert()
 	f.must(err)
 	hostile := custody.Member{Device: m.sign, Cert: c.Raw}
-	ask := func() error {
+	ask := func(c *ct.Custodian) error {
 		o, err := hostile.Request(all[0].Ticket.Ticket, ct.File(1), f.w.Now)
 		f.must(err)
-		_, err = f.w.Custodians[0].Answer(o.Request.Raw, all[0].Ticket.Grant.Body.Gateways[0].Device)
+		_, err = c.Answer(o.Request.Raw, all[0].Ticket.Grant.Body.Gateways[0].Device)
 		return err
 	}
-	f.must(ask()) // nobody told this custodian yet
+	f.must(ask(f.w.Custodians[0])) // nobody told this custodian yet
 	_, err = other.open().Sync(t.Context())
 	f.must(err)
 	if _, err := other.open().Open(t.Context(), all[0], nil, t.TempDir(), 0, f.dial, nil); err != nil {
 		t.Fatal(err)
 	}
-	var refusal *custody.Refusal
-	if err := ask(); !errors.As(err, &refusal) || refusal.Reason != custody.MemberRevoked {
-		t.Errorf("a custodian that saw the list: %v", err)
+	// The two that agreed have seen it; the third may not have been needed.
+	refused := 0
+	for _, c := range f.w.Custodians {
+		var refusal *custody.Refusal
+		if err := ask(c); errors.As(err, &refusal) && refusal.Reason == custody.MemberRevoked {
+			refused++
+		}
+	}
+	if refused < 2 {
+		t.Errorf("%d custodians that saw the list refuse", refused)
 	}
 	// It comes back.
 	code, _, err := f.b.Invite(f.reg, "desk 2", nil)

@@ -229,6 +229,8 @@ func (s *scene) answer(i int, c *ct.Custodian, via peers.DeviceID, request []byt
 
 // counted is how many openings of a file the custodian that counts most counts.
 func (s *scene) counted(g custody.Hash, file byte) (n uint32) {
+	s.mu.Lock() // letters of an opening that died may be on their way
+	defer s.mu.Unlock()
 	for _, c := range s.w.Custodians {
 		n = max(n, c.Opens(g, ct.File(file), 1))
 	}
