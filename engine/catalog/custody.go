@@ -10,6 +10,13 @@ import (
 	"github.com/preezm/preezm/peers"
 )
 
+// Saying is something that the owner tells under a number.
+type Saying struct {
+	What   string
+	Number uint64
+	Doc    []byte
+}
+
 // Said gives the newest number and document of something that the owner tells
 // its custodians: 0 and nil when it was never said.
 func (c *Catalog) Said(ctx context.Context, what string) (number uint64, doc []byte, err error) {
@@ -30,13 +37,16 @@ func (c *Catalog) Said(ctx context.Context, what string) (number uint64, doc []b
 // Say writes down what the owner says under a number, which must be higher than
 // the last one: a number is never used for two things.
 func (c *Catalog) Say(ctx context.Context, what string, number uint64, doc []byte) error {
-	if doc == nil {
-		doc = []byte{}
-	}
 	return c.write(ctx, func(tx *sql.Tx) error { return say(ctx, tx, what, number, doc) })
 }
 
 func say(ctx context.Context, tx *sql.Tx, what string, number uint64, doc []byte) error {
+	if what == "" {
+		return nil // nothing is to be noted
+	}
+	if doc == nil {
+		doc = []byte{}
+	}
 	res, err := tx.ExecContext(ctx, `INSERT INTO said(what, number, doc) VALUES(?,?,?)
 		ON CONFLICT(what) DO UPDATE SET number = excluded.number, doc = excluded.doc WHERE excluded.number > number`, what, int64(number), doc)
 	if err != nil {
@@ -91,9 +101,9 @@ func (c *Catalog) Retire(ctx context.Context, d peers.DeviceID, at int64, what s
 
 // ReplaceGrant writes a grant down that takes an older one's place, which is
 // revoked with it.
-func (c *Catalog) ReplaceGrant(ctx context.Context, g *Grant, pkg []byte, old [32]byte, revocation []byte) error {
+func (c *Catalog) ReplaceGrant(ctx context.Context, g *Grant, pkg []byte, plan Saying, old [32]byte, revocation []byte) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
-		if err := addGrant(ctx, tx, g, pkg); err != nil {
+		if err := addGrant(ctx, tx, g, pkg, plan); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, "UPDATE grants SET revocation = ? WHERE hash = ? AND length(revocation) = 0", revocation, old[:]); err != nil {

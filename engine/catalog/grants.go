@@ -121,13 +121,13 @@ func (c *Catalog) Custodians(ctx context.Context) ([]Custodian, error) {
 	}, "SELECT device, name, log_key, generation, appointed, retired FROM custodians ORDER BY device")
 }
 
-// AddGrant writes a grant down with its first package, and holds its chunks
+// AddGrant writes a grant down with its first package and plan, and holds its chunks
 // until ReleaseGrant. ErrGone when one of them is not there any more.
-func (c *Catalog) AddGrant(ctx context.Context, g *Grant, pkg []byte) error {
-	return c.write(ctx, func(tx *sql.Tx) error { return addGrant(ctx, tx, g, pkg) })
+func (c *Catalog) AddGrant(ctx context.Context, g *Grant, pkg []byte, plan Saying) error {
+	return c.write(ctx, func(tx *sql.Tx) error { return addGrant(ctx, tx, g, pkg, plan) })
 }
 
-func addGrant(ctx context.Context, tx *sql.Tx, g *Grant, pkg []byte) error {
+func addGrant(ctx context.Context, tx *sql.Tx, g *Grant, pkg []byte, plan Saying) error {
 	seats := make([]byte, 0, 32*len(g.Seats))
 	for _, s := range g.Seats {
 		seats = append(seats, s[:]...)
@@ -147,13 +147,16 @@ func addGrant(ctx context.Context, tx *sql.Tx, g *Grant, pkg []byte) error {
 			return err
 		}
 	}
-	return nil
+	return say(ctx, tx, plan.What, plan.Number, plan.Doc)
 }
 
 // RenewGrant adds a newer package to a grant: it covers these versions from
 // now on, and those before are let go of.
-func (c *Catalog) RenewGrant(ctx context.Context, grant [32]byte, seq uint64, pkg []byte, ticket string, files []Granted) error {
+func (c *Catalog) RenewGrant(ctx context.Context, grant [32]byte, seq uint64, pkg []byte, ticket string, files []Granted, plan Saying) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
+		if err := say(ctx, tx, plan.What, plan.Number, plan.Doc); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, "INSERT INTO packages(grant_hash, seq, doc) VALUES(?,?,?)", grant[:], seq, pkg); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -42,7 +43,7 @@ func granted(t *testing.T, c *Catalog, n byte, file *Version) *Grant {
 		Brand: b.Root, Ticket: "ticket", Made: int64(n), Revocation: []byte{},
 		Files: []Granted{{File: [16]byte{1}, Version: 1, Path: file.Path, Parts: file.Parts}},
 	}
-	if err := c.AddGrant(t.Context(), g, []byte("package 1")); err != nil {
+	if err := c.AddGrant(t.Context(), g, []byte("package 1"), Saying{What: fmt.Sprint(g.Hash), Number: 1}); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -99,7 +100,7 @@ func TestGrantHoldsItsChunks(t *testing.T) {
 	left(2)
 	// Refreshed to other content, it holds that.
 	next := []Granted{{File: [16]byte{1}, Version: 2, Path: "lease", Parts: []Part{{Chunk: 2}}}}
-	if err := c.RenewGrant(ctx, g.Hash, 2, []byte("package 2"), "newer", next); err != nil {
+	if err := c.RenewGrant(ctx, g.Hash, 2, []byte("package 2"), "newer", next, Saying{fmt.Sprint(g.Hash), 2, nil}); err != nil {
 		t.Fatal(err)
 	}
 	left(1)
@@ -116,7 +117,7 @@ func TestGrantHoldsItsChunks(t *testing.T) {
 		}
 	}
 	left(0)
-	if err := c.RenewGrant(ctx, g.Hash, 3, []byte("package 3"), "late", nil); !errors.Is(err, ErrGone) {
+	if err := c.RenewGrant(ctx, g.Hash, 3, []byte("package 3"), "late", nil, Saying{fmt.Sprint(g.Hash), 3, nil}); !errors.Is(err, ErrGone) {
 		t.Errorf("a released grant was renewed: %v", err)
 	}
 }
@@ -127,7 +128,7 @@ func TestGrantOfWhatIsGoneIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := &Grant{Brand: [32]byte{7}, Doc: []byte{1}, Files: []Granted{{Path: "x", Parts: []Part{{Chunk: 9}}}}}
-	if err := c.AddGrant(t.Context(), g, []byte{1}); err == nil {
+	if err := c.AddGrant(t.Context(), g, []byte{1}, Saying{What: fmt.Sprint(g.Hash), Number: 1}); err == nil {
 		t.Fatal("a grant of a chunk that is not there was written down")
 	}
 	if all, err := c.Grants(t.Context()); err != nil || len(all) != 0 {

@@ -585,11 +585,11 @@ func (c *Catalog) mergeRest(ctx context.Context, o *MergeOrder, grants []Grant, 
 		if len(pkgs) == 0 {
 			continue
 		}
-		if err := c.AddGrant(ctx, g, pkgs[0]); err != nil {
+		if err := c.AddGrant(ctx, g, pkgs[0], Saying{}); err != nil {
 			return err
 		}
 		for j, p := range pkgs[1:] {
-			if err := c.RenewGrant(ctx, g.Hash, uint64(j)+2, p, g.Ticket, g.Files); err != nil {
+			if err := c.RenewGrant(ctx, g.Hash, uint64(j)+2, p, g.Ticket, g.Files, Saying{}); err != nil {
 				return err
 			}
 		}

@@ -249,10 +249,7 @@ func (d *Desk) Reissue(ctx context.Context, id string) (*Made, *Errand, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := d.cat.ReplaceGrant(ctx, next, made.Package, row.Hash, revocation.Raw); err != nil {
-		return nil, nil, err
-	}
-	if err := d.cat.Say(ctx, saidPlan(g.Hash), made.plan, made.digest); err != nil {
+	if err := d.cat.ReplaceGrant(ctx, next, made.Package, made.saying(), row.Hash, revocation.Raw); err != nil {
 		return nil, nil, err
 	}
 	row.Revocation = revocation.Raw

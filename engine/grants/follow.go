@@ -107,14 +107,11 @@ func (d *Desk) renew(ctx context.Context, row *catalog.Grant, g *custody.Signed[
 	for i, s := range row.Seats {
 		seats[i] = custody.Seat(s)
 	}
-	made, err := d.lock(ctx, g, seq, max(plan, 1)+1, brand, card.Body.KEM, seats, files, old.Plans)
+	made, err := d.lock(ctx, g, seq, d.nextPlan(plan), brand, card.Body.KEM, seats, files, old.Plans)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.cat.RenewGrant(ctx, row.Hash, seq, made.Package, made.Ticket, files); err != nil {
-		return nil, err
-	}
-	return made, d.cat.Say(ctx, saidPlan(g.Hash), made.plan, made.digest)
+	return made, d.cat.RenewGrant(ctx, row.Hash, seq, made.Package, made.Ticket, files, made.saying())
 }
 
 // Update is a newer package that custodians should hear of before its brand

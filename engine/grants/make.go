@@ -95,10 +95,12 @@ func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], bran
 	if err != nil {
 		return nil, err
 	}
-	if err := d.cat.AddGrant(ctx, row, made.Package); err != nil {
-		return nil, err
-	}
-	return made, d.cat.Say(ctx, saidPlan(g.Hash), made.plan, made.digest)
+	return made, d.cat.AddGrant(ctx, row, made.Package, made.saying())
+}
+
+// saying is what the catalog notes of the plans in a ticket.
+func (m *Made) saying() catalog.Saying {
+	return catalog.Saying{What: saidPlan(m.Grant.Hash), Number: m.plan, Doc: m.digest}
 }
 
 // prepare locks the files for a new grant and gives it as it is written down.

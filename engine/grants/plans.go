@@ -117,9 +117,7 @@ func (d *Desk) replan(ctx context.Context, row *catalog.Grant, g *custody.Signed
 	if err != nil {
 		return false, err
 	}
-	// The number of the plan in the ticket, where this catalog does not know it,
-	// is 1: a grant is planned when it is made.
-	p.plan.Seq = max(seq, 1) + 1
+	p.plan.Seq = d.nextPlan(seq)
 	if t.Plans, _, err = p.sealPlans(&g.Body, t.Plans); err != nil {
 		return false, err
 	}
@@ -129,6 +127,13 @@ func (d *Desk) replan(ctx context.Context, row *catalog.Grant, g *custody.Signed
 	}
 	row.Ticket = text
 	return true, d.cat.Replan(ctx, row.Hash, text, saidPlan(g.Hash), p.plan.Seq, now)
+}
+
+// nextPlan numbers a plan behind the last one that this catalog knows. The time
+// counts, so that it is higher than those of another machine of this person, or of
+// a catalog that was lost; the one in the first ticket is 1.
+func (d *Desk) nextPlan(last uint64) uint64 {
+	return max(last+1, uint64(max(d.cfg.Now().Unix(), 2)))
 }
 
 // planned gathers where the files of a grant lie now.
