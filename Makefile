@@ -79,7 +79,7 @@ chaos: deps-headless ## kill, stop, starve and deceive real circles for half an 
 	PREEZM_CHAOS=$(CHAOS) go test $(HEADLESS) -count 1 -v -timeout 3h ./app/internal/chaos -seed $(SEED)
 
 # ARGS="-circles 1000 -harsh 3 -seed 7", see -help.
-simulate: ## live 250 circles of 3 to 14 machines through ten years, with the code that decides on repair
+simulate: ## live 200 circles of 3 to 14 machines through ten years, with the code that decides on repair
 	@go run $(HEADLESS) ./app/simulate $(ARGS)
 
 lint: deps-headless ## gofmt, vet, staticcheck, known vulnerabilities, house rules, type-check for Windows and macOS

@@ -146,8 +146,16 @@ func (e *Engine) keeperStates(ctx context.Context, circle []peers.Keeper, probe 
 	if err != nil {
 		return nil, err
 	}
+	leaving, err := e.Leaving(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for d, t := range held {
-		out = append(out, KeeperStatus{Device: d, Name: d.Short(), Shards: t.Shards, Bytes: t.Bytes, Asked: probe, Text: errGone.Error()})
+		name := d.Short()
+		if i := slices.IndexFunc(leaving, func(l Leave) bool { return l.Device == d }); i >= 0 {
+			name = leaving[i].Name
+		}
+		out = append(out, KeeperStatus{Device: d, Name: name, Shards: t.Shards, Bytes: t.Bytes, Asked: probe, Text: errGone.Error()})
 	}
 	return out, nil
 }

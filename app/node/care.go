@@ -233,12 +233,7 @@ func (n *Node) careLoop(ctx context.Context) {
 	tick := time.NewTicker(careEvery)
 	defer tick.Stop()
 	for {
-		if err := n.finishLeaves(ctx); err != nil && ctx.Err() == nil {
-			n.log.Warn("a machine that leaves is not out yet", "err", err)
-		}
-		if err := n.auditDue(ctx); err != nil && ctx.Err() == nil {
-			n.log.Warn("checks go on later", "err", err)
-		}
+		n.tend(ctx)
 		if err := n.receiptsDue(ctx); err != nil && ctx.Err() == nil {
 			n.log.Info("a receipt waits", "err", err)
 		}
@@ -251,6 +246,20 @@ func (n *Node) careLoop(ctx context.Context) {
 				n.log.Warn("a machine left", "machine", d.Short(), "err", err)
 			}
 		}
+	}
+}
+
+// tend does what takes the line: not on a metered one, nor on the last of a
+// battery.
+func (n *Node) tend(ctx context.Context) {
+	if n.limits.holding() != "" {
+		return
+	}
+	if err := n.finishLeaves(ctx); err != nil && ctx.Err() == nil {
+		n.log.Warn("a machine that leaves is not out yet", "err", err)
+	}
+	if err := n.auditDue(ctx); err != nil && ctx.Err() == nil {
+		n.log.Warn("checks go on later", "err", err)
 	}
 }
 

@@ -35,7 +35,7 @@ type options struct {
 }
 
 func defaults() options {
-	return options{circles: 250, years: 10, seed: 1, grace: repair.DefaultGrace, margin: -1, data: 100e9, rate: 2e6, harsh: 1}
+	return options{circles: 200, years: 10, seed: 1, grace: repair.DefaultGrace, margin: -1, data: 100e9, rate: 2e6, harsh: 1}
 }
 
 func main() {
