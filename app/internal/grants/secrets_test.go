@@ -63,8 +63,9 @@ func expand(key []byte, label string, parts ...[]byte) []byte {
 // locks computes, from the owner's and the brand's secrets and the words of
 // docs/formats.md alone, all that stands between a brand and a version: chain
 // keys, pads, shares, the secret of the custodians and the version's key.
-func (w *world) locks(text string, owner identity.Secrets, kem hpke.PrivateKey, seats []custody.Seat) map[string][]byte {
+func (w *world) locks(text string) map[string][]byte {
 	w.Helper()
+	owner, kem, seats := w.everySecret()
 	tk, err := ticket.Parse(text)
 	w.must(err)
 	g, b := tk.Grant, &tk.Grant.Body
@@ -101,23 +102,34 @@ func (w *world) locks(text string, owner identity.Secrets, kem hpke.PrivateKey, 
 			w.must(value.UnmarshalBinary(share))
 			shares = append(shares, secretsharing.Share{ID: group.Ristretto255.NewScalar().SetUint64(uint64(i) + 1), Value: value})
 		}
-		s, err := secretsharing.Recover(uint(b.K-1), shares[:b.K])
-		w.must(err)
-		secret, err := s.MarshalBinary()
-		w.must(err)
-		out[fmt.Sprintf("secret of entry %d", n)] = secret
 		version := binary.BigEndian.AppendUint64(nil, e.Version)
 		second, err := rec.Export("file/"+string(e.File[:])+"/"+string(version), 32)
 		w.must(err)
-		prk, err := hkdf.Extract(sha256.New, append(bytes.Clone(secret), second...), []byte("preezm/v1/kek"))
-		w.must(err)
-		kek := expand(prk, "custody/kek", g.Hash[:], e.File[:], version, e.Salt[:])
-		block, err := aes.NewCipher(kek)
-		w.must(err)
-		gcm, err := cipher.NewGCM(block)
-		w.must(err)
-		key, err := gcm.Open(nil, make([]byte, 12), e.Wrapped[:], g.Hash[:])
-		w.must(err)
+		// open joins the first of the shares as if so many were needed, and tries
+		// the lock with what comes out.
+		open := func(n int) (secret, kek, key []byte, err error) {
+			s, err := secretsharing.Recover(uint(n-1), shares[:n])
+			w.must(err)
+			secret, err = s.MarshalBinary()
+			w.must(err)
+			prk, err := hkdf.Extract(sha256.New, append(bytes.Clone(secret), second...), []byte("preezm/v1/kek"))
+			w.must(err)
+			kek = expand(prk, "custody/kek", g.Hash[:], e.File[:], version, e.Salt[:])
+			block, err := aes.NewCipher(kek)
+			w.must(err)
+			gcm, err := cipher.NewGCM(block)
+			w.must(err)
+			key, err = gcm.Open(nil, make([]byte, 12), e.Wrapped[:], g.Hash[:])
+			return secret, kek, key, err
+		}
+		for fewer := 1; fewer < int(b.K); fewer++ {
+			if _, _, _, err := open(fewer); err == nil {
+				w.Errorf("%d custodians that cheat and the brand have the key", fewer)
+			}
+		}
+		secret, kek, key, err := open(int(b.K))
+		w.must(err) // and so many have: this is what is trusted
+		out[fmt.Sprintf("secret of entry %d", n)] = secret
 		out[fmt.Sprintf("wrapping key of entry %d", n)] = kek
 		out[fmt.Sprintf("version key of entry %d", n)] = key
 		// It is the key: the manifest opens with it.
@@ -125,6 +137,29 @@ func (w *world) locks(text string, owner identity.Secrets, kem hpke.PrivateKey, 
 		w.must(err)
 	}
 	return out
+}
+
+// everySecret takes the secrets of the owner and the brand out of their homes, and
+// the custodians' seats.
+func (w *world) everySecret() (identity.Secrets, hpke.PrivateKey, []custody.Seat) {
+	w.Helper()
+	var cs []node.Custodian
+	w.must(w.fleet.Owner.Must(w.ctx, &cs, "custodians"))
+	var seats []custody.Seat
+	for _, c := range cs {
+		seats = append(seats, custody.Seat(c.Device))
+	}
+	owner, err := identity.ReadOwner(vaulttest.Boxes(w.T, w.fleet.Owner.Dir)[vault.Owner], filepath.Join(w.fleet.Owner.Dir, "owner.key"))
+	w.must(err)
+	raw, err := vaulttest.Boxes(w.T, w.brand.Dir)[vault.Owner].ReadFile(filepath.Join(w.brand.Dir, "brand", "brand.json"), 1<<20)
+	w.must(err)
+	var keys struct {
+		KEM []byte `json:"kem"`
+	}
+	w.must(json.Unmarshal(raw, &keys))
+	kem, err := hpke.MLKEM768X25519().NewPrivateKey(keys.KEM)
+	w.must(err)
+	return owner.Secrets(), kem, seats
 }
 
 // spellings are a secret as it may lie about: raw, in hexadecimal, and in base64
@@ -241,31 +276,15 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	}
 	g := w.grant("papers", "--for", "1h", "--via", "keeper1")
 	w.opens(g.Ticket)
-	var seats []custody.Seat
-	var cs []node.Custodian
-	w.must(w.fleet.Owner.Must(w.ctx, &cs, "custodians"))
-	for _, c := range cs {
-		seats = append(seats, custody.Seat(c.Device))
-	}
 	w.must(w.fleet.Owner.Must(w.ctx, nil, "revoke", g.ID))
 	w.refused(g.Ticket, "withdrawn")
 	w.must(w.fleet.Owner.Must(w.ctx, nil, "custodians", "remove", "keeper5"))
+	w.must(w.fleet.Owner.Must(w.ctx, nil, "custodians", "add", "keeper5"))
 	for _, h := range everybody {
 		w.must(h.Stop(w.ctx))
 	}
 
-	ownerBox := vaulttest.Boxes(t, w.fleet.Owner.Dir)[vault.Owner]
-	secret, err := identity.ReadOwner(ownerBox, filepath.Join(w.fleet.Owner.Dir, "owner.key"))
-	w.must(err)
-	raw, err := vaulttest.Boxes(t, w.brand.Dir)[vault.Owner].ReadFile(filepath.Join(w.brand.Dir, "brand", "brand.json"), 1<<20)
-	w.must(err)
-	var keys struct {
-		KEM []byte `json:"kem"`
-	}
-	w.must(json.Unmarshal(raw, &keys))
-	kem, err := hpke.MLKEM768X25519().NewPrivateKey(keys.KEM)
-	w.must(err)
-	secrets := w.locks(g.Ticket, secret.Secrets(), kem, seats)
+	secrets := w.locks(g.Ticket)
 	if len(secrets) < 2*keepers+2*(2*keepers+3) {
 		t.Fatalf("only %d secrets are known", len(secrets))
 	}

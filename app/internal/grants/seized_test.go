@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package grants_test
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/preezm/preezm/app/internal/e2e"
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers/vault"
+	"github.com/preezm/preezm/peers/vault/vaulttest"
+	"github.com/preezm/preezm/peers/witness"
+)
+
+// ratchet opens the sealed place of a custodian's chains with all that lies in its
+// home, as docs/formats.md has it.
+func (w *world) ratchet(h *e2e.Home) []custody.Chain {
+	w.Helper()
+	dir := filepath.Join(h.Dir, witness.Folder)
+	box := vaulttest.Boxes(w.T, h.Dir)[vault.Machine]
+	boxes, err := filepath.Glob(filepath.Join(dir, "*.box"))
+	w.must(err)
+	var out []custody.Chain
+	for _, path := range boxes {
+		key, err := box.ReadFile(strings.TrimSuffix(path, ".box")+".key", 1<<16)
+		w.must(err)
+		sealed, err := os.ReadFile(path)
+		w.must(err)
+		if plain, err := box.Open(path, sealed); err == nil {
+			sealed = plain
+		}
+		block, err := aes.NewCipher(key)
+		w.must(err)
+		gcm, err := cipher.NewGCM(block)
+		w.must(err)
+		raw, err := gcm.Open(nil, make([]byte, 12), sealed, []byte("preezm/v1/ratchet"))
+		w.must(err)
+		var state struct {
+			Number uint64 `cbor:"1,keyasint"`
+			Chains []struct {
+				Owner      custody.Key `cbor:"1,keyasint"`
+				Generation uint32      `cbor:"2,keyasint"`
+				Day        uint32      `cbor:"3,keyasint"`
+				Key        [32]byte    `cbor:"4,keyasint"`
+			} `cbor:"2,keyasint"`
+		}
+		w.must(custody.Unmarshal(raw, &state))
+		for _, c := range state.Chains {
+			out = append(out, custody.Chain{Generation: c.Generation, Day: c.Day, Key: c.Key})
+		}
+	}
+	return out
+}
+
+// TestSeizedMachinesGiveNothing: days after the end, whoever takes all custodians'
+// machines, opens everything on them and has the brand's help, has nothing that
+// leads to the key of a grant that was not opened.
+func TestSeizedMachinesGiveNothing(t *testing.T) {
+	w := newWorld(t)
+	ks := w.fleet.Keepers
+	g := w.grant("papers", "--for", "3s", "--via", "keeper1")
+	day := custody.ExpiryDay(g.NotAfter.Unix())
+	waitUntil(t, g.NotAfter)
+	w.refused(g.Ticket, "has ended")
+	// The key is there until the day is over: this is what forgetting is for.
+	for _, k := range ks {
+		w.must(k.Stop(w.ctx))
+		for _, c := range w.ratchet(k) {
+			if _, err := c.At(day); err != nil {
+				t.Errorf("before the day is over %s has forgotten it: %v", filepath.Base(k.Dir), err)
+			}
+		}
+	}
+	// No clock may go on by two days alone.
+	for _, shift := range []string{"47h", "94h"} {
+		for _, k := range ks {
+			w.must(k.Start(w.ctx, "--clock-shift", shift))
+		}
+		w.poll("the ratchets' steps", func() bool {
+			var l node.LedgerView
+			w.must(w.fleet.Owner.Must(w.ctx, &l, "ledger"))
+			first := map[string]uint64{}
+			for _, e := range l.Entries {
+				if e.Kind == "erase" {
+					n, err := strconv.ParseUint(e.Detail, 10, 32)
+					w.must(err)
+					first[e.Custodian] = max(first[e.Custodian], n)
+				}
+			}
+			n := 0
+			for _, d := range first {
+				if shift == "47h" || d > uint64(day) {
+					n++
+				}
+			}
+			return n == keepers
+		})
+		for _, k := range ks {
+			w.must(k.Stop(w.ctx))
+		}
+	}
+
+	secrets := w.locks(g.Ticket)
+	for _, k := range ks {
+		chains := w.ratchet(k)
+		if len(chains) != 1 {
+			t.Errorf("%s keeps %d chains", filepath.Base(k.Dir), len(chains))
+		}
+		text := w.homeText(k)
+		for _, c := range chains {
+			if _, err := c.At(day); !errors.Is(err, custody.ErrErased) {
+				t.Errorf("the chain of %s still leads to that day: %v", filepath.Base(k.Dir), err)
+			}
+			text = append(text, c.Key[:]...)
+		}
+		for what, secret := range secrets {
+			if bytes.Contains(text, secret) {
+				t.Errorf("%s still has the %s", filepath.Base(k.Dir), what)
+			}
+		}
+	}
+}
