@@ -32,6 +32,9 @@ const (
 	sameTime = 5 * time.Second
 	// maxBack bounds the reverse connections to one device.
 	maxBack = maxConns + 2
+	// callBurst is how many a device can have opened at once, callRefill how
+	// soon one more.
+	callBurst, callRefill = 4 * maxConns, 250 * time.Millisecond
 )
 
 // contact keeps touch with one device of the circle: it sees to it that there
@@ -43,13 +46,15 @@ type contact struct {
 	hint   atomic.Bool   // there may be a better way now
 	end    context.CancelFunc
 
-	mu      sync.Mutex
-	now     *control
-	met     time.Time          // when there was a control connection last
-	tried   map[string]attempt // what became of the addresses that were dialled last
-	mapped  []string           // of its addresses those that its router passes on
-	samples []sample
-	back    int // reverse connections that are open or being opened
+	mu       sync.Mutex
+	now      *control
+	met      time.Time          // when there was a control connection last
+	tried    map[string]attempt // what became of the addresses that were dialled last
+	mapped   []string           // of its addresses those that its router passes on
+	samples  []sample
+	back     int // reverse connections that are open or being opened
+	calls    int // that may still be asked for
+	refilled time.Time
 }
 
 // attempt is what became of dialling one address.
@@ -261,13 +266,7 @@ func (p *contact) hear(ctx context.Context, c *control, m controlMsg) {
 		}
 		s.located(p.device, circle.Learned(m.Addresses, c.conn.Route() == transport.SameMachine), s.learnServers(m.Servers, c.conn))
 	case controlCall:
-		p.mu.Lock()
-		room := p.back < maxBack
-		if room {
-			p.back++
-		}
-		p.mu.Unlock()
-		if room {
+		if p.mayCallBack(time.Now()) {
 			s.running.Go(func() { p.callBack(ctx, c) })
 		}
 	case controlMail:
@@ -275,6 +274,22 @@ func (p *contact) hear(ctx context.Context, c *control, m controlMsg) {
 			s.cfg.Mail.Waits(p.device)
 		}
 	}
+}
+
+// mayCallBack counts a connection to be opened, unless there are enough, or the
+// device asks for ever more: each costs a handshake.
+func (p *contact) mayCallBack(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := int(now.Sub(p.refilled) / callRefill); n > 0 {
+		p.calls, p.refilled = min(callBurst, p.calls+n), now
+	}
+	if p.calls == 0 || p.back >= maxBack {
+		return false
+	}
+	p.calls--
+	p.back++
+	return true
 }
 
 // callBack opens a connection on which this device answers.

@@ -112,3 +112,26 @@ func TestErrorClasses(t *testing.T) {
 		}
 	}
 }
+
+// A device that asks to be called back without end gets a few connections.
+func TestCallsAreFew(t *testing.T) {
+	p := &contact{}
+	now := time.Now()
+	n := 0
+	for range 100 {
+		if p.mayCallBack(now) {
+			n++
+			p.back-- // it was opened, used and closed
+		}
+	}
+	if n != callBurst {
+		t.Errorf("%d at once", n)
+	}
+	if !p.mayCallBack(now.Add(callRefill)) || p.mayCallBack(now.Add(callRefill)) {
+		t.Error("not one more after a while")
+	}
+	p.back = maxBack
+	if p.mayCallBack(now.Add(time.Hour)) {
+		t.Error("more than are useful")
+	}
+}
