@@ -77,7 +77,10 @@ A run that was interrupted is repeated with the same command.`,
 // it back is another machine's, which may be dropped from the list.
 func (a *app) firstBackup(cmd *cobra.Command) error {
 	return a.with(cmd, func(ctx context.Context, api node.API) error {
-		if _, err := api.Backup(ctx, nil); err != nil {
+		m := a.meter()
+		_, err := api.Backup(ctx, m.update)
+		m.done()
+		if err != nil {
 			a.note("This machine makes a copy of its own when more machines answer: %s", oneLine(err.Error()))
 		}
 		return nil

@@ -155,7 +155,7 @@ func (r *recovery) run(ctx context.Context) (*Recovered, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.letGo(ctx, head.Device); err != nil {
+	if err := r.descend(ctx, head); err != nil {
 		return nil, err
 	}
 	if err := r.finish(notes); err != nil {
@@ -451,17 +451,20 @@ func (r *recovery) rebuild(ctx context.Context, heads []*backup.Head) (*backup.H
 	return nil, nil, errors.Join(errs...)
 }
 
-// letGo drops the backups of the machine that let this one in: that machine
-// looks after them itself.
-func (r *recovery) letGo(ctx context.Context, of peers.DeviceID) error {
-	if len(r.given) == 0 {
-		return nil
-	}
+// descend notes whose copy the catalog is. The backups of a machine that let this
+// one in that machine looks after itself.
+func (r *recovery) descend(ctx context.Context, h *backup.Head) error {
 	c, err := catalog.OpenSealed(ctx, filepath.Join(r.home, catalogFile), r.dbKey)
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.DropBackups(ctx, of), c.Close())
+	if len(r.given) > 0 {
+		err = c.DropBackups(ctx, h.Device)
+	}
+	if err == nil {
+		err = c.Descend(ctx, h.Device, h.Number, h.At)
+	}
+	return errors.Join(err, c.Close())
 }
 
 // finish takes over the circle and makes the folder a home.

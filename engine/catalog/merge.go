@@ -128,6 +128,23 @@ func (c *Catalog) Merge(ctx context.Context, o MergeOrder) (Merged, error) {
 	return out, c.mergeRest(ctx, &o, grants, have)
 }
 
+// Descend notes that this catalog is a copy of another machine's backup: there is
+// nothing in that to take over.
+func (c *Catalog) Descend(ctx context.Context, d peers.DeviceID, number uint64, made int64) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		for _, q := range []string{
+			"INSERT OR IGNORE INTO seen(device, gid) SELECT ?, gid FROM versions",
+			"INSERT OR IGNORE INTO needed(device, segment) SELECT DISTINCT ?, segment FROM chunks WHERE refs > 0",
+		} {
+			if _, err := tx.ExecContext(ctx, q, d[:]); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO imports(device, number, made, knew) VALUES(?,?,?,0)", d[:], number, made)
+		return err
+	})
+}
+
 // version takes one version over that is present there.
 func (m *merger) version(v *Version) error {
 	var one int

@@ -58,6 +58,23 @@ func FuzzShards(f *testing.F)     { fuzzMessage(f, newShardsMsg([]peers.ShardID{
 func FuzzStatAnswer(f *testing.F) { fuzzMessage(f, statAnswer{Sizes: []int64{-1, 0, 4 << 20}}) }
 func FuzzError(f *testing.F)      { fuzzMessage(f, errorMsg{Code: "quota"}) }
 
+func FuzzClaim(f *testing.F) {
+	fuzzMessage(f, claimMsg{List: []byte{1}, Name: "a", Addresses: []string{"h:1"}})
+}
+
+func FuzzClaimAnswer(f *testing.F) {
+	fuzzMessage(f, claimAnswer{Admitted: true, List: []byte{1}, Name: "a", Addresses: []string{"h:1"}})
+}
+
+func FuzzPair(f *testing.F)       { fuzzMessage(f, PairRequest{Token: [16]byte{1}, Name: "a"}) }
+func FuzzPairAnswer(f *testing.F) { fuzzMessage(f, PairAnswer{Wait: true, Sealed: []byte{1}}) }
+func FuzzPutHead(f *testing.F)    { fuzzMessage(f, putHeadMsg{Number: 1, Sealed: []byte{1}}) }
+func FuzzGetHeads(f *testing.F)   { fuzzMessage(f, getHeadsMsg{Number: 1}) }
+
+func FuzzHeads(f *testing.F) {
+	fuzzMessage(f, headsAnswer{Heads: []peers.Head{{Device: peers.DeviceID{1}, Number: 1, Sealed: []byte{1}, Oldest: 1}}})
+}
+
 func FuzzRange(f *testing.F) {
 	f.Add("bytes=0-0")
 	f.Add("bytes=65536-4194303")
