@@ -154,7 +154,7 @@ func (a *app) printKeepers(ks []engine.KeeperStatus) error {
 	if len(ks) == 0 {
 		return a.say("\nNo machine keeps for you yet: 'preezm invite' prints a code for a friend.")
 	}
-	t := &table{head: []string{"MACHINE", "DEVICE", "ANSWERS", ">IS ON", ">PIECES", ">KEEPS", ">ROOM LEFT"}}
+	t := &table{head: []string{"MACHINE", "DEVICE", "ANSWERS", ">USUALLY ON", ">PIECES", ">KEEPS", ">ROOM LEFT"}}
 	for _, k := range ks {
 		room := "?"
 		if k.Asked && k.Online {

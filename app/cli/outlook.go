@@ -102,7 +102,7 @@ func hours(n int) string {
 // isOn writes how often a machine is on.
 func isOn(c *engine.Conduct) string {
 	if c.Hours < 2 {
-		return "?"
+		return "not known yet"
 	}
 	return percent(c.Likely)
 }
