@@ -40,7 +40,11 @@ machines that did not answer, and which machines answer now.`,
 				if err != nil {
 					return err
 				}
-				if err := a.printStatus(st, about, b); err != nil || !about.WordsThere || st.Files == 0 {
+				err = a.printStatus(st, about, b)
+				if err == nil {
+					err = a.saidWatched(ctx, api)
+				}
+				if err != nil || !about.WordsThere || st.Files == 0 {
 					return err
 				}
 				return a.say("%s", remindWords)

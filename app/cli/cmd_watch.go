@@ -179,3 +179,35 @@ func (a *app) printWatched(ss []watch.State) error {
 	}
 	return nil
 }
+
+// saidWatched adds to a status what of the watched folders is not put yet.
+func (a *app) saidWatched(ctx context.Context, api node.API) error {
+	ss, err := api.Watched(ctx)
+	if err != nil {
+		a.note("no folder is watched: %s", oneLine(err.Error())) // what is kept is as safe as before
+		return nil
+	}
+	if len(ss) == 0 {
+		return nil
+	}
+	var pending int64
+	late := 0
+	for _, s := range ss {
+		pending += s.Pending
+		if s.Phase != watch.Resting {
+			late++
+		}
+	}
+	text := "all that changed in them is put"
+	if pending > 0 || late > 0 {
+		text = count(pending, "change is", "changes are") + " not put yet ('preezm watch list')"
+	}
+	return a.say("\n%s watched; %s.", wereFolders(len(ss)), text)
+}
+
+func wereFolders(n int) string {
+	if n == 1 {
+		return "1 folder is"
+	}
+	return count(int64(n), "folder", "folders") + " are"
+}
