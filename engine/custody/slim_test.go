@@ -46,3 +46,30 @@ func TestSlimRequestsComeBackWhole(t *testing.T) {
 		t.Error("a grant was made slim")
 	}
 }
+
+func FuzzSlim(f *testing.F) {
+	w := ct.New(f, 3)
+	ticket := w.Grant(w.Terms(3600, 1), ct.Item(1, 1))
+	o, err := w.Brand.Member.Request(ticket, ct.File(1), w.Now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	slim, _, err := custody.Slim(o.Request.Raw)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(slim)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		s, err := custody.ReadSlim(raw)
+		if err != nil {
+			return
+		}
+		whole, err := s.Whole(ticket.Grant.Raw, ticket.Package.Raw)
+		if err != nil {
+			return
+		}
+		if again, _, err := custody.Slim(whole); err == nil && s.Package == ticket.Package.Hash && !bytes.Equal(again, raw) {
+			t.Fatal("one request has two slim spellings")
+		}
+	})
+}
