@@ -6,6 +6,7 @@ import (
 	"context"
 	"path"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,9 @@ import (
 // searchRest is how long the keyboard must rest before a search looks: a
 // search walks through every file of the home.
 const searchRest = 120 * time.Millisecond
+
+// manyFiles is from how many on the memory of a listing is given back at once.
+const manyFiles = 20_000
 
 // files is the Files screen: what is kept, folder by folder or found by name.
 type files struct {
@@ -137,6 +141,12 @@ func (f *files) refresh() {
 			return func() { f.listFailed(asked, err) }
 		}
 		items := newItems(entries)
+		if len(items) > manyFiles {
+			// What the answer was decoded from is many times the size of what
+			// stays, and is not needed again soon.
+			entries = nil
+			debug.FreeOSMemory()
+		}
 		return func() {
 			switch {
 			case asked != f.asked: // a newer question is on its way

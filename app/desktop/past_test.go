@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/preezm/preezm/engine"
 )
@@ -104,4 +105,41 @@ func TestGrantFromTheFiles(t *testing.T) {
 	b.historyOf("Insurance contract.pdf")
 	a := b.frame.pages["activity"].(*activity)
 	b.settle("its history is shown", func() bool { return a.loaded && len(a.shown) == 2 })
+}
+
+// A health that takes long to find out is not asked for at every turn, unless
+// a machine came or went.
+func TestSlowHealthRests(t *testing.T) {
+	n := family()
+	b := newHome(t, n)
+	asked := func() bool {
+		at := b.healthAt
+		b.healthIfDue()
+		b.wg.Wait()
+		for len(b.pump.events) > 0 {
+			(<-b.pump.events)()
+		}
+		b.wg.Wait()
+		for len(b.pump.events) > 0 {
+			(<-b.pump.events)()
+		}
+		return b.healthAt != at
+	}
+	if b.healthTook = 0; !asked() {
+		t.Error("a quick answer is not asked for")
+	}
+	if b.healthTook = time.Second; asked() {
+		t.Error("a slow answer is asked for at once")
+	}
+	b.healthTook = time.Second
+	n.mu.Lock()
+	n.members[0].Online = false
+	n.mu.Unlock()
+	if !asked() {
+		t.Error("a machine that went is not noticed")
+	}
+	b.healthTook, b.healthAt = time.Second, time.Now().Add(-restFactor*time.Second-time.Second)
+	if n.members[0].Online = true; !asked() {
+		t.Error("its turn has come and it is not asked for")
+	}
 }

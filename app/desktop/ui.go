@@ -54,12 +54,16 @@ type UI struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
-	locale    *i18n.Locale
-	node      Node
-	about     node.About
-	health    *health // nil until known
-	trouble   error   // why there is no node
-	frame     *frame  // nil while there is no node
+	locale  *i18n.Locale
+	node    Node
+	about   node.About
+	health  *health // nil until known
+	trouble error   // why there is no node
+
+	healthTook time.Duration // how long the last question for the health took
+	healthAt   time.Time     // and when it was answered
+
+	frame     *frame // nil while there is no node
 	transfers transfers
 	asking    dialog.Dialog // the one shown last; nil before
 	viewing   func(now time.Time)
@@ -280,12 +284,52 @@ func (u *UI) refresh() {
 			}
 		}
 	})
-	u.askHealth()
+	u.healthIfDue()
 	// The list is long and is read anew when the health says that something
 	// changed.
 	if f.front != screen(f.files) {
 		f.front.refresh()
 	}
+}
+
+// quick is a question that may be asked at every turn; a slower one is asked
+// again after restFactor times as long as it took, so that looking after many
+// files never costs more than one part in restFactor of a core.
+const (
+	quick      = 50 * time.Millisecond
+	restFactor = 200
+)
+
+// healthIfDue asks for the health when its turn has come, or at once when a
+// machine came or went, which is cheap to find out.
+func (u *UI) healthIfDue() {
+	if u.healthTook < quick || time.Since(u.healthAt) > restFactor*u.healthTook {
+		u.askHealth()
+		return
+	}
+	n, f := u.node, u.frame
+	u.work(func(ctx context.Context) func() {
+		members, err := n.Circle(ctx, true)
+		if err != nil {
+			return func() { u.heard(err) }
+		}
+		return func() {
+			if u.frame == f && u.health != nil && absent(members) != u.health.away {
+				u.askHealth()
+			}
+		}
+	})
+}
+
+// absent counts the keepers that do not answer.
+func absent(members []node.Member) int {
+	n := 0
+	for _, m := range members {
+		if m.Keeper && m.Asked && !m.Online {
+			n++
+		}
+	}
+	return n
 }
 
 // askHealth asks for the sentence of health.
@@ -295,11 +339,14 @@ func (u *UI) askHealth() {
 		return
 	}
 	u.work(func(ctx context.Context) func() {
+		begin := time.Now()
 		h, err := readHealth(ctx, n, u.locale)
+		took := time.Since(begin)
 		if err != nil {
 			return func() { u.heard(err) }
 		}
 		return func() {
+			u.healthTook, u.healthAt = took, time.Now()
 			if u.frame != f || u.health != nil && *u.health == h {
 				return
 			}
