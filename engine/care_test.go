@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -248,12 +249,11 @@ func TestGetDuringRecode(t *testing.T) {
 	dir := c.source()
 	c.keepers = all[:2]
 	c.put(dir)
-	done := false
+	var done atomic.Bool // the recoding reads, too
 	recode := func(ctx context.Context) {
-		if done {
+		if done.Swap(true) {
 			return
 		}
-		done = true
 		c.foreground.Store(0)
 		c.maintain()
 	}
