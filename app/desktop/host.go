@@ -68,7 +68,14 @@ func (h *homeHost) Unlock(ctx context.Context, passphrase string) (Node, error) 
 		}
 		return h.open(ctx, nil)
 	}
-	return h.open(ctx, func() ([]byte, error) { return []byte(passphrase), nil })
+	n, err := h.open(ctx, func() ([]byte, error) { return []byte(passphrase), nil })
+	if err != nil {
+		// The machine's part goes on as before.
+		if n, again := h.open(ctx, nil); again == nil {
+			return n, err
+		}
+	}
+	return n, err
 }
 
 // Lock is part of Host.
@@ -103,7 +110,14 @@ func (h *homeHost) open(ctx context.Context, passphrase func() ([]byte, error)) 
 	if !errors.Is(err, node.ErrNotServing) {
 		return nil, err
 	}
-	n, err := node.Open(ctx, h.home, node.Options{Role: node.RoleWindow, Wait: busyWait, Version: h.version, NoDiscovery: h.alone, Logger: h.log, Keychain: node.SystemKeychain(os.Getenv), Passphrase: passphrase})
+	o := node.Options{Role: node.RoleWindow, Wait: busyWait, Version: h.version, NoDiscovery: h.alone, Logger: h.log, Keychain: node.SystemKeychain(os.Getenv), Passphrase: passphrase}
+	n, err := node.Open(ctx, h.home, o)
+	if errors.Is(err, node.ErrLocked) && passphrase == nil {
+		// Without its owner a home can still keep for others: that is what a
+		// serving node does.
+		o.Role = node.RoleServe
+		n, err = node.Open(ctx, h.home, o)
+	}
 	if errors.Is(err, node.ErrHomeBusy) {
 		// A node may have started between the two calls.
 		if api, dialErr := node.Dial(ctx, h.home); dialErr == nil {

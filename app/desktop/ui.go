@@ -245,6 +245,10 @@ func (u *UI) failedToOpen(err error) {
 	u.node, u.frame, u.trouble = nil, nil, err
 	u.lives()
 	u.trayShows(trayTrouble)
+	if errors.Is(err, node.ErrLocked) {
+		u.showLocked()
+		return
+	}
 	u.showFailure()
 }
 
