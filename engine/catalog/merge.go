@@ -434,6 +434,9 @@ func (c *Catalog) mergeRest(ctx context.Context, o *MergeOrder, grants []Grant, 
 			return err
 		}
 	}
+	if err := c.mergeRequests(ctx, o.Theirs); err != nil {
+		return err
+	}
 	cs, err := o.Theirs.Custodians(ctx)
 	if err != nil {
 		return err

@@ -64,3 +64,27 @@ func (c *Catalog) Requests(ctx context.Context) ([]Request, error) {
 		return r, err
 	}, "SELECT hash, doc, got, consent, refusal, grant_hash FROM requests ORDER BY got DESC, hash")
 }
+
+// mergeRequests takes over what another machine of this person was asked and has
+// answered. Where both answered, both records stay.
+func (c *Catalog) mergeRequests(ctx context.Context, from *Catalog) error {
+	theirs, err := from.Requests(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range theirs {
+		err := c.write(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `INSERT INTO requests(hash, doc, got, consent, refusal, grant_hash) VALUES(?,?,?,?,?,?)
+				ON CONFLICT(hash) DO UPDATE SET
+				consent = CASE WHEN grant_hash IS NULL AND excluded.consent IS NOT NULL THEN excluded.consent ELSE consent END,
+				grant_hash = coalesce(grant_hash, excluded.grant_hash),
+				refusal = coalesce(refusal, excluded.refusal)`,
+				r.Hash[:], r.Doc, r.Got, r.Consent, r.Refusal, r.Grant)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -113,10 +113,11 @@ func (d *Desk) asked(row *catalog.Request) (*Asked, error) {
 		}
 	}
 	switch {
-	case a.Refusal != nil:
-		a.State = RequestRefused
+	// First: of two machines that answered apart, one granted it.
 	case a.Consent != nil && a.Grant != nil:
 		a.State = string(a.Consent.Body.Decision)
+	case a.Refusal != nil:
+		a.State = RequestRefused
 	case d.cfg.Now().Unix() >= in.Request.Body.Expires:
 		a.State = RequestExpired
 	}
