@@ -179,6 +179,50 @@ func TestAnyKeeperBringsItBack(t *testing.T) {
 	w.must(h.Must(w.ctx, nil, "rm", "--now", "src/photos"))
 }
 
+// Grants come back too: listed, known to the custodians, and withdrawn from the
+// new machine.
+func TestGrantsComeBack(t *testing.T) {
+	w := newWorld(t, 4)
+	owner := w.fleet.Owner
+	w.must(owner.Must(w.ctx, nil, "put", w.src))
+	for i := range 3 {
+		w.must(owner.Must(w.ctx, nil, "custodians", "add", fmt.Sprintf("keeper%d", i+1)))
+	}
+	brand := w.fresh("brand")
+	w.must(brand.Init(w.ctx, "desk", ""))
+	var card node.BrandInfo
+	w.must(brand.Must(w.ctx, &card, "brand", "init", "--name", "ACME", "--label", "desk 1"))
+	var granted node.Granted
+	w.must(owner.Must(w.ctx, &granted, "grant", card.Card, "src/letters/03.txt", "--for", "48h", "--purpose", "a test", "--via", "keeper4"))
+	w.must(brand.Must(w.ctx, nil, "grants", "received", granted.Ticket))
+	w.destroy()
+
+	h := w.fresh("new")
+	w.must(h.Must(w.ctx, nil, w.recoverArgs(w.fleet.Keepers[0])...))
+	var list node.GrantList
+	w.must(h.Must(w.ctx, &list, "grants"))
+	if len(list.Grants) != 1 || list.Grants[0].ID != granted.ID {
+		t.Fatalf("grants: %+v", list)
+	}
+	var cs []node.Custodian
+	w.must(h.Must(w.ctx, &cs, "custodians"))
+	if len(cs) != 3 {
+		t.Errorf("custodians: %+v", cs)
+	}
+	open := func() e2e.Result {
+		r, err := brand.Run(w.ctx, "open", granted.ID, "--to", w.TempDir())
+		w.must(err)
+		return r
+	}
+	if r := open(); r.Code != 0 {
+		t.Errorf("before it is withdrawn: %s", r.Stderr)
+	}
+	w.must(h.Must(w.ctx, nil, "revoke", granted.ID))
+	if r := open(); r.Code == 0 {
+		t.Error("it opens after it was withdrawn on the new machine")
+	}
+}
+
 func TestWrongWordsAndStrangers(t *testing.T) {
 	w := newWorld(t, 2)
 	w.must(w.fleet.Owner.Must(w.ctx, nil, "put", w.src))
