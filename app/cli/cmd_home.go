@@ -123,15 +123,8 @@ func (a *app) printInit(home string) error {
 		a.say("Key        %s", keptBy(by)),
 		a.say(""),
 		a.say("Next: 'preezm serve' runs it; 'preezm invite' prints a code for a friend."),
-		a.say("%s", onlyHere(home)),
+		a.say("Until somebody keeps for you, the list of your files is on this machine alone. After that a copy is in your circle; 'preezm recover' and your 24 words bring it back ('preezm words show')."),
 	)
-}
-
-// onlyHere is the truth about where the catalog lives, told wherever a person
-// may otherwise think that the circle alone is enough.
-func onlyHere(home string) string {
-	return "Note that the list of your files and their keys so far live only on this machine, in " +
-		printable(home) + ": whoever loses this folder loses the way to the files."
 }
 
 // parseOffer reads --offer; empty is 0, the node's own default.
