@@ -47,8 +47,8 @@ type Options struct {
 	// Person gives the root key of the person whose machine a device has proved
 	// to be; nil: nobody's. An owner's further machines speak for the owner too.
 	Person func(peers.DeviceID) (custody.Key, bool)
-	Now    func() time.Time   // its clock; nil: time.Now
-	Logger *slog.Logger       // nil: silence
+	Now    func() time.Time // its clock; nil: time.Now
+	Logger *slog.Logger     // nil: silence
 
 	step func(string) // tests die at named points
 }
