@@ -19,7 +19,7 @@ const epochSchema = `
 -- named; see package shardlist.
 CREATE TABLE epochs(
   tag     BLOB PRIMARY KEY,  -- 8 random bytes
-  began   INTEGER NOT NULL   -- nanoseconds since 1970
+  began   INTEGER NOT NULL   -- nanoseconds since 1970; 0: of the catalog of another machine
 ) WITHOUT ROWID;
 `
 
@@ -34,20 +34,41 @@ func (c *Catalog) name(ctx context.Context, tx *sql.Tx, id *peers.ShardID) error
 	return err
 }
 
+func scanTag(rows *sql.Rows) (t shardlist.Tag, err error) {
+	raw, err := scanBlob(rows)
+	copy(t[:], raw)
+	return t, err
+}
+
+// takeEpochs notes the epochs of another machine's catalog, so that its shards
+// are among those that this one may need.
+func takeEpochs(ctx context.Context, tx *sql.Tx, theirs *Catalog) error {
+	tags, err := collect(ctx, theirs.r, scanTag, "SELECT tag FROM epochs")
+	if err != nil {
+		return err
+	}
+	for _, t := range tags {
+		if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO epochs(tag, began) VALUES(?, 0)", t[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // KnownShards gives what a keeper may be told of its shards: all that is known
 // of them at one moment, in the epochs that are known.
 func (c *Catalog) KnownShards(ctx context.Context, keeper peers.DeviceID) (*shardlist.Builder, error) {
 	var b *shardlist.Builder
 	err := c.still(ctx, func(tx queryer) error {
-		tags, err := collect(ctx, tx, func(rows *sql.Rows) (t shardlist.Tag, err error) {
-			raw, err := scanBlob(rows)
-			copy(t[:], raw)
-			return t, err
-		}, "SELECT tag FROM epochs")
+		own, err := collect(ctx, tx, scanTag, "SELECT tag FROM epochs WHERE began > 0")
 		if err != nil {
 			return err
 		}
-		b = shardlist.NewBuilder(tags)
+		foreign, err := collect(ctx, tx, scanTag, "SELECT tag FROM epochs WHERE began = 0")
+		if err != nil {
+			return err
+		}
+		b = shardlist.NewBuilder(own, foreign)
 		rows, err := tx.QueryContext(ctx, `WITH me AS (SELECT id FROM keepers WHERE device = ?)
 			SELECT shard, 1 FROM shards WHERE keeper = (SELECT id FROM me)
 			UNION ALL SELECT shard, 1 FROM moves WHERE keeper = (SELECT id FROM me)
@@ -75,12 +96,12 @@ func (c *Catalog) KnownShards(ctx context.Context, keeper peers.DeviceID) (*shar
 // forgetUnsettled makes a catalog that comes from a copy forget what was under
 // way when the copy was made: the catalog it was made from may have gone on
 // with it, and need it. Nothing is deleted for that, and of the epochs in which
-// it was under way keepers are told nothing.
+// it was under way keepers are told only what is needed.
 func (c *Catalog) forgetUnsettled(ctx context.Context) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
 		const writing = "(SELECT id FROM segments WHERE state = 0)"
 		for _, q := range []string{
-			`DELETE FROM epochs WHERE began = (SELECT max(began) FROM epochs)
+			`UPDATE epochs SET began = 0 WHERE began = (SELECT max(began) FROM epochs)
 				OR tag IN (SELECT substr(shard, 17, 8) FROM moves)
 				OR tag IN (SELECT substr(shard, 17, 8) FROM shards WHERE segment IN ` + writing + ")",
 			"DELETE FROM moves",

@@ -371,6 +371,9 @@ func (m *merger) note() error {
 			return err
 		}
 	}
+	if err := takeEpochs(m.ctx, m.tx, m.o.Theirs); err != nil {
+		return err
+	}
 	gids, err := collect(m.ctx, m.o.Theirs.r, scanBlob, "SELECT gid FROM versions")
 	if err != nil {
 		return err

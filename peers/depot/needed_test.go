@@ -60,7 +60,7 @@ func (x *tale) tell(owner peers.DeviceID, unneeded, needed []peers.ShardID) (sha
 		t, _ := shardlist.Split(id)
 		tags = append(tags, t)
 	}
-	b := shardlist.NewBuilder(tags)
+	b := shardlist.NewBuilder(tags, nil)
 	for _, id := range unneeded {
 		b.Add(id, false)
 	}

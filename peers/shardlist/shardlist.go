@@ -6,7 +6,8 @@
 // A shard's name is 16 random bytes, an epoch of 8 and a number of 8. An epoch
 // is one opening of a catalog, and its numbers are given in the order in which
 // the catalog writes shards down. A list speaks, for each epoch it knows, of
-// the numbers up to the highest it knows, and says which of them are needed.
+// the numbers up to the highest it knows, and says which of them are needed;
+// of what other machines of the owner named it says only what it needs.
 // So whatever a newer catalog has stored (in epochs that this one does not
 // know, or under higher numbers) is not spoken of, and a catalog that was
 // brought back from an older copy can have nothing of it deleted.
@@ -88,7 +89,7 @@ const (
 func (l *List) Says(id peers.ShardID) Verdict {
 	t, n := Split(id)
 	i, ok := slices.BinarySearchFunc(l.Epochs, t, func(e Epoch, t Tag) int { return compare(e.Tag, t) })
-	if !ok || n > l.Epochs[i].Upto {
+	if !ok {
 		return Unknown
 	}
 	keep := l.Epochs[i].Keep
@@ -104,6 +105,9 @@ func (l *List) Says(id peers.ShardID) Verdict {
 	if j < len(keep) && keep[j].Lo <= n && n <= keep[j].Hi {
 		return Needed
 	}
+	if n > l.Epochs[i].Upto {
+		return Unknown
+	}
 	return Unneeded
 }
 
@@ -113,14 +117,20 @@ func compare(a, b Tag) int { return slices.Compare(a[:], b[:]) }
 type Builder struct{ of map[Tag]*gathered }
 
 type gathered struct {
-	upto uint64
-	keep []uint64
+	foreign bool
+	upto    uint64
+	keep    []uint64
 }
 
-// NewBuilder speaks of the given epochs only.
-func NewBuilder(epochs []Tag) *Builder {
-	b := &Builder{of: make(map[Tag]*gathered, len(epochs))}
-	for _, t := range epochs {
+// NewBuilder speaks of the given epochs only. Of foreign ones, which belong to
+// the catalog of another machine of the owner, it says what is needed and
+// nothing else.
+func NewBuilder(own, foreign []Tag) *Builder {
+	b := &Builder{of: make(map[Tag]*gathered, len(own)+len(foreign))}
+	for _, t := range foreign {
+		b.of[t] = &gathered{foreign: true}
+	}
+	for _, t := range own {
 		b.of[t] = &gathered{}
 	}
 	return b
@@ -133,7 +143,9 @@ func (b *Builder) Add(id peers.ShardID, needed bool) {
 	if g == nil {
 		return
 	}
-	g.upto = max(g.upto, n)
+	if !g.foreign {
+		g.upto = max(g.upto, n)
+	}
 	if needed {
 		g.keep = append(g.keep, n)
 	}
@@ -144,7 +156,7 @@ func (b *Builder) Add(id peers.ShardID, needed bool) {
 func (b *Builder) List(owner, keeper peers.DeviceID, number uint64) *List {
 	l := &List{Owner: owner, Keeper: keeper, Number: number, Epochs: []Epoch{}}
 	for t, g := range b.of {
-		if g.upto == 0 {
+		if g.upto == 0 && len(g.keep) == 0 {
 			continue
 		}
 		e := Epoch{Tag: t, Upto: g.upto, Keep: []Range{}}
@@ -185,7 +197,7 @@ func (l *List) check() error {
 			return bad("too many ranges")
 		}
 		for j, r := range e.Keep {
-			if r.Lo > r.Hi || r.Hi > e.Upto || j > 0 && r.Lo <= e.Keep[j-1].Hi+1 {
+			if r.Lo > r.Hi || j > 0 && r.Lo <= e.Keep[j-1].Hi+1 {
 				return bad("ranges out of order")
 			}
 		}

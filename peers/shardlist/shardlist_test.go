@@ -25,7 +25,7 @@ var (
 )
 
 func TestListSaysWhatItKnows(t *testing.T) {
-	b := NewBuilder([]Tag{tagA, tagB})
+	b := NewBuilder([]Tag{tagA, tagB}, nil)
 	for n := uint64(1); n <= 20; n++ {
 		b.Add(id(tagA, n), n < 5 || n == 10 || n > 17 && n < 20)
 	}
@@ -44,12 +44,29 @@ func TestListSaysWhatItKnows(t *testing.T) {
 	}
 }
 
+// Of the epochs of the owner's other machines a list says what is needed only.
+func TestListKeepsWhatIsForeign(t *testing.T) {
+	b := NewBuilder([]Tag{tagA}, []Tag{tagB})
+	b.Add(id(tagA, 1), false)
+	b.Add(id(tagB, 5), true)
+	b.Add(id(tagB, 7), false)
+	l := b.List(me, it, 1)
+	for n, want := range map[uint64]Verdict{4: Unknown, 5: Needed, 6: Unknown, 7: Unknown} {
+		if got := l.Says(id(tagB, n)); got != want {
+			t.Errorf("of %d: %d, want %d", n, got, want)
+		}
+	}
+	if l.Says(id(tagA, 1)) != Unneeded {
+		t.Error("of its own it says nothing")
+	}
+}
+
 func TestListTravels(t *testing.T) {
 	pub, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := NewBuilder([]Tag{tagA, tagB})
+	b := NewBuilder([]Tag{tagA, tagB}, nil)
 	r := mrand.New(mrand.NewPCG(1, 2))
 	for n := uint64(1); n < 300; n++ {
 		b.Add(id(tagA, n), r.IntN(3) == 0)
@@ -95,7 +112,7 @@ func second(_ *List, err error) error { return err }
 
 // A list that would be too long speaks of fewer epochs, never wrongly.
 func TestLongListSaysLess(t *testing.T) {
-	b := NewBuilder([]Tag{tagA, tagB})
+	b := NewBuilder([]Tag{tagA, tagB}, nil)
 	for n := uint64(1); n < 4*MaxRanges; n++ {
 		b.Add(id(tagA, n), n%2 == 0)
 	}
@@ -112,7 +129,7 @@ func FuzzStored(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	b := NewBuilder([]Tag{tagA})
+	b := NewBuilder([]Tag{tagA}, nil)
 	b.Add(id(tagA, 3), true)
 	b.Add(id(tagA, 9), false)
 	raw, err := b.List(me, it, 1).Sign(key)
@@ -131,7 +148,7 @@ func FuzzStored(f *testing.F) {
 					t.Fatalf("%+v does not keep what it says", l)
 				}
 			}
-			if e.Upto < 1<<64-1 && l.Says(id(e.Tag, e.Upto+1)) != Unknown {
+			if e.Upto < 1<<64-1 && l.Says(id(e.Tag, e.Upto+1)) == Unneeded {
 				t.Fatal("it speaks of more than it knows")
 			}
 		}
