@@ -29,7 +29,7 @@ const (
 	lately       = 3 * time.Minute
 	// sameTime is within what two control connections count as opened at
 	// once, so that both sides must agree on one.
-	sameTime = 5 * time.Second
+	sameTime = 1500 * time.Millisecond
 	// maxBack bounds the reverse connections to one device.
 	maxBack = maxConns + 2
 	// callBurst is how many a device can have opened at once, callRefill how
@@ -202,6 +202,7 @@ func (p *contact) adopt(ctx context.Context, c *control) {
 		if smaller := bytes.Compare(self[:], p.device[:]) < 0; c.ours != smaller {
 			p.mu.Unlock()
 			c.conn.Close()
+			p.s.running.Go(old.suspect) // the other side may have a reason to dial
 			return
 		}
 	}
