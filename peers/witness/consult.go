@@ -15,6 +15,17 @@ import (
 // fellows know of a withdrawal: check 14.
 const consultTime = 500 * time.Millisecond
 
+// askedAge is how long what the fellows said of a grant is good: a brand that
+// opens fifty files one after the other has them asked a few times. A withdrawal
+// that one of them learns is told on at once as well.
+const askedAge = 200 * time.Millisecond
+
+// consulted is about which grant the fellows were asked last, and when.
+type consulted struct {
+	grant custody.Hash
+	at    time.Time
+}
+
 // RevokedQuery asks a fellow for the withdrawal of one grant.
 type RevokedQuery struct {
 	Owner custody.Key  `cbor:"1,keyasint"`
@@ -87,12 +98,17 @@ func (s *Service) consult(ctx context.Context, o *owner, grant custody.Hash) {
 	if find == nil {
 		return // it does not run: there is nobody to ask
 	}
+	begin := time.Now()
 	o.mu.Lock()
+	known := o.asked.grant == grant && begin.Sub(o.asked.at) < askedAge
 	var fellows []Member
 	if o.panel != nil {
 		fellows = o.panel.Body.Members
 	}
 	o.mu.Unlock()
+	if known {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, consultTime)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -126,4 +142,7 @@ func (s *Service) consult(ctx context.Context, o *owner, grant custody.Hash) {
 		})
 	}
 	wg.Wait()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asked = consulted{grant, begin}
 }

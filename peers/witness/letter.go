@@ -68,35 +68,52 @@ func (s *Service) letter(ctx context.Context, from peers.DeviceID, raw []byte) (
 		})
 	}
 	s.settled(ctx)
-	if grant, ok := s.agrees(ctx, o, from, request); ok {
-		s.consult(ctx, o, grant)
+	yes := s.agrees(ctx, o, from, request)
+	if yes != nil {
+		s.consult(ctx, o, yes.d.Subject.Grant)
 	}
-	return s.decide(ctx, o, from, request)
+	return s.decide(ctx, o, from, request, yes)
 }
 
-// agrees says whether the checks let a request through as things stand, and
-// under which grant. Nothing is counted.
-func (s *Service) agrees(ctx context.Context, o *owner, from peers.DeviceID, request []byte) (custody.Hash, bool) {
+// agreed is a yes of the checks, as good as what they went by is unchanged.
+type agreed struct {
+	d       *custody.Decision
+	changes uint64 // of the owner
+	now     int64
+}
+
+// agrees goes through the checks as things stand; nil when they say no. Nothing
+// is counted.
+func (s *Service) agrees(ctx context.Context, o *owner, from peers.DeviceID, request []byte) *agreed {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if s.fresh(ctx, o) != nil {
-		return custody.Hash{}, false // decide says so
+		return nil // decide says so
 	}
-	d, err := custody.Decide(request, from, state{s, o, s.judge(o)})
+	v := s.judge(o)
+	d, err := custody.Decide(request, from, state{s, o, v})
 	if err != nil {
-		return custody.Hash{}, false
+		return nil
 	}
-	return d.Subject.Grant, true
+	return &agreed{d, o.changes, v.Now}
 }
 
-// decide goes through the checks and, after the log, gives the answer.
-func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, request []byte) (*Reply, error) {
+// decide goes through the checks, unless they said yes in this second and nothing
+// has changed since, and gives the answer after the log.
+func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, request []byte, yes *agreed) (*Reply, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := s.fresh(ctx, o); err != nil {
 		return nil, err
 	}
-	d, err := custody.Decide(request, from, state{s, o, s.judge(o)})
+	v := s.judge(o)
+	var d *custody.Decision
+	var err error
+	if yes != nil && yes.changes == o.changes && yes.now == v.Now && v.Doubt == "" {
+		d = yes.d
+	} else {
+		d, err = custody.Decide(request, from, state{s, o, v})
+	}
 	var no *custody.Refusal
 	if lerr := s.shown(ctx, o, d, err); lerr != nil {
 		return nil, lerr

@@ -22,6 +22,8 @@ type owner struct {
 
 	mu        sync.Mutex // decisions and news of one owner take turns
 	stale     bool       // a write failed: what is on the disk has to be read again
+	changes   uint64     // goes up with every write
+	asked     consulted
 	device    peers.DeviceID
 	appointed int64
 	clock     custody.Clock
@@ -281,6 +283,7 @@ func entryStatement(l ledger.Log, e *custody.Signed[ledger.Entry]) statement {
 
 // write makes statements about an owner durable, and its clock with them.
 func (s *Service) write(ctx context.Context, o *owner, list []statement) error {
+	o.changes++
 	list = append(list, statement{"UPDATE owner SET high = max(high, ?) WHERE root = ?", []any{o.clock.High, o.root[:]}})
 	if err := s.store.write(ctx, list); err != nil {
 		o.stale = true // it may have happened all the same
