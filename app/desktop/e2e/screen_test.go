@@ -227,7 +227,10 @@ func (s *screen) clickLast(kind, words string) {
 func (s *screen) at(o seen) {
 	s.t.Helper()
 	x, y := o.X+min(o.W/2, 40), o.Y+o.H/2
-	s.xdotool("mousemove", strconv.Itoa(x), strconv.Itoa(y), "click", "1")
+	// The pointer moves as a hand moves it: a window that was drawn anew under
+	// a pointer that rests does not know what is there.
+	s.xdotool("mousemove", strconv.Itoa(x+4), strconv.Itoa(y+2), "sleep", "0.03", "mousemove", strconv.Itoa(x), strconv.Itoa(y),
+		"sleep", "0.05", "mousedown", "1", "sleep", "0.03", "mouseup", "1")
 }
 
 // tick presses a box and waits until it is ticked.
@@ -240,7 +243,23 @@ func (s *screen) tick(words string) {
 	})
 }
 
-func (s *screen) press(words string) { s.t.Helper(); s.click("button", words) }
+// press presses a button, once more when nothing at all has come of it: on a
+// busy machine a press may fall between two pages.
+func (s *screen) press(words string) {
+	s.t.Helper()
+	before := s.text()
+	s.click("button", words)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(3 * time.Second); s.text() == before; {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			s.click("button", words)
+			return
+		}
+	}
+}
 
 // fill types into a field, in place of what is there.
 func (s *screen) fill(placeholder, text string) {
