@@ -16,7 +16,6 @@ type Lab struct {
 	prefix string
 	spaces []string
 	wires  []*Wire
-	ports  atomic.Int32 // interfaces so far
 }
 
 // Space is a namespace: a machine or a router.
@@ -25,8 +24,9 @@ type Space struct {
 	Name string
 }
 
-// labs counts the labs of this process.
-var labs atomic.Int32
+// labs counts the labs of this process, and cables those of all of them: while
+// it is laid, a cable lies where every lab's does.
+var labs, cables atomic.Int32
 
 // Possible says why there can be no lab here, or nil.
 func Possible() error {
@@ -114,7 +114,7 @@ func (l *Lab) Router(name string) (*Space, error) {
 
 // Cable joins two spaces; each end gets an interface of the given name.
 func (l *Lab) Cable(a *Space, nameA string, b *Space, nameB string) error {
-	n := l.ports.Add(1)
+	n := cables.Add(1)
 	x, y := fmt.Sprintf("pza%d-%d", os.Getpid()%100000, n), fmt.Sprintf("pzb%d-%d", os.Getpid()%100000, n)
 	return errors.Join(
 		run("ip", "link", "add", x, "type", "veth", "peer", "name", y),

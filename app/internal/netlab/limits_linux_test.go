@@ -207,7 +207,7 @@ func TestGarbage(t *testing.T) {
 	if owner.way(keeper) != "LAN" || touched(owner) != since {
 		t.Error("the good connection was lost")
 	}
-	if float64(tried.Load()) < 0.9*10_000*span.Minutes() {
+	if long() && float64(tried.Load()) < 0.9*10_000*span.Minutes() {
 		t.Errorf("only %d connections: this machine is too slow to tell", tried.Load())
 	}
 }
@@ -228,19 +228,19 @@ func garbage(ctx context.Context, to string, tried *atomic.Int64) error {
 		return err
 	}
 	stranger := &tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true, NextProtos: []string{transport.ALPN}}
-	tick := time.NewTicker(time.Minute / 10_000)
-	defer tick.Stop()
 	var open []net.Conn
 	defer func() {
 		for _, c := range open {
 			c.Close()
 		}
 	}()
+	began := time.Now()
 	for n := 0; ; n++ {
+		// By the clock: what was too slow is caught up with.
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(time.Until(began.Add(time.Duration(n) * time.Minute / 10_000))):
 		}
 		var d net.Dialer
 		c, err := d.DialContext(ctx, "tcp", to)
