@@ -141,23 +141,27 @@ func (f *files) refresh() {
 			return func() { f.listFailed(asked, err) }
 		}
 		items := newItems(entries)
-		if len(items) > manyFiles {
-			// What the answer was decoded from is many times the size of what
-			// stays, and is not needed again soon.
-			entries = nil
-			debug.FreeOSMemory()
-		}
 		return func() {
 			switch {
 			case asked != f.asked: // a newer question is on its way
 			case searching:
 				f.all = items
 				f.search(f.query)
+				f.giveBack(len(items))
 			default:
 				f.show(items)
+				f.giveBack(len(items))
 			}
 		}
 	})
+}
+
+// giveBack returns memory after a long listing: what the answer was made from
+// is many times the size of what stays, and is not needed again soon.
+func (f *files) giveBack(count int) {
+	if count > manyFiles {
+		f.ui.work(func(context.Context) func() { debug.FreeOSMemory(); return nil })
+	}
 }
 
 // listFailed goes back to the top when the folder is gone, and leaves the

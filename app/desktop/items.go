@@ -14,8 +14,11 @@ import (
 	"github.com/preezm/preezm/engine"
 )
 
-// item is one entry as the Files screen shows and finds it.
-type item struct {
+// item is one entry as the Files screen shows and finds it. Lists of items are
+// copied, cut and sorted all the time and may be long, so it is a pointer.
+type item struct{ *shownEntry }
+
+type shownEntry struct {
 	engine.Entry
 	name   string // what is shown: the last part of the path
 	within string // the folder it is in, shown among search results
@@ -24,12 +27,14 @@ type item struct {
 
 func newItems(entries []engine.Entry) []item {
 	items := make([]item, len(entries))
+	rows := make([]shownEntry, len(entries))
 	for i, e := range entries {
 		// Linux allows names that are no text; what cannot be shown is
 		// replaced on screen only, the Path stays what it is.
 		shown := strings.ToValidUTF8(string(e.Path), "\uFFFD")
 		dir, name := path.Split(shown)
-		items[i] = item{Entry: e, name: printable(name), within: printable(strings.TrimSuffix(dir, "/")), folded: fold(name)}
+		rows[i] = shownEntry{Entry: e, name: printable(name), within: printable(strings.TrimSuffix(dir, "/")), folded: fold(name)}
+		items[i] = item{&rows[i]}
 	}
 	return items
 }

@@ -117,7 +117,7 @@ func (r *fileRow) CreateRenderer() fyne.WidgetRenderer {
 		*t = canvas.NewText("", nil)
 	}
 	n.objects = []fyne.CanvasObject{n.ground, n.icon, n.name, n.within, n.size, n.date, n.mark, n.health}
-	if r.item.Kind != 0 { // filled before it was first drawn
+	if r.item.shownEntry != nil { // filled before it was first drawn
 		n.Refresh()
 	}
 	return n
@@ -135,6 +135,9 @@ func (n *rowRenderer) MinSize() fyne.Size { return fyne.NewSize(400, rowHeight) 
 
 func (n *rowRenderer) Refresh() {
 	r := n.row
+	if r.item.shownEntry == nil {
+		return
+	}
 	n.ground.FillColor = color.Transparent
 	if r.picked {
 		n.ground.FillColor = themeColor(theme.ColorNameSelection)
@@ -166,6 +169,9 @@ func (n *rowRenderer) Refresh() {
 }
 
 func (n *rowRenderer) Layout(s fyne.Size) {
+	if n.row.item.shownEntry == nil {
+		return
+	}
 	name, size, date, health := n.row.columns.place(s.Width)
 	n.ground.Resize(fyne.NewSize(s.Width-8, s.Height-2))
 	n.ground.Move(fyne.NewPos(4, 1))
