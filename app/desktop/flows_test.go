@@ -249,6 +249,11 @@ func TestKeys(t *testing.T) {
 	if len(f.picked.picked) != 0 {
 		t.Error("Escape does not let go")
 	}
+	f.pick(slices.IndexFunc(f.shown, func(it item) bool { return it.name == "Photos" }), false, false)
+	press(fyne.KeyReturn)
+	if f.folder != "Photos" {
+		t.Errorf("Return opens %q", f.folder)
+	}
 	f.open("Photos/2024")
 	press(fyne.KeyBackspace)
 	if f.folder != "Photos" {

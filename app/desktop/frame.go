@@ -5,6 +5,7 @@ package desktop
 import (
 	"context"
 	"path"
+	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
@@ -202,7 +203,7 @@ func (u *UI) inform(title string, content fyne.CanvasObject) {
 
 // keys are the ones that work wherever one is: Ctrl+1 to Ctrl+6 go to a
 // screen, Ctrl+F searches, Ctrl+W closes the window, Ctrl+Q quits; on the files,
-// Delete deletes what is picked, Escape lets go of it and Backspace goes up.
+// Return opens what is picked, Delete moves it to the trash, Escape lets go of it and Backspace goes up.
 // Escape closes a dialog first.
 func (u *UI) keys() {
 	c := u.win.Canvas()
@@ -243,6 +244,10 @@ func (u *UI) typedKey(e *fyne.KeyEvent) {
 		u.askToRemove(f.picked.of(f.shown))
 	case fyne.KeyEscape:
 		f.unpick()
+	case fyne.KeyReturn, fyne.KeyEnter:
+		if picked := f.picked.of(f.shown); len(picked) == 1 {
+			f.enter(slices.IndexFunc(f.shown, func(it item) bool { return it.Path == picked[0].Path }))
+		}
 	case fyne.KeyBackspace:
 		if f.folder != "" {
 			f.open(parent(f.folder))
