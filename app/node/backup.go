@@ -154,6 +154,19 @@ func (n *Node) Backup(ctx context.Context, progress func(engine.Progress)) (*Bac
 	if err := n.tellHeads(ctx); err != nil {
 		return nil, err
 	}
+	if n.isStale() {
+		// This home is an older copy of itself: it takes over what it did since,
+		// and goes on behind that.
+		if err := n.Import(ctx); err != nil {
+			return nil, err
+		}
+		if _, err := n.backUp(ctx, true, progress); err != nil {
+			return nil, err
+		}
+		if err := n.tellHeads(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return n.BackupState(ctx)
 }
 
@@ -170,13 +183,19 @@ func (n *Node) backUp(ctx context.Context, insist bool, progress func(engine.Pro
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return engine.BackupReport{}, err
 	}
-	number := last.Number + 1
 	vector, err := n.vector(ctx)
 	if err != nil {
 		return engine.BackupReport{}, err
 	}
+	number := last.Number + 1
+	behind := false
+	for _, k := range vector {
+		if k.Device == n.device && k.Number >= last.Number { // of a life that this home forgot
+			number, behind = k.Number+1, true
+		}
+	}
 	now := n.now().Unix()
-	o := engine.BackupOrder{Device: n.device, Number: number, Notes: notes, Always: n.awaited(vector), Seal: func(rows, parts []byte, files int64) ([]byte, error) {
+	o := engine.BackupOrder{Device: n.device, Number: number, Notes: notes, Always: behind || n.awaited(vector), Seal: func(rows, parts []byte, files int64) ([]byte, error) {
 		waits, err := b.catalog.Awaited(ctx)
 		if err != nil {
 			return nil, err
@@ -235,7 +254,8 @@ func (n *Node) tellHeads(ctx context.Context) error {
 	n.everybody(ctx, lack, func(ctx context.Context, c *rpc.Client) {
 		err := c.PutHead(ctx, b.locator, last.Number, last.Head)
 		if errors.Is(err, peers.ErrStale) {
-			n.log.Warn("a keeper has a newer backup of this machine's catalog than this machine: was its home put back from a copy?", "keeper", c.Name())
+			n.log.Warn("a keeper has a newer backup of this machine's catalog than this machine: its home was put back from a copy", "keeper", c.Name())
+			n.setStale()
 			return
 		}
 		if err == nil {
@@ -344,7 +364,13 @@ func (n *Node) backUpChanges(ctx context.Context) {
 		if err := n.tellHeads(ctx); err != nil && ctx.Err() == nil {
 			n.log.Warn("give keepers the head of the backup", "err", err)
 		}
-		told = time.Now()
+		if told = time.Now(); n.isStale() {
+			if err := n.Import(ctx); err != nil && ctx.Err() == nil {
+				n.log.Warn("what this machine did before its home was put back is taken over later", "err", err)
+			}
+			due = time.Now().Add(backupPause) // under a number that keepers take
+			continue
+		}
 		if seen, err = n.backups.catalog.Changes(ctx); err != nil {
 			n.log.Warn("look at the catalog", "err", err)
 		}

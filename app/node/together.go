@@ -3,6 +3,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,19 @@ type togetherness struct {
 	mu    sync.Mutex                // one import at a time
 	waits map[peers.DeviceID]uint64 // what they wait for this one to know
 	told  map[peers.DeviceID]uint64 // what the last head of this one says it knows
+	stale bool                      // keepers know more of this machine than it does
+}
+
+func (n *Node) setStale() {
+	n.together.mu.Lock()
+	defer n.together.mu.Unlock()
+	n.together.stale = true
+}
+
+func (n *Node) isStale() bool {
+	n.together.mu.Lock()
+	defer n.together.mu.Unlock()
+	return n.together.stale
 }
 
 // others are this person's other machines.
@@ -49,8 +63,12 @@ func (n *Node) Import(ctx context.Context) error {
 	defer t.mu.Unlock()
 	others := n.others()
 	n.backups.engine.SetTogether(others)
-	if len(others) == 0 {
+	if len(others) == 0 && !t.stale {
 		return nil
+	}
+	last, err := n.backups.catalog.LastBackup(ctx, n.device)
+	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+		return err
 	}
 	known, err := n.backups.catalog.Imports(ctx)
 	if err != nil {
@@ -58,7 +76,8 @@ func (n *Node) Import(ctx context.Context) error {
 	}
 	var errs []error
 	for _, h := range n.otherHeads(ctx) {
-		if h.Device == n.device || !slices.Contains(others, h.Device) {
+		mine := h.Device == n.device
+		if mine && !n.forgot(h, &last) || !mine && !slices.Contains(others, h.Device) {
 			continue
 		}
 		if t.waits == nil {
@@ -72,7 +91,20 @@ func (n *Node) Import(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	if err = errors.Join(errs...); err == nil {
+		t.stale = false
+	}
+	return err
+}
+
+// forgot says whether a head of this machine is of a life that its home, put
+// back from a copy, does not know.
+func (n *Node) forgot(h *backup.Head, last *catalog.Backup) bool {
+	if h.Number != last.Number || last.Head == nil {
+		return h.Number > last.Number
+	}
+	own, err := backup.Open(&n.backups.secrets, &peers.Head{Device: n.device, Number: last.Number, Sealed: last.Head})
+	return err != nil || !bytes.Equal(own.Rows, h.Rows)
 }
 
 func (n *Node) importFrom(ctx context.Context, h *backup.Head) error {

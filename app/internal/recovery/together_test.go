@@ -137,3 +137,33 @@ func TestTwoMachinesOfOnePerson(t *testing.T) {
 		t.Errorf("devices: %s", fmt.Sprint(ds))
 	}
 }
+
+// A home that is put back from a copy takes over what it did since, and its
+// copies are taken again.
+func TestHomePutBackFromACopy(t *testing.T) {
+	w := newWorld(t, 3)
+	owner := w.fleet.Owner
+	w.must(owner.Must(w.ctx, nil, "put", w.src))
+	copied := filepath.Join(w.dir, "copy")
+	w.must(os.CopyFS(copied, os.DirFS(owner.Dir)))
+	later := filepath.Join(w.dir, "later.txt")
+	for i := range 3 {
+		w.must(os.WriteFile(later, fmt.Append(nil, "later ", i), 0o644))
+		w.must(owner.Must(w.ctx, nil, "put", later))
+	}
+	w.destroy()
+	w.must(os.Rename(copied, owner.Dir))
+	w.must(os.WriteFile(filepath.Join(w.dir, "now.txt"), []byte("now"), 0o644))
+	w.must(owner.Must(w.ctx, nil, "put", filepath.Join(w.dir, "now.txt")))
+	if got := w.content(owner, "later.txt"); string(got) != "later 2" {
+		t.Errorf("later.txt is %q", got)
+	}
+	w.must(os.WriteFile(w.words, []byte(wordsOf(t, owner.Dir)), 0o600))
+	h := w.fresh("new")
+	w.must(h.Must(w.ctx, nil, w.recoverArgs(w.fleet.Keepers[1])...))
+	for name, want := range map[string]string{"later.txt": "later 2", "now.txt": "now"} {
+		if got := w.content(h, name); string(got) != want {
+			t.Errorf("%s is %q after the recovery", name, got)
+		}
+	}
+}
