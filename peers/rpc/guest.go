@@ -59,6 +59,7 @@ func (v *server) passRoutes() http.Handler {
 	mux.HandleFunc("POST "+pathWitness+"gossip", v.gossip("gossip"))
 	mux.HandleFunc("POST "+pathWitness+"revoked", v.gossip("revoked"))
 	mux.HandleFunc("POST "+pathAccount, v.claim)
+	mux.HandleFunc("POST "+pathHelpers+"{verb}", v.fellowHelper)
 	mux.HandleFunc("POST "+pathOffice+"{verb}", v.office)
 	mux.Handle("GET "+pathLent+"{id}", v.guest(v.lent))
 	mux.Handle("POST "+pathGateway+"{verb}", v.guest(v.gateway))

@@ -33,6 +33,7 @@ func (v *server) routes() http.Handler {
 	mux.Handle("PUT "+pathShards+"{id}", v.member(v.put))
 	mux.Handle("GET "+pathShards+"{id}", v.member(v.get))
 	mux.Handle("POST "+pathWitness+"{verb}", v.member(v.witness))
+	mux.Handle("POST "+pathHelpers+"{verb}", v.member(v.helpers))
 	mux.Handle("POST "+pathOwner, v.member(v.owner))
 	mux.Handle("POST "+pathFarewell, v.member(v.farewell))
 	mux.Handle("POST "+pathAudit, v.member(v.audit))

@@ -42,6 +42,7 @@ type Config struct {
 	Lists          Lists                       // nil: no lists of shards are followed
 	Pairs          Pairs                       // nil: takes no further machine of its person
 	Office         Office                      // nil: this device is no organisation's office
+	Helpers        Helpers                     // nil: this device helps nobody
 	Now            func() time.Time            // the clock peers are told; nil: time.Now
 	Logger         *slog.Logger
 

@@ -35,9 +35,9 @@ var layers = map[string][]string{
 }
 
 // shared lists what is open to a folder all the same: packages without a
-// network or a disk, that custodians and owners both compute with.
+// network or a disk, that custodians, helpers and owners all compute with.
 var shared = map[string][]string{
-	"peers": {module + "/engine/custody", module + "/engine/ledger", module + "/engine/ticket"},
+	"peers": {module + "/engine/custody", module + "/engine/ledger", module + "/engine/ticket", module + "/engine/helpers"},
 }
 
 // within: name is the package or one in its folder, not a namesake.
