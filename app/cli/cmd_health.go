@@ -44,6 +44,9 @@ machines that did not answer, and which machines answer now.`,
 				if err == nil {
 					err = a.saidWatched(ctx, api)
 				}
+				if err == nil {
+					err = a.saidRequests(ctx, api)
+				}
 				if err != nil || !about.WordsThere || st.Files == 0 {
 					return err
 				}

@@ -24,6 +24,7 @@ func (a *app) recoverCommand() *cobra.Command {
 	var listen []string
 	var noDiscovery bool
 	var how sealFlags
+	var help helpFlags
 	cmd := &cobra.Command{
 		Use:   "recover",
 		Short: "Bring everything back on a new machine, with your words",
@@ -35,9 +36,14 @@ The words are asked for, or read from a file (--words-file, '-' for standard
 input). --from names one machine that keeps for you: an invite, its device ID,
 DEVICE@host:port or host:port. Without it the local network is asked.
 
+Without the words, --helpers brings you back through the persons that 'preezm
+helpers add' named: each gives you an invite, hears words from you by voice and
+agrees; days later the same command takes their parts.
+
 A run that was interrupted is repeated with the same command.`,
 		Example: `  preezm recover
-  preezm recover --home ~/preezm --from 192.168.1.20:24930`,
+  preezm recover --home ~/preezm --from 192.168.1.20:24930
+  preezm recover --helpers --owner "study laptop"`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			home, err := a.home()
@@ -51,11 +57,19 @@ A run that was interrupted is repeated with the same command.`,
 			if _, _, err := node.Who(home); err == nil {
 				return fmt.Errorf("%s: %w", home, node.ErrHomeExists)
 			}
-			if o.Master, err = a.askWords(wordsFile); err != nil {
-				return err
+			if !help.on && (help.owner != "" || len(help.invites) > 0) {
+				return usagef("--owner and --invite go with --helpers")
+			}
+			if !help.on {
+				if o.Master, err = a.askWords(wordsFile); err != nil {
+					return err
+				}
 			}
 			if o.Seal, err = a.firstSeal(how); err != nil {
 				return err
+			}
+			if help.on {
+				return a.recoverByHelpers(cmd, home, o, help)
 			}
 			if err := a.recover(cmd.Context(), home, o); err != nil {
 				return err
@@ -70,6 +84,7 @@ A run that was interrupted is repeated with the same command.`,
 	cmd.Flags().StringSliceVar(&listen, "listen", nil, "`host:port` to listen on (default: port 24930 of every network)")
 	cmd.Flags().BoolVar(&noDiscovery, "no-discovery", false, "do not look for machines on the local network")
 	how.add(cmd)
+	help.add(cmd)
 	return cmd
 }
 

@@ -38,6 +38,7 @@ type API interface {
 	LimitsAPI
 	MemberAPI
 	ConsentAPI
+	HelperAPI
 	Close() error
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/depot"
 	"github.com/preezm/preezm/peers/gateway"
+	"github.com/preezm/preezm/peers/helper"
 	"github.com/preezm/preezm/peers/mailbox"
 	"github.com/preezm/preezm/peers/rpc"
 	"github.com/preezm/preezm/peers/vault"
@@ -142,6 +143,9 @@ type Node struct {
 	views   views
 	servers []*server // that this node runs for its circle
 
+	helper     *helper.Service
+	callHelper helper.Call
+
 	mail     *mailbox.Box
 	pushMail func(peers.DeviceID)
 
@@ -238,6 +242,9 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.openHeads(&cfg); err != nil {
 		return err
 	}
+	if err := n.openHelper(o, &cfg); err != nil {
+		return err
+	}
 	cfg.Pairs = &n.pairing
 	if err := n.configureNet(o, &cfg); err != nil {
 		return err
@@ -253,6 +260,9 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	}
 	n.net, n.pushMail = service, service.PushMail
 	n.fellow = func(d peers.DeviceID, addresses []string) witness.Caller { return service.Fellow(d, addresses) }
+	n.callHelper = func(ctx context.Context, d peers.DeviceID, addresses []string, verb string, raw []byte) ([]byte, error) {
+		return service.Fellow(d, addresses).Helper(ctx, verb, raw)
+	}
 	n.peer, n.visit = service.Peer, service.Visit
 	if n.shut {
 		return nil

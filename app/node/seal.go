@@ -12,6 +12,7 @@ import (
 
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/helper"
 	"github.com/preezm/preezm/peers/sqlite"
 	"github.com/preezm/preezm/peers/vault"
 	"github.com/preezm/preezm/peers/witness"
@@ -138,7 +139,7 @@ func (n *Node) sealOld(ctx context.Context, step func(string) error) error {
 		files []string
 		dbs   []string
 	}{
-		{n.box, []string{keyFile, circleFile, gatewayFile, identity.SignFile, identity.KEMFile}, []string{witness.File, gatewayDB}},
+		{n.box, []string{keyFile, circleFile, gatewayFile, identity.SignFile, identity.KEMFile, helper.File}, []string{witness.File, gatewayDB}},
 		{n.ownerBox, []string{ownerFile, watchFile}, []string{catalogFile}},
 	} {
 		for _, name := range part.files {

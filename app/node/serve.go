@@ -72,7 +72,7 @@ func (n *Node) Serve(ctx context.Context) error {
 // chores are what a serving node does by itself. The owner's rest while the
 // owner's part is shut.
 func (n *Node) chores(local *localServer) []func(context.Context) {
-	all := []func(context.Context){n.watch, n.runServers, n.mail.Run, n.carryLetters, n.keepLimits}
+	all := []func(context.Context){n.watch, n.runServers, n.mail.Run, n.carryLetters, n.carryHelpers, n.keepLimits}
 	if n.shut {
 		return all
 	}
@@ -87,7 +87,7 @@ func (n *Node) chores(local *localServer) []func(context.Context) {
 // gate refuses a call that needs the owner's part while that is shut.
 func (n *Node) gate(path string) error {
 	switch path {
-	case pathAbout, pathKey, pathLock, pathUnlock:
+	case pathAbout, pathKey, pathLock, pathUnlock, pathHelperRequests, pathVetoRequest:
 		return nil
 	}
 	if n.shut {

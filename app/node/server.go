@@ -122,6 +122,7 @@ func (s *localServer) handler() http.Handler {
 	s.limitsCalls(mux)
 	s.memberCalls(mux)
 	s.consentCalls(mux)
+	s.helperCalls(mux)
 	return s.guarded(mux)
 }
 
