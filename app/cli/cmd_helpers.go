@@ -73,7 +73,7 @@ func (a *app) printHelpers(set node.HelperSet) error {
 			}
 			t.add(printable(h.Name), h.Device.Short(), state)
 		}
-		errs = append(errs, t.print(a.out), a.say("%s After they agree, %s pass.", together(set.K, len(set.Helpers)), delayText(set.Delay)))
+		errs = append(errs, t.print(a.out), a.say("%s Each waits for %s after agreeing.", together(set.K, len(set.Helpers)), delayText(set.Delay)))
 		if !set.Words {
 			errs = append(errs, a.say("Your files, circle and grants come back; the 24 words do not, since this machine has them no more."))
 		}

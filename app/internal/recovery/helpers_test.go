@@ -207,3 +207,33 @@ func TestHelpersVeto(t *testing.T) {
 		t.Error("there is an owner's key")
 	}
 }
+
+// Two of three, after the owner proved to have the words and the machine forgot
+// them: everything comes back but the words.
+func TestHelpersGiveARoot(t *testing.T) {
+	w := newWorld(t, 3)
+	owner, ks := w.fleet.Owner, w.fleet.Keepers
+	w.must(owner.Must(w.ctx, nil, "put", w.src))
+	check := owner.Command(w.ctx, "words", "check", "--all")
+	check.Stdin = strings.NewReader(strings.ReplaceAll(wordsOf(t, owner.Dir), " ", "\n") + "\n")
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var set node.HelperSet
+	w.must(owner.Must(w.ctx, &set, "helpers", "add", "--yes", "--delay", "1h", "keeper1", "keeper2", "keeper3"))
+	if set.Words || set.K != 2 {
+		t.Fatalf("helpers: %+v", set)
+	}
+	w.destroy()
+	h := w.fresh("new")
+	help, _ := w.helped(h, ks[1], ks[2])
+	for _, k := range ks[1:] {
+		w.approve(k, help)
+		w.later(k, "61m")
+	}
+	help, code := w.helped(h)
+	if code != 0 || help.Recovered == nil {
+		t.Fatalf("exit %d: %+v", code, help)
+	}
+	w.same(h)
+}
