@@ -73,6 +73,7 @@ func (m *mending) each(ctx context.Context, ids []int64) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, catalog.ErrGone):
+		case errors.Is(err, ErrTooFewKeepers) && m.giveUp(ctx, id):
 		case err != nil:
 			m.failed(id, err)
 		}
@@ -82,6 +83,30 @@ func (m *mending) each(ctx context.Context, ids []int64) error {
 		m.e.makeWay(ctx, time.Since(started))
 	}
 	return nil
+}
+
+// giveUp lets go of a segment of backups of which fewer pieces are left than
+// bring it back: the catalog itself is here, and the next backup is made without
+// it. A piece that was not proved to be lost counts as left.
+func (m *mending) giveUp(ctx context.Context, id int64) bool {
+	seg, err := m.e.cat.Segment(ctx, id)
+	if err != nil {
+		return errors.Is(err, catalog.ErrGone)
+	}
+	left := 0
+	for i := range seg.Shards {
+		if seg.Shards[i].State == catalog.There {
+			left++
+		}
+	}
+	if left >= seg.K {
+		return false
+	}
+	held, err := m.e.cat.LoseBackups(ctx, id)
+	if err != nil {
+		m.e.log.Warn("let go of a backup that cannot be brought back", "segment", id, "err", err)
+	}
+	return held && err == nil
 }
 
 // makeWay waits after work that took so long, if a put or a get is running: it

@@ -212,3 +212,43 @@ func EncodeParts(parts []Part) []byte { return encodeParts(parts) }
 
 // DecodeParts reads what EncodeParts wrote.
 func DecodeParts(b []byte) ([]Part, error) { return decodeParts(b) }
+
+// LoseBackups gives up a segment of backups that nothing brings back: what is
+// in it is stored anew by the next backup, and older backups that rest on it are
+// let go of. The newest of a machine stays until there is a newer one, which has
+// to count on from it. It tells whether the segment held backups.
+func (c *Catalog) LoseBackups(ctx context.Context, segment int64) (held bool, err error) {
+	err = c.write(ctx, func(tx *sql.Tx) error {
+		ids, err := collect(ctx, tx, scanInt, `UPDATE chunks SET cid = randomblob(32)
+			WHERE segment IN (SELECT id FROM segments WHERE id = ? AND backup = 1) RETURNING id`, segment)
+		if held = len(ids) > 0; err != nil || !held {
+			return err
+		}
+		gone := make(map[int64]bool, len(ids))
+		for _, id := range ids {
+			gone[id] = true
+		}
+		rests := func(id int64) bool { return gone[id] }
+		all, err := collect(ctx, tx, scanBackup, "SELECT "+backupColumns+" FROM backups ORDER BY device, number")
+		if err != nil {
+			return err
+		}
+		refs := newRefCounter(ctx, tx)
+		defer refs.close()
+		for i, b := range all {
+			if !slices.ContainsFunc(ChunkRows(b.Parts), rests) && !slices.ContainsFunc(ChunkRows(b.Index), rests) {
+				continue
+			}
+			if newest := i+1 == len(all) || all[i+1].Device != b.Device; newest {
+				_, err = tx.ExecContext(ctx, "UPDATE backups SET stamp = randomblob(32) WHERE device = ? AND number = ?", b.Device[:], b.Number)
+			} else {
+				err = dropBackups(ctx, tx, refs, "device = ? AND number = ?", b.Device[:], b.Number)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return held, err
+}
