@@ -132,6 +132,9 @@ func (a *app) askWords(file string) ([32]byte, error) {
 			continue
 		}
 		master, _, err := identity.MasterOf(words)
+		for typing && err != nil && a.mendWord(words, err) {
+			master, _, err = identity.MasterOf(words)
+		}
 		if err == nil || !typing {
 			return master, err
 		}
@@ -141,9 +144,29 @@ func (a *app) askWords(file string) ([32]byte, error) {
 	}
 }
 
+// mendWord asks for the one word that is wrong, when it is known which.
+func (a *app) mendWord(words []string, wrong error) bool {
+	var w *identity.WordError
+	if !errors.As(wrong, &w) {
+		return false
+	}
+	a.note("%s", sentence(wrong))
+	text, err := a.line(fmt.Sprintf("Word %d: ", w.Number))
+	again := identity.SplitWords(text)
+	if err != nil || len(again) != 1 {
+		return false
+	}
+	words[w.Number-1] = again[0]
+	return true
+}
+
 func sentence(err error) string {
 	s := err.Error()
-	return strings.ToUpper(s[:1]) + s[1:] + "."
+	s = strings.ToUpper(s[:1]) + s[1:]
+	if strings.HasSuffix(s, "?") {
+		return s
+	}
+	return s + "."
 }
 
 func readWords(file string, in io.Reader) (string, error) {
