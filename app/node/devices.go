@@ -450,7 +450,7 @@ func (n *Node) noteThisMachine(ctx context.Context) error {
 	m := catalog.Machine{Device: n.device, Name: n.settings.Name, Sign: custody.KeyOf(n.keys.Sign), Added: time.Now().Unix()}
 	for _, have := range all {
 		if have.Device == n.device {
-			if m.Added = have.Added; m == have {
+			if m.Added, m.Removed, m.Stolen = have.Added, have.Removed, have.Stolen; m == have { // a removal stays
 				return nil
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
 )
@@ -21,7 +22,8 @@ const (
 
 // DeviceSet is the owner's present set of devices. It is made when there is
 // none, and again when this device is not in it, as in a home that was brought
-// back on a new machine: what it signs would count for nothing.
+// back on a new machine: what it signs would count for nothing. One that was
+// removed does not come back by itself.
 func (d *Desk) DeviceSet(ctx context.Context) (*custody.Signed[custody.DeviceSet], error) {
 	d.setMu.Lock()
 	defer d.setMu.Unlock()
@@ -30,13 +32,24 @@ func (d *Desk) DeviceSet(ctx context.Context) (*custody.Signed[custody.DeviceSet
 		return nil, err
 	}
 	self := custody.KeyOf(d.cfg.Sign)
-	switch {
-	case set == nil:
+	if set == nil {
 		return d.publish(ctx, nil, []custody.Key{self})
-	case !slices.Contains(set.Body.Devices, self):
-		return d.publish(ctx, set, append(slices.Clone(set.Body.Devices), self))
 	}
-	return set, nil
+	if slices.Contains(set.Body.Devices, self) {
+		return set, nil
+	}
+	if gone, err := d.removed(ctx); err != nil || gone {
+		return set, err
+	}
+	return d.publish(ctx, set, append(slices.Clone(set.Body.Devices), self))
+}
+
+// removed says whether another machine of this person has removed this one. Its
+// catalog tells, as it takes over theirs: the removal comes with the set.
+func (d *Desk) removed(ctx context.Context) (bool, error) {
+	all, err := d.cat.Machines(ctx)
+	self := custody.KeyOf(d.cfg.Sign)
+	return slices.ContainsFunc(all, func(m catalog.Machine) bool { return m.Sign == self && m.Removed > 0 }), err
 }
 
 // deviceSet reads the newest set that was said; nil when none was.
@@ -63,6 +76,12 @@ func (d *Desk) SetDevices(ctx context.Context, devices []custody.Key) (*custody.
 	old, err := d.deviceSet(ctx)
 	if err != nil {
 		return nil, err
+	}
+	switch gone, err := d.removed(ctx); {
+	case err != nil:
+		return nil, err
+	case gone:
+		return nil, errors.New("this device was removed itself: do it on another one")
 	}
 	if self := custody.KeyOf(d.cfg.Sign); !slices.Contains(devices, self) {
 		devices = append(slices.Clone(devices), self)

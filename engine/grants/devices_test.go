@@ -9,10 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/custody"
 	ct "github.com/preezm/preezm/engine/custody/custodytest"
 	"github.com/preezm/preezm/engine/ledger"
 	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers"
 )
 
 // on is a second device of the same person, with the same catalog.
@@ -98,6 +100,31 @@ func TestNewDeviceOfAHomeJoinsTheSet(t *testing.T) {
 	o.must(err)
 	if len(again.Body.Devices) != 2 || again.Body.Epoch <= first.Body.Epoch {
 		t.Errorf("%d devices in set %d after %d", len(again.Body.Devices), again.Body.Epoch, first.Body.Epoch)
+	}
+}
+
+// One that was removed takes over the list without it, and leaves it so.
+func TestRemovedDeviceStaysOut(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	laptop := ct.Key(t)
+	other := o.on(laptop)
+	o.must(o.AddDevice(ctx, custody.KeyOf(laptop)))
+	m := catalog.Machine{Device: peers.DeviceID{8}, Name: "laptop", Sign: custody.KeyOf(laptop), Added: 1}
+	o.must(o.cat.PutMachine(ctx, m))
+	m.Removed, m.Stolen = o.now.Unix(), true
+	o.must(o.cat.PutMachine(ctx, m))
+	o.must(o.RemoveDevice(ctx, custody.KeyOf(laptop)))
+	want, err := o.DeviceSet(ctx)
+	o.must(err)
+	if got, err := other.DeviceSet(ctx); err != nil || got.Hash != want.Hash {
+		t.Fatalf("it has another list: %v", err)
+	}
+	if other.AddDevice(ctx, custody.KeyOf(ct.Key(t))) == nil {
+		t.Error("a removed device added another one")
+	}
+	if got, err := o.DeviceSet(ctx); err != nil || got.Hash != want.Hash {
+		t.Errorf("the list was changed: %v", err)
 	}
 }
 
