@@ -175,18 +175,13 @@ func (d *Desk) Outdated(ctx context.Context) ([]string, error) {
 	if err != nil || generation == 0 {
 		return nil, err
 	}
-	all, err := d.cat.Grants(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var out []string
-	for i := range all {
-		g, err := custody.CheckGrant(all[i].Doc)
+	for g, err := range d.lasting(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if len(all[i].Revocation) == 0 && d.cfg.Now().Unix() < g.Body.NotAfter && g.Body.Generation < generation {
-			out = append(out, ticket.ShortID(g.Body.ID))
+		if g.doc.Body.Generation < generation {
+			out = append(out, ticket.ShortID(g.ID))
 		}
 	}
 	return out, nil
@@ -208,7 +203,7 @@ func (d *Desk) Reissue(ctx context.Context, id string) (*Made, *Errand, error) {
 		return nil, nil, err
 	}
 	now := d.cfg.Now().Unix()
-	if len(row.Revocation) > 0 || now >= old.Body.NotAfter {
+	if d.over(row, old) {
 		return nil, nil, fmt.Errorf("the grant %s %w", ticket.ShortID(old.Body.ID), ErrOver)
 	}
 	left, err := d.opensLeft(ctx, row, old)

@@ -144,31 +144,22 @@ func (d *Desk) publish(ctx context.Context, old *custody.Signed[custody.DeviceSe
 // kept lists what lasts and stood until now, though who signed it is not among
 // the devices. Only what this catalog knows can be in it: a thief's grants are not.
 func (d *Desk) kept(ctx context.Context, old *custody.DeviceSet, devices []custody.Key) ([]custody.Hash, error) {
-	all, err := d.cat.Grants(ctx)
-	if err != nil {
-		return nil, err
-	}
-	now := d.cfg.Now().Unix()
 	var kept []custody.Hash
 	keep := func(signer custody.Key, doc custody.Hash) {
 		if !slices.Contains(devices, signer) && old.Standing(signer, doc) {
 			kept = append(kept, doc)
 		}
 	}
-	for i := range all {
-		g, err := custody.CheckGrant(all[i].Doc)
+	for g, err := range d.lasting(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if len(all[i].Revocation) > 0 || now >= g.Body.NotAfter {
-			continue
-		}
-		keep(g.Signer, g.Hash)
-		pkgs, err := d.cat.Packages(ctx, all[i].Hash)
+		keep(g.doc.Signer, g.Hash)
+		pkgs, err := d.cat.Packages(ctx, g.Hash)
 		if err != nil || len(pkgs) == 0 {
 			return nil, errors.Join(err, errors.New("a grant has no package in the catalog"))
 		}
-		p, err := custody.CheckPackage(pkgs[len(pkgs)-1], g) // older ones are refused anyway
+		p, err := custody.CheckPackage(pkgs[len(pkgs)-1], g.doc) // older ones are refused anyway
 		if err != nil {
 			return nil, err
 		}

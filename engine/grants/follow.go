@@ -30,7 +30,7 @@ func (d *Desk) Refresh(ctx context.Context, id string) (*Made, error) {
 		return nil, err
 	}
 	short := ticket.ShortID(g.Body.ID)
-	if len(row.Revocation) > 0 || d.cfg.Now().Unix() >= g.Body.NotAfter {
+	if d.over(row, g) {
 		return nil, fmt.Errorf("the grant %s %w", short, ErrOver)
 	}
 	files, changed, err := d.present(ctx, row)
@@ -123,25 +123,20 @@ type Update struct {
 
 // Updates are the newest packages of grants that were refreshed and last.
 func (d *Desk) Updates(ctx context.Context) ([]Update, error) {
-	all, err := d.cat.Grants(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var out []Update
-	for i := range all {
-		g, err := custody.CheckGrant(all[i].Doc)
+	for g, err := range d.lasting(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if !g.Body.Follow || len(all[i].Revocation) > 0 || d.cfg.Now().Unix() >= g.Body.NotAfter {
+		if !g.doc.Body.Follow {
 			continue
 		}
-		pkgs, err := d.cat.Packages(ctx, all[i].Hash)
+		pkgs, err := d.cat.Packages(ctx, g.Hash)
 		if err != nil {
 			return nil, err
 		}
 		if len(pkgs) > 1 {
-			out = append(out, Update{all[i].Doc, pkgs[len(pkgs)-1], all[i].Seats})
+			out = append(out, Update{g.Doc, pkgs[len(pkgs)-1], g.Seats})
 		}
 	}
 	return out, nil

@@ -74,23 +74,15 @@ type PlanErrand struct {
 // and a new ticket where not. The tickets that are out stay good: what a gateway
 // was pushed goes before the plan in them.
 func (d *Desk) Replan(ctx context.Context) error {
-	all, err := d.cat.Grants(ctx)
-	if err != nil {
-		return err
-	}
 	var errs []error
-	for i := range all {
-		g, err := custody.CheckGrant(all[i].Doc)
+	for g, err := range d.lasting(ctx) {
 		if err != nil {
 			return err
 		}
-		if len(all[i].Revocation) > 0 || d.cfg.Now().Unix() >= g.Body.NotAfter {
-			continue
-		}
 		// One that cannot be planned now, as a repair is under way, must not
 		// keep the others from it.
-		if _, err := d.replan(ctx, &all[i], g); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", ticket.ShortID(g.Body.ID), err))
+		if _, err := d.replan(ctx, g.Grant, g.doc); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", ticket.ShortID(g.ID), err))
 		}
 		if ctx.Err() != nil {
 			break
@@ -154,18 +146,10 @@ func (d *Desk) planned(ctx context.Context, g *custody.Signed[custody.Grant], ro
 // PlanErrands are the newest plans that some gateway has not acknowledged. The
 // first plan of a grant comes with its ticket.
 func (d *Desk) PlanErrands(ctx context.Context) ([]PlanErrand, error) {
-	all, err := d.cat.Grants(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var out []PlanErrand
-	for i := range all {
-		g, err := custody.CheckGrant(all[i].Doc)
+	for g, err := range d.lasting(ctx) {
 		if err != nil {
 			return nil, err
-		}
-		if len(all[i].Revocation) > 0 || d.cfg.Now().Unix() >= g.Body.NotAfter {
-			continue
 		}
 		seq, _, err := d.cat.Said(ctx, saidPlan(g.Hash))
 		if err != nil {
@@ -179,17 +163,17 @@ func (d *Desk) PlanErrands(ctx context.Context) ([]PlanErrand, error) {
 			return nil, err
 		}
 		var t *ticket.Ticket
-		for j, gw := range g.Body.Gateways {
+		for j, gw := range g.doc.Body.Gateways {
 			dev := peers.DeviceID(gw.Device)
 			if _, err := d.member(dev.String()); err != nil || heard[dev] >= seq {
 				continue
 			}
 			if t == nil {
-				if t, err = ticket.Parse(all[i].Ticket); err != nil {
+				if t, err = ticket.Parse(g.Ticket); err != nil {
 					return nil, err
 				}
 			}
-			body, err := custody.Marshal(gateway.Pushed{Grant: g.Raw, Plan: t.Plans[j]})
+			body, err := custody.Marshal(gateway.Pushed{Grant: g.Doc, Plan: t.Plans[j]})
 			if err != nil {
 				return nil, err
 			}

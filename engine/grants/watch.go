@@ -5,6 +5,7 @@ package grants
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -181,6 +182,38 @@ func (d *Desk) find(ctx context.Context, id string) (*catalog.Grant, *custody.Si
 	return nil, nil, fmt.Errorf("several grants begin with %q: give more of it", id)
 }
 
+// over says whether a grant is withdrawn or has ended.
+func (d *Desk) over(row *catalog.Grant, g *custody.Signed[custody.Grant]) bool {
+	return len(row.Revocation) > 0 || d.cfg.Now().Unix() >= g.Body.NotAfter
+}
+
+// issued is a grant as it is written down, with its document.
+type issued struct {
+	*catalog.Grant
+	doc *custody.Signed[custody.Grant]
+}
+
+// lasting goes through the grants that are not over. An error is the last.
+func (d *Desk) lasting(ctx context.Context) iter.Seq2[issued, error] {
+	return func(yield func(issued, error) bool) {
+		all, err := d.cat.Grants(ctx)
+		if err != nil {
+			yield(issued{}, err)
+			return
+		}
+		for i := range all {
+			g, err := custody.CheckGrant(all[i].Doc)
+			if err != nil {
+				yield(issued{}, err)
+				return
+			}
+			if !d.over(&all[i], g) && !yield(issued{&all[i], g}, nil) {
+				return
+			}
+		}
+	}
+}
+
 // Revoke writes a revocation down and gives it with the grant's custodians, to
 // be carried to them. A grant that is revoked already gives its revocation.
 func (d *Desk) Revoke(ctx context.Context, id, reason string) (*Errand, error) {
@@ -347,7 +380,7 @@ func (d *Desk) Release(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(all[i].Revocation) > 0 || d.cfg.Now().Unix() >= g.Body.NotAfter {
+		if d.over(&all[i], g) {
 			over = append(over, all[i].Hash)
 		}
 	}
@@ -361,23 +394,18 @@ func (d *Desk) Release(ctx context.Context) error {
 // these folders. What a grant covers is held for it, also when its owner keeps
 // it no longer.
 func (d *Desk) Covering(ctx context.Context, paths []string) ([]string, error) {
-	all, err := d.cat.Grants(ctx)
-	if err != nil {
-		return nil, err
-	}
 	named := func(f catalog.Granted) bool {
 		return slices.ContainsFunc(paths, func(p string) bool {
 			return f.Path == p || strings.HasPrefix(f.Path, p+"/")
 		})
 	}
 	var out []string
-	for i := range all {
-		g, err := custody.CheckGrant(all[i].Doc)
+	for g, err := range d.lasting(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if len(all[i].Revocation) == 0 && d.cfg.Now().Unix() < g.Body.NotAfter && slices.ContainsFunc(all[i].Files, named) {
-			out = append(out, ticket.ShortID(g.Body.ID))
+		if slices.ContainsFunc(g.Files, named) {
+			out = append(out, ticket.ShortID(g.ID))
 		}
 	}
 	return out, nil
