@@ -202,7 +202,6 @@ func (d *Desk) Reissue(ctx context.Context, id string) (*Made, *Errand, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	now := d.cfg.Now().Unix()
 	if d.over(row, old) {
 		return nil, nil, fmt.Errorf("the grant %s %w", ticket.ShortID(old.Body.ID), ErrOver)
 	}
@@ -214,33 +213,11 @@ func (d *Desk) Reissue(ctx context.Context, id string) (*Made, *Errand, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	brand, card, err := d.Brand(ctx, custody.Key(row.Brand).String())
+	made, next, err := d.again(ctx, row, old, left, old.Body.NotAfter)
 	if err != nil {
 		return nil, nil, err
 	}
-	seats, err := d.seats(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	via, err := d.gatewaysOf(ctx, &old.Body)
-	if err != nil {
-		return nil, nil, err
-	}
-	generation, err := d.generation(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	terms := *old
-	terms.Body.MaxOpens, terms.Body.Gateways = left, visible(via)
-	g, err := d.owner.Extend(now, &terms, card.Body.KEM, seats, generation, old.Body.NotAfter)
-	if err != nil {
-		return nil, nil, err
-	}
-	revocation, err := d.owner.Revoke(old.Hash, now, reasonReplaced)
-	if err != nil {
-		return nil, nil, err
-	}
-	made, next, err := d.prepare(ctx, g, brand, card.Body.KEM, seats, row.Files)
+	revocation, err := d.owner.Revoke(old.Hash, d.cfg.Now().Unix(), reasonReplaced)
 	if err != nil {
 		return nil, nil, err
 	}

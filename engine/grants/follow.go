@@ -103,11 +103,7 @@ func (d *Desk) renew(ctx context.Context, row *catalog.Grant, g *custody.Signed[
 	if err != nil {
 		return nil, err
 	}
-	seats := make([]custody.Seat, len(row.Seats))
-	for i, s := range row.Seats {
-		seats[i] = custody.Seat(s)
-	}
-	made, err := d.lock(ctx, g, seq, d.nextPlan(plan), brand, card.Body.KEM, seats, files, old.Plans)
+	made, err := d.lock(ctx, g, seq, d.nextPlan(plan), brand, card.Body.KEM, seatsOf(row), files, old.Plans)
 	if err != nil {
 		return nil, err
 	}

@@ -85,13 +85,7 @@ func (d *Desk) Make(ctx context.Context, o Order) (*Made, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.issue(ctx, g, brand, card.Body.KEM, seats, files)
-}
-
-// issue locks the files for a new grant, writes everything down and gives the
-// ticket.
-func (d *Desk) issue(ctx context.Context, g *custody.Signed[custody.Grant], brand catalog.Brand, kem []byte, seats []custody.Seat, files []catalog.Granted) (*Made, error) {
-	made, row, err := d.prepare(ctx, g, brand, kem, seats, files)
+	made, row, err := d.prepare(ctx, g, brand, card.Body.KEM, seats, files)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +108,15 @@ func (d *Desk) prepare(ctx context.Context, g *custody.Signed[custody.Grant], br
 		row.Seats = append(row.Seats, peers.DeviceID(s))
 	}
 	return made, row, nil
+}
+
+// seatsOf are the custodians of a grant as it is written down.
+func seatsOf(row *catalog.Grant) []custody.Seat {
+	seats := make([]custody.Seat, len(row.Seats))
+	for i, s := range row.Seats {
+		seats[i] = custody.Seat(s)
+	}
+	return seats
 }
 
 // lock makes the package with a number, and the ticket with it. A gateway that

@@ -136,11 +136,7 @@ func (d *Desk) planned(ctx context.Context, g *custody.Signed[custody.Grant], ro
 			return nil, err
 		}
 	}
-	seats := make([]custody.Seat, len(row.Seats))
-	for i, s := range row.Seats {
-		seats[i] = custody.Seat(s)
-	}
-	return p, p.custodians(seats)
+	return p, p.custodians(seatsOf(row))
 }
 
 // PlanErrands are the newest plans that some gateway has not acknowledged. The

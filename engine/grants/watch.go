@@ -343,29 +343,39 @@ func (d *Desk) Extend(ctx context.Context, id string, until time.Time) (*Made, e
 	if until.Unix() <= old.Body.NotAfter {
 		return nil, fmt.Errorf("the grant %s ends at %s already: name a later time", ticket.ShortID(old.Body.ID), time.Unix(old.Body.NotAfter, 0).Format(time.RFC3339))
 	}
-	brand, card, err := d.Brand(ctx, custody.Key(row.Brand).String())
+	made, next, err := d.again(ctx, row, old, old.Body.MaxOpens, until.Unix())
 	if err != nil {
 		return nil, err
+	}
+	return made, d.cat.AddGrant(ctx, next, made.Package, made.saying())
+}
+
+// again makes a grant on the terms of an old one, for those who decide now, and
+// gives it as it is written down.
+func (d *Desk) again(ctx context.Context, row *catalog.Grant, old *custody.Signed[custody.Grant], opens uint32, until int64) (*Made, *catalog.Grant, error) {
+	brand, card, err := d.Brand(ctx, custody.Key(row.Brand).String())
+	if err != nil {
+		return nil, nil, err
 	}
 	seats, err := d.seats(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	via, err := d.gatewaysOf(ctx, &old.Body)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	generation, err := d.generation(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	terms := *old
-	terms.Body.Gateways = visible(via)
-	g, err := d.owner.Extend(d.cfg.Now().Unix(), &terms, card.Body.KEM, seats, generation, until.Unix())
+	terms.Body.MaxOpens, terms.Body.Gateways = opens, visible(via)
+	g, err := d.owner.Extend(d.cfg.Now().Unix(), &terms, card.Body.KEM, seats, generation, until)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return d.issue(ctx, g, brand, card.Body.KEM, seats, row.Files)
+	return d.prepare(ctx, g, brand, card.Body.KEM, seats, row.Files)
 }
 
 // Release lets go of the chunks of grants that are over.
