@@ -173,14 +173,19 @@ func (b *Brand) Card() (string, custody.Key, error) {
 // asking is this machine with a certificate that is valid now, and the list of
 // those that were shut out. A member renews both first when it is time.
 func (b *Brand) asking(ctx context.Context) (*custody.Member, error) {
-	list, err := b.revoked()
-	if err != nil {
-		return nil, err
-	}
 	if b.member != nil {
 		return b.asMember(ctx)
 	}
 	c, err := b.certify(custody.KeyOf(b.sign), b.Label)
+	if err != nil {
+		return nil, err
+	}
+	return b.asker(c)
+}
+
+// asker is this machine with its certificate and the list that is here.
+func (b *Brand) asker(c *custody.Signed[custody.DeviceCert]) (*custody.Member, error) {
+	list, err := b.revoked()
 	if err != nil {
 		return nil, err
 	}

@@ -268,12 +268,7 @@ func (b *Brand) asMember(ctx context.Context) (*custody.Member, error) {
 	if b.member.Revoked {
 		return nil, &OfficeError{string(custody.MemberRevoked)}
 	}
-	m := &custody.Member{Device: b.sign, Cert: c.Raw}
-	list, err := b.revoked()
-	if list != nil {
-		m.Revoked = list.Raw
-	}
-	return m, err
+	return b.asker(c)
 }
 
 // Sync asks the office what is new: a certificate, the list of those shut out,
