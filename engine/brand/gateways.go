@@ -34,10 +34,8 @@ type GatewayError struct{ Said []error }
 
 func (e *GatewayError) Error() string {
 	var all []string
-	for _, err := range e.Said {
-		if err != nil {
-			all = append(all, err.Error())
-		}
+	for _, err := range e.Unwrap() {
+		all = append(all, err.Error())
 	}
 	if len(all) == 0 {
 		return "the grant has no gateway"

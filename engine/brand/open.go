@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,11 +168,7 @@ func (b *Brand) Open(ctx context.Context, r *Received, files []string, to string
 // was cut off right after it.
 func (b *Brand) settled(r *Received, i int) error {
 	e := &r.Ticket.Package.Body.Entries[i]
-	err := os.Remove(b.requestPath(r.Ticket.Grant.Hash, e.File, e.Version))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return remove(b.requestPath(r.Ticket.Grant.Hash, e.File, e.Version))
 }
 
 // pick gives the entries that files name.

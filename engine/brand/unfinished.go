@@ -59,8 +59,11 @@ func (b *Brand) pathOf(o *custody.Opening) string {
 }
 
 // dropRequest forgets an opening that came to its end.
-func (b *Brand) dropRequest(o *custody.Opening) error {
-	err := os.Remove(b.pathOf(o))
+func (b *Brand) dropRequest(o *custody.Opening) error { return remove(b.pathOf(o)) }
+
+// remove removes a file that may be gone already.
+func remove(path string) error {
+	err := os.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -226,13 +229,7 @@ func (s *session) save() error {
 }
 
 // done forgets the order.
-func (s *session) done() error {
-	err := os.Remove(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
+func (s *session) done() error { return remove(s.path) }
 
 // placed says where an entry was put by a try that was cut off. A whole file
 // that only had to be moved is moved now.
