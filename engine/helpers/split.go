@@ -13,6 +13,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cloudflare/circl/group"
@@ -193,7 +194,7 @@ func Combine(all []Released) (secret [32]byte, bad []string, err error) {
 	used := map[uint8]bool{} // circl panics on one number twice
 	for _, r := range all {
 		d := r.Doc
-		if string(d.context()) != string(first.context()) || d.Wrapped != first.Wrapped || !sameCommits(d, first) {
+		if string(d.context()) != string(first.context()) || d.Wrapped != first.Wrapped || !slices.Equal(d.Commits, first.Commits) {
 			return secret, nil, ErrMixed
 		}
 		if !d.Good(r.Value) {
@@ -232,16 +233,4 @@ func Combine(all []Released) (secret [32]byte, bad []string, err error) {
 	copy(secret[:], b)
 	clear(b)
 	return secret, bad, nil
-}
-
-func sameCommits(a, b *Share) bool {
-	if len(a.Commits) != len(b.Commits) {
-		return false
-	}
-	for i := range a.Commits {
-		if a.Commits[i] != b.Commits[i] {
-			return false
-		}
-	}
-	return true
 }
