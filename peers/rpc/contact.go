@@ -145,7 +145,7 @@ func (p *contact) lately() bool {
 func (p *contact) reach(ctx context.Context, better bool) error {
 	s := p.s
 	l := s.client(p.device).link
-	addresses := l.candidates(ctx, s.finding())
+	addresses := l.candidates(ctx)
 	if better {
 		addresses = slices.DeleteFunc(addresses, func(a string) bool { return transport.RouteOf(a) == transport.Relayed })
 	}
@@ -301,7 +301,7 @@ func (p *contact) callBack(ctx context.Context, c *control) {
 		p.back--
 		p.mu.Unlock()
 	}
-	addresses := s.client(p.device).link.candidates(ctx, s.finding())
+	addresses := s.client(p.device).link.candidates(ctx)
 	if c.ours {
 		addresses = append([]string{c.addr}, slices.DeleteFunc(addresses, func(a string) bool { return a == c.addr })...)
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,7 +91,6 @@ func (l *link) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		return nil, fmt.Errorf("%w (closed)", peers.ErrUnreachable)
 	}
 	s.work.Add(1)
-	finders := s.finders
 	s.mu.Unlock()
 	defer s.work.Done()
 	started := time.Now()
@@ -102,10 +102,10 @@ func (l *link) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	stop := context.AfterFunc(s.life, func() { cancel(context.Cause(s.life)) })
 	defer stop()
 
-	c, addr, err := l.open(ctx, finders)
+	c, addr, err := l.open(ctx)
 	if err == nil && l.member && c.Welcome() == transport.Guest && s.claimAgain(ctx, l.device) {
 		c.Close()
-		c, addr, err = l.open(ctx, finders)
+		c, addr, err = l.open(ctx)
 	}
 	if err != nil {
 		err = dialError(err)
@@ -127,13 +127,13 @@ func (l *link) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // candidates are where the device may be: what discovery heard and the
 // addresses that are known, by the ways they lead, and before all the one that
 // worked last.
-func (l *link) candidates(ctx context.Context, finders []transport.Finder) []string {
+func (l *link) candidates(ctx context.Context) []string {
 	l.mu.Lock()
 	last := l.last
 	l.mu.Unlock()
-	all := l.addresses()
-	for _, f := range finders {
-		all = append(f.Find(ctx, l.device), all...)
+	all := slices.Clone(l.addresses()) // sorted below, while others dial by them too
+	for _, f := range l.s.finding() {
+		all = slices.Concat(f.Find(ctx, l.device), all)
 	}
 	transport.ByRoute(all)
 	all = append([]string{last}, all...)

@@ -3,8 +3,10 @@
 package rpc
 
 import (
+	"context"
 	"net"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -155,5 +157,35 @@ func TestNewestWins(t *testing.T) {
 	}
 	if p, _ = onDisk.Peer(b.id.Device()); p.Name != "b999ns" {
 		t.Errorf("after a flush %q", p.Name)
+	}
+}
+
+// leaver is a Finder that is taken off while it is asked, as that of a server
+// which the person has just removed.
+type leaver struct{ s *Service }
+
+func (f *leaver) Find(context.Context, peers.DeviceID) []string {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	f.s.finders = slices.DeleteFunc(f.s.finders, func(o transport.Finder) bool { return o == transport.Finder(f) })
+	return nil
+}
+
+// What a dial goes by is its own: finders come and go meanwhile, and the same
+// addresses serve several dials at once.
+func TestCandidatesShareNothing(t *testing.T) {
+	a := newNode(t, "a", times{})
+	known := []string{"relay://192.0.2.1:1/?id=x", "192.0.2.2:1", "10.0.0.1:1"}
+	before := slices.Clone(known)
+	l := newLink(a.Service, peers.DeviceID{1}, func() []string { return known })
+	a.mu.Lock()
+	a.finders = []transport.Finder{&leaver{a.Service}, &leaver{a.Service}}
+	a.mu.Unlock()
+	got := l.candidates(t.Context())
+	if want := []string{before[2], before[1], before[0]}; !slices.Equal(got, want) {
+		t.Errorf("dials %v, not %v", got, want)
+	}
+	if !slices.Equal(known, before) {
+		t.Errorf("the addresses became %v", known)
 	}
 }

@@ -28,12 +28,12 @@ const (
 
 // open opens a connection to ask on: by dialling, or, where the device was
 // here and may not be reachable itself, by having it dial.
-func (l *link) open(ctx context.Context, finders []transport.Finder) (*transport.Conn, string, error) {
+func (l *link) open(ctx context.Context) (*transport.Conn, string, error) {
 	if c := l.offered(); c != nil {
 		return c, "", nil
 	}
 	back := l.s.touch(l.device)
-	addresses := l.candidates(ctx, finders)
+	addresses := l.candidates(ctx)
 	o := transport.DialOptions{
 		Dialers: l.s.cfg.Dialers, Idle: l.s.cfg.times.idle, Timeout: l.s.cfg.times.handshake,
 	}
