@@ -71,12 +71,11 @@ func (v *server) audit(w http.ResponseWriter, r *http.Request, owner peers.Devic
 	if !ok {
 		return errPath
 	}
-	select {
-	case v.audits <- struct{}{}:
-		defer func() { <-v.audits }()
-	default:
-		return errBusy
+	leave, err := enter(v.audits)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	proofs, err := a.Audit(r.Context(), owner, peers.Nonce(in.Nonce), ids, int(in.Spots))
 	if err != nil {
 		return err

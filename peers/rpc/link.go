@@ -216,15 +216,20 @@ func requestError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", peers.ErrProtocol, err)
 }
 
+// send posts bytes.
+func (l *link) send(ctx context.Context, path string, raw []byte) (*response, error) {
+	req := newBody(raw).request(http.MethodPost, l.host, path)
+	req.Header["Content-Type"] = []string{typeCBOR}
+	return l.do(ctx, req)
+}
+
 // call sends a message and reads the answer.
 func (l *link) call(ctx context.Context, path string, msg any, limit int64, answer any) (time.Duration, error) {
 	raw, err := l.s.codec.Marshal(msg)
 	if err != nil {
 		return 0, err
 	}
-	req := newBody(raw).request(http.MethodPost, l.host, path)
-	req.Header["Content-Type"] = []string{typeCBOR}
-	resp, err := l.do(ctx, req)
+	resp, err := l.send(ctx, path, raw)
 	if err != nil {
 		return 0, err
 	}

@@ -83,13 +83,7 @@ func (v *server) mailTook(w http.ResponseWriter, r *http.Request, from peers.Dev
 
 // PutMail leaves a sealed message with the device.
 func (c *Client) PutMail(ctx context.Context, raw []byte) error {
-	req := newBody(raw).request(http.MethodPost, c.link.host, pathMailPut)
-	req.Header["Content-Type"] = []string{typeCBOR}
-	resp, err := c.link.do(ctx, req)
-	if err != nil {
-		return c.wrap(err)
-	}
-	return c.wrap(c.finish(resp, nil))
+	return c.tell(ctx, pathMailPut, raw)
 }
 
 // FetchMail gives the messages that wait at the device for this one.

@@ -47,13 +47,12 @@ func (v *server) office(w http.ResponseWriter, r *http.Request) {
 	if verb == verbJoin {
 		limit = maxOfficeJoin
 	}
-	select {
-	case v.staff <- struct{}{}:
-		defer func() { <-v.staff }()
-	default:
-		v.fail(w, r, errBusy)
+	leave, err := enter(v.staff)
+	if err != nil {
+		v.fail(w, r, err)
 		return
 	}
+	defer leave()
 	raw, err := v.body1(w, r, limit)
 	if err == nil {
 		raw, err = o.Answer(r.Context(), verb, c.Device(), raw)

@@ -99,9 +99,7 @@ func (v *Visit) with(ctx context.Context, f func() error) error {
 }
 
 func (v *Visit) show(ctx context.Context) error {
-	req := newBody(v.pass).request(http.MethodPost, v.c.link.host, pathPass)
-	req.Header["Content-Type"] = []string{typeCBOR}
-	resp, err := v.c.link.do(ctx, req)
+	resp, err := v.c.link.send(ctx, pathPass, v.pass)
 	if err != nil {
 		return err
 	}
@@ -113,9 +111,7 @@ func (v *Visit) show(ctx context.Context) error {
 
 // post sends bytes and takes at most limit bytes back.
 func (l *link) post(ctx context.Context, path string, raw []byte, limit int64) ([]byte, error) {
-	req := newBody(raw).request(http.MethodPost, l.host, path)
-	req.Header["Content-Type"] = []string{typeCBOR}
-	resp, err := l.do(ctx, req)
+	resp, err := l.send(ctx, path, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -136,24 +132,21 @@ func (l *link) post(ctx context.Context, path string, raw []byte, limit int64) (
 	return b.Bytes(), nil
 }
 
-// TellPlan brings a gateway of this owner a newer plan.
-func (c *Client) TellPlan(ctx context.Context, plan []byte) error {
-	req := newBody(plan).request(http.MethodPost, c.link.host, pathPlan)
-	req.Header["Content-Type"] = []string{typeCBOR}
-	resp, err := c.link.do(ctx, req)
+// tell sends bytes to which there is no answer but that they were taken.
+func (c *Client) tell(ctx context.Context, path string, raw []byte) error {
+	resp, err := c.link.send(ctx, path, raw)
 	if err != nil {
 		return c.wrap(err)
 	}
 	return c.wrap(c.finish(resp, nil))
 }
 
+// TellPlan brings a gateway of this owner a newer plan.
+func (c *Client) TellPlan(ctx context.Context, plan []byte) error {
+	return c.tell(ctx, pathPlan, plan)
+}
+
 // TellOwner tells a device of the circle who this one's person is.
 func (c *Client) TellOwner(ctx context.Context, statement []byte) error {
-	req := newBody(statement).request(http.MethodPost, c.link.host, pathOwner)
-	req.Header["Content-Type"] = []string{typeCBOR}
-	resp, err := c.link.do(ctx, req)
-	if err != nil {
-		return c.wrap(err)
-	}
-	return c.wrap(c.finish(resp, nil))
+	return c.tell(ctx, pathOwner, statement)
 }

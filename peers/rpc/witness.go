@@ -3,7 +3,6 @@
 package rpc
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -147,25 +146,6 @@ func (c *Client) Witness(ctx context.Context, verb string, raw []byte) ([]byte, 
 	if limit := witnessLimit(verb); limit == 0 || int64(len(raw)) > limit {
 		return nil, c.wrap(fmt.Errorf("%w (a %s of %d bytes)", peers.ErrRefused, verb, len(raw)))
 	}
-	req := newBody(raw).request(http.MethodPost, c.link.host, pathWitness+verb)
-	req.Header["Content-Type"] = []string{typeCBOR}
-	resp, err := c.link.do(ctx, req)
-	if err != nil {
-		return nil, c.wrap(err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		if err = c.finish(resp, nil); err == nil {
-			err = fmt.Errorf("%w (status %d)", peers.ErrProtocol, resp.StatusCode)
-		}
-		return nil, c.wrap(err)
-	}
-	defer resp.close()
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(io.LimitReader(resp.Body, maxLetter+1)); err != nil {
-		return nil, c.wrap(resp.cause(err))
-	}
-	if b.Len() > maxLetter {
-		return nil, c.wrap(fmt.Errorf("%w (a longer answer than allowed)", peers.ErrProtocol))
-	}
-	return b.Bytes(), c.wrap(nil)
+	b, err := c.link.post(ctx, pathWitness+verb, raw, maxLetter)
+	return b, c.wrap(err)
 }
