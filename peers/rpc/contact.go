@@ -71,12 +71,7 @@ func (p *contact) control() *control {
 }
 
 // wake makes tend look again.
-func (p *contact) wake() {
-	select {
-	case p.nudge <- struct{}{}:
-	default:
-	}
-}
+func (p *contact) wake() { poke(p.nudge) }
 
 // tend runs until ctx ends.
 func (p *contact) tend(ctx context.Context) {

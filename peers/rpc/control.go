@@ -185,7 +185,16 @@ func (c *control) ended() bool {
 	}
 }
 
-// wait returns when the connection is over, ctx ended, or d passed.
+// poke puts a value into a channel that holds one, unless it does already.
+func poke(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// waitFor returns when one of on has a value or is closed, ctx ended, or d
+// passed.
 func waitFor(ctx context.Context, d time.Duration, on ...<-chan struct{}) {
 	t := time.NewTimer(d)
 	defer t.Stop()

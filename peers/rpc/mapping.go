@@ -27,12 +27,7 @@ func (s *Service) keepMapped(ctx context.Context, l *transport.Listener) {
 	}
 	moved := make(chan struct{}, 1)
 	s.mu.Lock()
-	s.announcers = append(s.announcers, func() {
-		select {
-		case moved <- struct{}{}:
-		default:
-		}
-	})
+	s.announcers = append(s.announcers, func() { poke(moved) })
 	s.mu.Unlock()
 	for ctx.Err() == nil {
 		asking, cancel := context.WithTimeout(ctx, mapTime)

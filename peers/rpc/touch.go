@@ -237,12 +237,7 @@ func (s *Service) located(id peers.DeviceID, addresses, servers []string) {
 }
 
 // changed tells Changes that something about who is there is new.
-func (s *Service) changed() {
-	select {
-	case s.changes <- struct{}{}:
-	default:
-	}
-}
+func (s *Service) changed() { poke(s.changes) }
 
 // Changes gets a value, of which several count as one, when a device of the
 // circle came or went, as far as this one can tell.

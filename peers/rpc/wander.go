@@ -137,12 +137,7 @@ func (s *Service) servers() (relays, discovery []string) {
 func (s *Service) wander(ctx context.Context, l *transport.Listener, wg *sync.WaitGroup) {
 	again := make(chan struct{}, 1)
 	s.mu.Lock()
-	s.announcers = append(s.announcers, func() {
-		select {
-		case again <- struct{}{}:
-		default:
-		}
-	})
+	s.announcers = append(s.announcers, func() { poke(again) })
 	s.mu.Unlock()
 	wg.Go(func() { s.useServers(ctx, l, again) })
 	if s.cfg.Mapping && !transport.LoopbackOnly(l.Addrs()) {
@@ -203,10 +198,7 @@ func (s *Service) useServers(ctx context.Context, l *transport.Listener, moved <
 		case <-tick.C:
 		case <-moved:
 			for _, r := range runs {
-				select {
-				case r.doubt <- struct{}{}:
-				default:
-				}
+				poke(r.doubt)
 			}
 		}
 	}
@@ -344,9 +336,4 @@ func (s *Service) readdress() {
 }
 
 // greetNow has announce look again.
-func (s *Service) greetNow() {
-	select {
-	case s.met <- struct{}{}:
-	default:
-	}
-}
+func (s *Service) greetNow() { poke(s.met) }

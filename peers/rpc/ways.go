@@ -74,6 +74,7 @@ func (l *link) race(ctx context.Context, back *control, addresses []string, o tr
 	ask := time.NewTimer(head)
 	defer ask.Stop()
 	failed := errors.New("it was asked to call back and does not")
+	gone := back.done
 	for {
 		select {
 		case r := <-dialled:
@@ -98,12 +99,11 @@ func (l *link) race(ctx context.Context, back *control, addresses []string, o tr
 				l.hearing(false) // dialling was slower
 			}
 			return c, "", nil
-		case <-back.done:
+		case <-gone:
 			if !running {
 				return nil, "", failed
 			}
-			back = &control{done: nil} // nobody to ask any more; the dial may still work
-			asked = true
+			gone, asked = nil, true // nobody to ask any more; the dial may still work
 		case <-ctx.Done():
 			return nil, "", failed
 		}

@@ -167,8 +167,8 @@ func (d *Discovery) remember(device peers.DeviceID, addresses []string, now time
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	had := d.heard[device]
-	changed = len(had) == 0 || !slices.Equal(had[0].addresses, addresses) || now.Sub(had[0].at) > sightingAge
 	fresh := len(had) == 0 || now.Sub(had[0].at) > sightingAge
+	changed = fresh || !slices.Equal(had[0].addresses, addresses)
 	had = slices.DeleteFunc(had, func(s sighting) bool { return slices.Equal(s.addresses, addresses) })
 	had = slices.Insert(had, 0, sighting{now, addresses})
 	d.heard[device] = had[:min(len(had), 2)]
