@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -122,7 +123,7 @@ type upnpDevice struct {
 func askRouter(ctx context.Context, at *url.URL, port int) (netip.AddrPort, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*upnpTime)
 	defer cancel()
-	router := &router{at: at, http: &http.Client{
+	router := &router{http: &http.Client{
 		Timeout:       upnpTime,
 		Transport:     &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 8 << 10},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -172,7 +173,6 @@ func (d upnpDevice) wan(depth int) (service, control string) {
 
 // router is one that is being asked.
 type router struct {
-	at      *url.URL
 	http    *http.Client
 	service string
 	control *url.URL
@@ -237,6 +237,12 @@ func (r *router) call(ctx context.Context, action, args string) (map[string]stri
 
 // do makes one request, and gives the address that this machine had in it.
 func (r *router) do(ctx context.Context, method string, to *url.URL, action, body string) ([]byte, netip.Addr, error) {
+	var local netip.Addr
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		if t, ok := i.Conn.LocalAddr().(*net.TCPAddr); ok {
+			local = t.AddrPort().Addr().Unmap()
+		}
+	}})
 	req, err := http.NewRequestWithContext(ctx, method, to.String(), strings.NewReader(body))
 	if err != nil {
 		return nil, netip.Addr{}, err
@@ -245,21 +251,7 @@ func (r *router) do(ctx context.Context, method string, to *url.URL, action, bod
 		req.Header["SOAPAction"] = []string{action}
 		req.Header.Set("Content-Type", `text/xml; charset="utf-8"`)
 	}
-	var local netip.Addr
-	client := *r.http
-	transport := r.http.Transport.(*http.Transport).Clone()
-	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		var d net.Dialer
-		c, err := d.DialContext(ctx, network, addr)
-		if err == nil {
-			if t, ok := c.LocalAddr().(*net.TCPAddr); ok {
-				local = t.AddrPort().Addr().Unmap()
-			}
-		}
-		return c, err
-	}
-	client.Transport = transport
-	resp, err := client.Do(req)
+	resp, err := r.http.Do(req)
 	if err != nil {
 		return nil, local, err
 	}
