@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/preezm/preezm/peers"
@@ -90,7 +91,7 @@ func (d *Depot) needed(ctx context.Context, l *shardlist.List, raw []byte) (shar
 	if err := d.eachRow(ctx, judge); err != nil {
 		return s, err
 	}
-	for batch := range chunksOf(gone, deleteBatch) {
+	for batch := range slices.Chunk(gone, deleteBatch) {
 		if err := d.deleteBatch(ctx, account, batch); err != nil {
 			return s, err
 		}
@@ -107,19 +108,6 @@ func (d *Depot) needed(ctx context.Context, l *shardlist.List, raw []byte) (shar
 		d.log.Info("depot: forgot what its owner does not need", "owner", l.Owner.Short(), "shards", s.Gone)
 	}
 	return s, d.index.condemn(ctx, l.Owner, fresh, pardoned, now)
-}
-
-// chunksOf cuts a list.
-func chunksOf(ids []peers.ShardID, n int) func(func([]peers.ShardID) bool) {
-	return func(yield func([]peers.ShardID) bool) {
-		for len(ids) > 0 {
-			k := min(n, len(ids))
-			if !yield(ids[:k:k]) {
-				return
-			}
-			ids = ids[k:]
-		}
-	}
 }
 
 // eachRow calls f for every shard.
