@@ -164,11 +164,7 @@ func (s *Service) Approve(text string, typed [2]string) (View, error) {
 
 // warn tells the other helpers and the owner's machines.
 func (s *Service) warn(st *state, doc *helpers.Share, raw []byte) {
-	for _, h := range doc.Helpers {
-		if h.Device != s.o.Device {
-			st.send(letter{To: h.Device, Addresses: h.Addresses, Verb: VerbAlert, Raw: raw, At: s.o.Now()})
-		}
-	}
+	s.pass(st, doc, VerbAlert, raw)
 	for _, d := range doc.Devices {
 		st.send(letter{To: d, Verb: VerbAlert, Raw: raw, At: s.o.Now()})
 	}

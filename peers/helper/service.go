@@ -320,7 +320,7 @@ func (s *Service) veto(from peers.DeviceID, raw []byte) error {
 		}
 		s.end(st, in.ID, in.Owner, by)
 		if own {
-			s.pass(st, k.doc, raw)
+			s.pass(st, k.doc, VerbVeto, raw)
 		}
 		return nil
 	})
@@ -339,11 +339,11 @@ func (s *Service) end(st *state, id ID, owner custody.Key, by string) {
 	}
 }
 
-// pass sends a veto to the other helpers.
-func (s *Service) pass(st *state, doc *helpers.Share, raw []byte) {
+// pass sends a message to the other helpers.
+func (s *Service) pass(st *state, doc *helpers.Share, verb string, raw []byte) {
 	for _, h := range doc.Helpers {
 		if h.Device != s.o.Device {
-			st.send(letter{To: h.Device, Addresses: h.Addresses, Verb: VerbVeto, Raw: raw, At: s.o.Now()})
+			st.send(letter{To: h.Device, Addresses: h.Addresses, Verb: verb, Raw: raw, At: s.o.Now()})
 		}
 	}
 }
