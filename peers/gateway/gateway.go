@@ -194,19 +194,19 @@ func (g *Gateway) Known(d peers.DeviceID) bool {
 			return true
 		}
 	}
-	for k, p := range g.permits {
-		if k.device == d && now < p.NotAfter+afterwards {
-			return true
-		}
-	}
-	return false
+	return g.permitted(d, now)
 }
 
 // Courier implements rpc.Guests.
 func (g *Gateway) Courier(d peers.DeviceID) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.cfg.Now().Unix()
+	return g.permitted(d, g.cfg.Now().Unix())
+}
+
+// permitted says whether a gateway showed a permit that is not long over. The
+// caller holds the lock.
+func (g *Gateway) permitted(d peers.DeviceID, now int64) bool {
 	for k, p := range g.permits {
 		if k.device == d && now < p.NotAfter+afterwards {
 			return true

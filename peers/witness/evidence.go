@@ -41,14 +41,11 @@ func (s *Service) Evidence(ctx context.Context, from peers.DeviceID, raw []byte)
 	if err := custody.Unmarshal(raw, &q); err != nil {
 		return nil, refused(err)
 	}
-	o, err := s.listen(ctx, from, q.Owner)
+	o, err := s.attend(ctx, from, q.Owner)
 	if err != nil {
 		return nil, err
 	}
 	defer o.mu.Unlock()
-	if !s.speaks(o, from) {
-		return nil, peers.ErrNoCustodian
-	}
 	e, err := s.store.evidence(ctx, o.root, q.Grant, q.After)
 	if err != nil {
 		return nil, err

@@ -78,6 +78,17 @@ func (s *Service) listen(ctx context.Context, from peers.DeviceID, root custody.
 	return o, nil
 }
 
+// attend is listen for what only the owner's own devices are told: a fellow gets
+// heads and nothing more.
+func (s *Service) attend(ctx context.Context, from peers.DeviceID, root custody.Key) (*owner, error) {
+	o, err := s.listen(ctx, from, root)
+	if err == nil && !s.speaks(o, from) {
+		o.mu.Unlock()
+		return nil, peers.ErrNoCustodian
+	}
+	return o, err
+}
+
 func (s *Service) standing(o *owner) ([]byte, error) {
 	v := s.judge(o)
 	head, err := o.log.Sign(o.sign, max(v.Now, 0))
@@ -325,14 +336,11 @@ func (s *Service) Log(ctx context.Context, from peers.DeviceID, raw []byte) ([]b
 	if err := custody.Unmarshal(raw, &q); err != nil {
 		return nil, refused(err)
 	}
-	o, err := s.listen(ctx, from, q.Owner)
+	o, err := s.attend(ctx, from, q.Owner)
 	if err != nil {
 		return nil, err
 	}
 	defer o.mu.Unlock()
-	if !s.speaks(o, from) {
-		return nil, peers.ErrNoCustodian // a fellow is told heads only
-	}
 	head, err := o.log.Sign(o.sign, max(s.judge(o).Now, 0))
 	if err != nil {
 		return nil, err
