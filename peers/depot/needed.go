@@ -49,15 +49,10 @@ func (d *Depot) Needed(ctx context.Context, l *shardlist.List, raw []byte) (shar
 }
 
 func (d *Depot) needed(ctx context.Context, l *shardlist.List, raw []byte) (shardlist.Swept, error) {
-	others, err := d.index.setNeeded(ctx, l, raw)
+	account := d.account(l.Owner)
+	others, err := d.index.setNeeded(ctx, l, raw, func(by peers.DeviceID) bool { return d.account(by) == account })
 	if err != nil {
 		return shardlist.Swept{}, err
-	}
-	account := d.account(l.Owner)
-	for by := range others {
-		if d.account(by) != account {
-			delete(others, by)
-		}
 	}
 	before, err := d.index.condemned(ctx, l.Owner)
 	if err != nil {
@@ -125,9 +120,10 @@ func (d *Depot) eachRow(ctx context.Context, f func(*row)) error {
 	}
 }
 
-// setNeeded remembers a list and gives the newest ones of other machines.
-func (x *index) setNeeded(ctx context.Context, l *shardlist.List, raw []byte) (map[peers.DeviceID]*shardlist.List, error) {
-	others := map[peers.DeviceID]*shardlist.List{}
+// setNeeded remembers a list and gives the newest ones of the other machines
+// that are heard too. Those of everybody else are not read: each may be large.
+func (x *index) setNeeded(ctx context.Context, l *shardlist.List, raw []byte, heard func(peers.DeviceID) bool) ([]*shardlist.List, error) {
+	var others []*shardlist.List
 	err := x.write(ctx, func(tx *sql.Tx) error {
 		var number int64
 		err := tx.QueryRowContext(ctx, "SELECT number FROM needed WHERE device = ?", l.Owner[:]).Scan(&number)
@@ -150,11 +146,17 @@ func (x *index) setNeeded(ctx context.Context, l *shardlist.List, raw []byte) (m
 			if err := rows.Scan(&by, &list); err != nil {
 				return err
 			}
-			o, err := shardlist.Stored(list)
-			if err != nil || len(by) != 32 {
+			if len(by) != 32 {
 				return fmt.Errorf("%w: a list of shards", errIndex)
 			}
-			others[peers.DeviceID(by)] = o
+			if !heard(peers.DeviceID(by)) {
+				continue
+			}
+			o, err := shardlist.Stored(list)
+			if err != nil {
+				return fmt.Errorf("%w: a list of shards", errIndex)
+			}
+			others = append(others, o)
 		}
 		return rows.Err()
 	})
