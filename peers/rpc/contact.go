@@ -260,7 +260,7 @@ func (p *contact) hear(ctx context.Context, c *control, m controlMsg) {
 			p.hint.Store(true)
 			p.wake()
 		}
-		s.located(p.device, circle.Learned(m.Addresses, c.conn.Route() == transport.SameMachine), s.learnServers(m.Servers, c.conn))
+		s.located(p.device, circle.Learned(m.Addresses, local(c.conn)), circle.LearnedServers(m.Servers, local(c.conn)))
 	case controlCall:
 		if p.mayCallBack(time.Now()) {
 			s.running.Go(func() { p.callBack(ctx, c) })

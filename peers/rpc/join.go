@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -138,19 +136,16 @@ func (s *Service) admit(id peers.DeviceID, name string, addresses []string, keys
 	return p, nil
 }
 
-// local says whether a connection comes from this machine, whose loopback
-// addresses then mean something here.
-func local(c *transport.Conn) bool {
-	t, ok := c.RemoteAddr().(*net.TCPAddr)
-	return ok && t.IP.IsLoopback()
-}
+// local says whether the other end is on this machine, so that its loopback
+// addresses mean something here. A relay on this machine does not count: whoever
+// is behind it may be anywhere.
+func local(c *transport.Conn) bool { return c.Route() == transport.SameMachine }
 
 // local says whether the link leads to this machine.
 func (l *link) local() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a, err := netip.ParseAddrPort(l.last)
-	return err == nil && a.Addr().Unmap().IsLoopback()
+	return transport.RouteOf(l.last) == transport.SameMachine
 }
 
 // heard notes what a member said of itself, and that it is there. The

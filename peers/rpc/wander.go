@@ -101,11 +101,6 @@ func (s *Service) configured() []string {
 	return s.cfg.Servers()
 }
 
-// learnServers keeps what a member says that it runs.
-func (s *Service) learnServers(servers []string, c *transport.Conn) []string {
-	return circle.LearnedServers(servers, c.Route() == transport.SameMachine)
-}
-
 // servers are all the relays and discovery servers to use: this device's own,
 // those of the settings, and where a member says that one of these is found as
 // well. Others that members run are not used by themselves: a server learns
