@@ -58,10 +58,10 @@ func (j *segmentJob) run() error {
 		all.Go(func() error { return j.fetch.unit(j.ctx, seg, u, columns(buf, seg, u)) })
 	}
 	fetchErr := all.Wait()
-	if now, moved := j.e.moved(j.ctx, seg); fetchErr != nil && moved && !j.again {
+	if fetchErr != nil && !j.again && j.e.moved(j.ctx, seg) {
 		// It was mended or recoded meanwhile: its pieces have other names.
 		again := *j
-		again.again, again.id = true, now.ID
+		again.again = true
 		return again.run()
 	}
 	checked := false

@@ -4,7 +4,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -208,11 +207,7 @@ func (g *gather) rebuild(missing []int) error {
 }
 
 // moved tells whether a segment has other shards by now than when it was read.
-func (e *Engine) moved(ctx context.Context, seg *catalog.Segment) (*catalog.Segment, bool) {
+func (e *Engine) moved(ctx context.Context, seg *catalog.Segment) bool {
 	now, err := e.cat.Segment(ctx, seg.ID)
-	if errors.Is(err, catalog.ErrGone) || err != nil {
-		return nil, false
-	}
-	same := slices.EqualFunc(now.Shards, seg.Shards, func(a, b catalog.Shard) bool { return a.ID == b.ID })
-	return now, !same
+	return err == nil && !slices.EqualFunc(now.Shards, seg.Shards, func(a, b catalog.Shard) bool { return a.ID == b.ID })
 }
