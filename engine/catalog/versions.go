@@ -64,7 +64,8 @@ func JoinPath(parent, name string) string {
 
 func scanVersion(rows *sql.Rows) (Version, error) {
 	var v Version
-	return v, v.scan(rows)
+	err := v.scan(rows)
+	return v, err
 }
 
 // scan reads versionColumns and whatever the query gives after them.
