@@ -146,15 +146,13 @@ func (c *Catalog) Descend(ctx context.Context, d peers.DeviceID, number uint64, 
 
 // version takes one version over that is present there.
 func (m *merger) version(v *Version) error {
-	var one int
-	err := m.tx.QueryRowContext(m.ctx, "SELECT 1 FROM seen WHERE device = ? AND gid = ?", m.o.Device[:], v.GID[:]).Scan(&one)
-	if err == nil {
-		return nil // whatever became of it here since then stands
-	} else if !errors.Is(err, sql.ErrNoRows) {
-		return err
+	seen, err := exists(m.ctx, m.tx, "SELECT 1 FROM seen WHERE device = ? AND gid = ?", m.o.Device[:], v.GID[:])
+	if err != nil || seen {
+		return err // whatever became of it here since then stands
 	}
-	if m.known(m.tx, "history", v.GID) {
-		return nil // it was replaced or removed here
+	former, err := m.known(m.tx, "history", v.GID)
+	if err != nil || former {
+		return err // it was replaced or removed here
 	}
 	parent, name := SplitPath(v.Path)
 	var gid []byte
@@ -181,17 +179,23 @@ func (m *merger) version(v *Version) error {
 	case absent:
 		return m.take(v, &m.out.Added)
 	}
-	if m.knownThere([16]byte(gid)) {
-		if err := m.take(v, &m.out.Replaced); err != nil { // it came after ours
-			return err
-		}
-		if m.known(m.o.Theirs.r, "conflicts", [16]byte(gid)) {
-			m.out.Conflicts++ // not knowing of it, as was found there
-			return m.conflict(gid, parent, name)
-		}
-		return nil
+	ours := [16]byte(gid)
+	after, err := m.knownThere(ours)
+	if err != nil {
+		return err
 	}
-	return m.both(v, [16]byte(gid), kept, num)
+	if !after {
+		return m.both(v, ours, kept, num)
+	}
+	if err := m.take(v, &m.out.Replaced); err != nil {
+		return err
+	}
+	unaware, err := m.known(m.o.Theirs.r, "conflicts", ours)
+	if err != nil || !unaware {
+		return err
+	}
+	m.out.Conflicts++ // not knowing of it, as was found there
+	return m.conflict(gid, parent, name)
 }
 
 // take makes a version of the other machine the present one.
@@ -254,15 +258,29 @@ func (m *merger) conflict(gid []byte, parent, name string) error {
 	return err
 }
 
-func (m *merger) known(db interface {
+type rowQueryer interface {
 	QueryRowContext(context.Context, string, ...any) *sql.Row
-}, table string, gid [16]byte) bool {
+}
+
+// exists tells whether a query gives any row. What cannot be read is not taken
+// for what is not there.
+func exists(ctx context.Context, db rowQueryer, query string, args ...any) (bool, error) {
 	var one int
-	return db.QueryRowContext(m.ctx, "SELECT 1 FROM "+table+" WHERE gid = ?", gid[:]).Scan(&one) == nil
+	err := db.QueryRowContext(ctx, query, args...).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, explain(err)
+}
+
+func (m *merger) known(db rowQueryer, table string, gid [16]byte) (bool, error) {
+	return exists(m.ctx, db, "SELECT 1 FROM "+table+" WHERE gid = ?", gid[:])
 }
 
 // knownThere: the other machine had that version before the one it has now.
-func (m *merger) knownThere(gid [16]byte) bool { return m.known(m.o.Theirs.r, "history", gid) }
+func (m *merger) knownThere(gid [16]byte) (bool, error) {
+	return m.known(m.o.Theirs.r, "history", gid)
+}
 
 // removals takes over what was removed there and is as it was then here.
 func (m *merger) removals() error {
@@ -281,7 +299,14 @@ func (m *merger) removals() error {
 		return err
 	}
 	for _, gid := range was {
-		if g := [16]byte(gid); !m.known(m.o.Theirs.r, "versions", g) && !m.knownThere(g) {
+		there, err := m.known(m.o.Theirs.r, "versions", [16]byte(gid))
+		if err == nil && !there {
+			there, err = m.knownThere([16]byte(gid))
+		}
+		if err != nil {
+			return err
+		}
+		if !there {
 			id := make([]byte, 16)
 			rand.Read(id)
 			gone = append(gone, row{gid, id})
@@ -352,12 +377,9 @@ func (m *merger) leftBelow(path string) (bool, error) {
 		return false, err
 	}
 	for _, g := range gids {
-		var one int
-		err := m.o.Theirs.r.QueryRowContext(m.ctx, "SELECT 1 FROM history WHERE gid = ? AND length(removal) > 0", g).Scan(&one)
-		if errors.Is(err, sql.ErrNoRows) {
-			return true, nil
-		} else if err != nil {
-			return false, err
+		removed, err := exists(m.ctx, m.o.Theirs.r, "SELECT 1 FROM history WHERE gid = ? AND length(removal) > 0", g)
+		if err != nil || !removed {
+			return err == nil, err
 		}
 	}
 	return false, nil

@@ -122,8 +122,11 @@ func (m *merger) segment(theirs int64) error {
 	for i := range chunks {
 		k := &chunks[i]
 		name := k.Name[:]
-		var one int
-		if m.tx.QueryRowContext(m.ctx, "SELECT 1 FROM chunks WHERE cid = ?", name).Scan(&one) == nil {
+		here, err := exists(m.ctx, m.tx, "SELECT 1 FROM chunks WHERE cid = ?", name)
+		if err != nil {
+			return err
+		}
+		if here {
 			name = make([]byte, 32) // kept here already: this copy is not to be found
 			rand.Read(name)
 		}
