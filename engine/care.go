@@ -221,31 +221,19 @@ func (e *Engine) standing(c *care, d peers.DeviceID) repair.Standing {
 }
 
 // segment is a segment as decisions see it.
-func (w *crew) segment(id int64, k, n, shardLen int, keepers []peers.DeviceID, states []catalog.ShardState) *repair.Segment {
-	s := &repair.Segment{
-		Geometry: erasure.Geometry{K: k, N: n}, Size: int64(shardLen), Turn: uint64(id), Pinned: w.pinned[id],
-		Pieces: make([]repair.Piece, len(keepers)),
+func (w *crew) segment(s *catalog.Spread) *repair.Segment {
+	out := &repair.Segment{
+		Geometry: erasure.Geometry{K: s.K, N: s.N}, Size: int64(s.ShardLen), Turn: uint64(s.Segment), Pinned: w.pinned[s.Segment],
+		Pieces: make([]repair.Piece, len(s.Keepers)),
 	}
-	for i, d := range keepers {
+	for i, d := range s.Keepers {
 		at, ok := w.at[d]
 		if !ok {
 			at = -1
 		}
-		s.Pieces[i] = repair.Piece{At: at, State: repair.State(states[i])}
+		out.Pieces[i] = repair.Piece{At: at, State: repair.State(s.States[i])}
 	}
-	return s
-}
-
-func (w *crew) ofSegment(seg *catalog.Segment) *repair.Segment {
-	keepers, states := make([]peers.DeviceID, seg.N), make([]catalog.ShardState, seg.N)
-	for i, sh := range seg.Shards {
-		keepers[i], states[i] = sh.Keeper, sh.State
-	}
-	return w.segment(seg.ID, seg.K, seg.N, seg.ShardLen, keepers, states)
-}
-
-func (w *crew) ofSpread(s *catalog.Spread) *repair.Segment {
-	return w.segment(s.Segment, s.K, s.N, s.ShardLen, s.Keepers, s.States)
+	return out
 }
 
 // looks is what a look at every segment depends on: who is there, and how.

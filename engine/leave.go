@@ -260,7 +260,7 @@ func (e *Engine) needed(ctx context.Context, m *mending, which func(*catalog.Spr
 		if !which(s) {
 			return ctx.Err()
 		}
-		plan := repair.Decide(m.crew.ofSpread(s), m.crew.ms, m.pol)
+		plan := repair.Decide(m.crew.segment(s), m.crew.ms, m.pol)
 		if !plan.Nothing() {
 			ids = append(ids, s.Segment)
 			bytes += int64(s.ShardLen) * int64(len(plan.Moves)+len(plan.More))
@@ -277,7 +277,7 @@ func (e *Engine) needed(ctx context.Context, m *mending, which func(*catalog.Spr
 func (e *Engine) unfinished(ctx context.Context, w *crew, pol repair.Policy, which func(*catalog.Spread) bool) (n int64, err error) {
 	err = e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
 		if which(s) {
-			plan := repair.Decide(w.ofSpread(s), w.ms, pol)
+			plan := repair.Decide(w.segment(s), w.ms, pol)
 			n += int64(btoi(plan.Homeless > 0 || !plan.Nothing()))
 		}
 		return ctx.Err()

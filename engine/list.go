@@ -134,7 +134,7 @@ func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all
 	}
 	h := &health{e: e, online: online, segs: map[int64]segmentHealth{}}
 	err := e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
-		h.segs[s.Segment] = h.judge(s.K, s.Keepers, s.States)
+		h.segs[s.Segment] = h.judge(s)
 		if also != nil {
 			also(s)
 		}
@@ -150,11 +150,11 @@ func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all
 }
 
 // judge counts machines: one that holds two pieces is lost with both.
-func (h *health) judge(k int, keepers []peers.DeviceID, states []catalog.ShardState) segmentHealth {
+func (h *health) judge(s *catalog.Spread) segmentHealth {
 	var held [erasure.MaxShards]int
 	var who []peers.DeviceID
-	for i, d := range keepers {
-		if states[i] != catalog.There || !h.online[d] {
+	for i, d := range s.Keepers {
+		if s.States[i] != catalog.There || !h.online[d] {
 			continue
 		}
 		at := slices.Index(who, d)
@@ -164,7 +164,7 @@ func (h *health) judge(k int, keepers []peers.DeviceID, states []catalog.ShardSt
 		}
 		held[at]++
 	}
-	return segmentHealth{int32(placement.MayLose(held[:len(who)], k)), int32(len(who))}
+	return segmentHealth{int32(placement.MayLose(held[:len(who)], s.K)), int32(len(who))}
 }
 
 // one judges the segment of a single chunk. A chunk that is gone was removed
@@ -183,11 +183,7 @@ func (h *health) one(ctx context.Context, chunk int64) (segmentHealth, error) {
 	} else if err != nil {
 		return gone, err
 	}
-	keepers, states := make([]peers.DeviceID, seg.N), make([]catalog.ShardState, seg.N)
-	for i, sh := range seg.Shards {
-		keepers[i], states[i] = sh.Keeper, sh.State
-	}
-	return h.judge(seg.K, keepers, states), nil
+	return h.judge(seg.Spread()), nil
 }
 
 // of gives how many machines may still be lost before v cannot be brought

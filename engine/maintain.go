@@ -148,7 +148,7 @@ func (e *Engine) needing(ctx context.Context, w *crew, pol repair.Policy) ([]int
 	}
 	var list []found
 	err := e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
-		if plan := repair.Decide(w.ofSpread(s), w.ms, pol); !plan.Nothing() {
+		if plan := repair.Decide(w.segment(s), w.ms, pol); !plan.Nothing() {
 			list = append(list, found{s.Segment, plan.Spare})
 		}
 		return ctx.Err()

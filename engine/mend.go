@@ -129,7 +129,7 @@ func (m *mending) one(ctx context.Context, id int64) error {
 	if err != nil {
 		return err
 	}
-	plan := repair.Decide(m.crew.ofSegment(seg), m.crew.ms, m.pol)
+	plan := repair.Decide(m.crew.segment(seg.Spread()), m.crew.ms, m.pol)
 	switch {
 	case plan.Nothing():
 		if plan.Homeless > 0 && m.meter != nil {

@@ -71,7 +71,7 @@ func (e *Engine) newOutlook(w *crew, c *care) *outlook {
 }
 
 func (o *outlook) look(s *catalog.Spread) {
-	seg := o.crew.ofSpread(s)
+	seg := o.crew.segment(s)
 	plan := repair.Decide(seg, o.crew.ms, repair.Policy{Margin: -1})
 	o.Todo += int64(len(plan.Moves) + len(plan.More))
 	o.Waiting += int64(plan.Waiting)

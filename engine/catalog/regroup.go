@@ -20,6 +20,18 @@ type Spread struct {
 	States   []ShardState
 }
 
+// Spread is where its pieces are believed to be.
+func (s *Segment) Spread() *Spread {
+	out := &Spread{
+		Segment: s.ID, K: s.K, N: s.N, ShardLen: s.ShardLen,
+		Keepers: make([]peers.DeviceID, len(s.Shards)), States: make([]ShardState, len(s.Shards)),
+	}
+	for i := range s.Shards {
+		out.Keepers[i], out.States[i] = s.Shards[i].Keeper, s.Shards[i].State
+	}
+	return out
+}
+
 // Spreads calls f for every ready segment after the given one, in order.
 func (c *Catalog) Spreads(ctx context.Context, after int64, f func(*Spread) error) error {
 	rows, err := c.r.QueryContext(ctx, `SELECT g.id, g.k, g.n, g.shard_len, k.device, s.state FROM segments g
