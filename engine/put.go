@@ -224,13 +224,15 @@ func (p *put) prepare() error {
 // segments that have lost too many shards are not found by deduplication.
 func (p *put) disownDead() error {
 	var dead []int64
-	err := p.e.cat.Placement(p.ctx, func(seg int64, k int, keepers []peers.DeviceID) {
-		for _, d := range keepers {
-			k -= btoi(p.circle[d])
+	err := p.e.cat.Spreads(p.ctx, 0, func(s *catalog.Spread) error {
+		left := 0
+		for i, d := range s.Keepers {
+			left += btoi(s.States[i] == catalog.There && p.circle[d])
 		}
-		if k > 0 {
-			dead = append(dead, seg)
+		if left < s.K {
+			dead = append(dead, s.Segment)
 		}
+		return nil
 	})
 	if err == nil && len(dead) > 0 {
 		p.deadChunks, err = p.e.cat.Disown(p.ctx, dead)

@@ -185,43 +185,6 @@ func (c *Catalog) Keepers(ctx context.Context) (map[peers.DeviceID]KeeperTotals,
 	return out, nil
 }
 
-// Placement calls f for each ready segment with its k and, for each shard
-// believed to be there, the keeper.
-func (c *Catalog) Placement(ctx context.Context, f func(segment int64, k int, keepers []peers.DeviceID)) error {
-	rows, err := c.r.QueryContext(ctx, `SELECT g.id, g.k, k.device FROM segments g
-		LEFT JOIN shards s ON s.segment = g.id AND s.state = 1 LEFT JOIN keepers k ON k.id = s.keeper
-		WHERE g.state = 1 ORDER BY g.id`)
-	if err != nil {
-		return fmt.Errorf("catalog: %w", explain(err))
-	}
-	defer rows.Close()
-	var id, next int64
-	var k, nextK int
-	var held []peers.DeviceID
-	for rows.Next() {
-		var b []byte
-		if err := rows.Scan(&next, &nextK, &b); err != nil {
-			return fmt.Errorf("catalog: %w", err)
-		}
-		if next != id {
-			if id != 0 {
-				f(id, k, held)
-			}
-			id, k, held = next, nextK, held[:0]
-		}
-		if len(b) == 32 {
-			held = append(held, peers.DeviceID(b))
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("catalog: %w", explain(err))
-	}
-	if id != 0 {
-		f(id, k, held)
-	}
-	return nil
-}
-
 // ChunkSegments gives, for each chunk row, the segment it lies in, for all
 // chunks at once: 16 bytes a chunk, so that the health of 100,000 files is one
 // pass.
