@@ -261,7 +261,7 @@ func TestGetDuringRecode(t *testing.T) {
 	all[0].onRead.Store(&recode)
 	sameTree(t, dir, filepath.Join(c.get("d"), "d"))
 	var k int
-	if err := c.cat.Spreads(t.Context(), 0, func(s *catalog.Spread) error { k = s.K; return nil }); err != nil || k != 3 {
+	if err := c.cat.Spreads(t.Context(), func(s *catalog.Spread) error { k = s.K; return nil }); err != nil || k != 3 {
 		t.Errorf("k is %d: %v", k, err)
 	}
 }

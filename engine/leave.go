@@ -256,7 +256,7 @@ func (e *Engine) mendAll(ctx context.Context, pol repair.Policy, which func(*cat
 
 // needed gives the segments to mend, and about how many bytes will be sent.
 func (e *Engine) needed(ctx context.Context, m *mending, which func(*catalog.Spread) bool) (ids []int64, bytes int64, err error) {
-	err = e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
+	err = e.cat.Spreads(ctx, func(s *catalog.Spread) error {
 		if !which(s) {
 			return ctx.Err()
 		}
@@ -275,7 +275,7 @@ func (e *Engine) needed(ctx context.Context, m *mending, which func(*catalog.Spr
 
 // unfinished counts the chosen segments of which pieces still wait.
 func (e *Engine) unfinished(ctx context.Context, w *crew, pol repair.Policy, which func(*catalog.Spread) bool) (n int64, err error) {
-	err = e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
+	err = e.cat.Spreads(ctx, func(s *catalog.Spread) error {
 		if which(s) {
 			plan := repair.Decide(w.segment(s), w.ms, pol)
 			n += int64(btoi(plan.Homeless > 0 || !plan.Nothing()))

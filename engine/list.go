@@ -133,7 +133,7 @@ func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all
 		}
 	}
 	h := &health{e: e, online: online, segs: map[int64]segmentHealth{}}
-	err := e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
+	err := e.cat.Spreads(ctx, func(s *catalog.Spread) error {
 		h.segs[s.Segment] = h.judge(s)
 		if also != nil {
 			also(s)

@@ -147,7 +147,7 @@ func (e *Engine) needing(ctx context.Context, w *crew, pol repair.Policy) ([]int
 		spare int
 	}
 	var list []found
-	err := e.cat.Spreads(ctx, 0, func(s *catalog.Spread) error {
+	err := e.cat.Spreads(ctx, func(s *catalog.Spread) error {
 		if plan := repair.Decide(w.segment(s), w.ms, pol); !plan.Nothing() {
 			list = append(list, found{s.Segment, plan.Spare})
 		}

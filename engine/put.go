@@ -224,7 +224,7 @@ func (p *put) prepare() error {
 // segments that have lost too many shards are not found by deduplication.
 func (p *put) disownDead() error {
 	var dead []int64
-	err := p.e.cat.Spreads(p.ctx, 0, func(s *catalog.Spread) error {
+	err := p.e.cat.Spreads(p.ctx, func(s *catalog.Spread) error {
 		left := 0
 		for i, d := range s.Keepers {
 			left += btoi(s.States[i] == catalog.There && p.circle[d])

@@ -32,11 +32,11 @@ func (s *Segment) Spread() *Spread {
 	return out
 }
 
-// Spreads calls f for every ready segment after the given one, in order.
-func (c *Catalog) Spreads(ctx context.Context, after int64, f func(*Spread) error) error {
+// Spreads calls f for every ready segment, in order.
+func (c *Catalog) Spreads(ctx context.Context, f func(*Spread) error) error {
 	rows, err := c.r.QueryContext(ctx, `SELECT g.id, g.k, g.n, g.shard_len, k.device, s.state FROM segments g
 		JOIN shards s ON s.segment = g.id JOIN keepers k ON k.id = s.keeper
-		WHERE g.state = 1 AND g.id > ? ORDER BY g.id, s.idx`, after)
+		WHERE g.state = 1 ORDER BY g.id, s.idx`)
 	if err != nil {
 		return fmt.Errorf("catalog: %w", explain(err))
 	}
