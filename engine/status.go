@@ -141,21 +141,14 @@ func (e *Engine) keeperStates(ctx context.Context, circle []peers.Keeper, probe 
 		for i := range out {
 			out[i].Conduct = e.conduct(c, out[i].Device)
 		}
+		for d, t := range held {
+			name := d.Short()
+			if l, ok := c.leaving[d]; ok {
+				name = l.Name
+			}
+			out = append(out, KeeperStatus{Device: d, Name: name, Shards: t.Shards, Bytes: t.Bytes, Asked: probe, Text: errGone.Error()})
+		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	leaving, err := e.Leaving(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for d, t := range held {
-		name := d.Short()
-		if i := slices.IndexFunc(leaving, func(l Leave) bool { return l.Device == d }); i >= 0 {
-			name = leaving[i].Name
-		}
-		out = append(out, KeeperStatus{Device: d, Name: name, Shards: t.Shards, Bytes: t.Bytes, Asked: probe, Text: errGone.Error()})
-	}
-	return out, nil
+	return out, err
 }
