@@ -68,18 +68,24 @@ func (e *Engine) EndLeave(ctx context.Context, d peers.DeviceID, gone bool) erro
 
 // Leaving lists the machines that leave, with what they still hold.
 func (e *Engine) Leaving(ctx context.Context) ([]Leave, error) {
+	var out []Leave
+	err := e.withCare(ctx, func(c *care) error {
+		for d, l := range c.leaving {
+			out = append(out, Leave{Device: d, Name: l.Name, Gone: l.Gone, Stays: l.Stays, Since: time.Unix(l.Since, 0)})
+		}
+		return nil
+	})
+	if err != nil || len(out) == 0 { // nearly always: nothing is to be counted
+		return nil, err
+	}
 	held, err := e.cat.Keepers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var out []Leave
-	err = e.withCare(ctx, func(c *care) error {
-		for d, l := range c.leaving {
-			out = append(out, Leave{Device: d, Name: l.Name, Gone: l.Gone, Stays: l.Stays, Since: time.Unix(l.Since, 0), Left: held[d].Shards})
-		}
-		return nil
-	})
-	return out, err
+	for i := range out {
+		out[i].Left = held[out[i].Device].Shards
+	}
+	return out, nil
 }
 
 // endLeaves forgets machines that are out of the circle and of which nothing
