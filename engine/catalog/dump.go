@@ -34,7 +34,9 @@ func Schema() int { return len(migrations) }
 // name, their rows by primary key. So two dumps differ only where the catalog
 // does.
 func (c *Catalog) Dump(ctx context.Context, to TableSink) error {
-	return c.still(ctx, func(tx queryer) error { return dump(ctx, tx, to) })
+	return c.still(ctx, func(tx queryer) error {
+		return dump(ctx, tx, to, func(table string) (string, bool) { return "", !slices.Contains(localTables, table) })
+	})
 }
 
 // still runs f on the catalog as it is at one moment.
@@ -59,26 +61,7 @@ func (c *Catalog) still(ctx context.Context, f func(queryer) error) error {
 // it leaves out the backups themselves, and what keepers still are to forget.
 func (c *Catalog) Stamp(ctx context.Context) (stamp [32]byte, err error) {
 	h := &hashing{blake3.New()}
-	err = c.still(ctx, func(tx queryer) error {
-		names, err := tableNames(ctx, tx)
-		if err != nil {
-			return err
-		}
-		for _, n := range names {
-			where, ok := stampWhere(n)
-			if !ok {
-				continue
-			}
-			columns, key, err := tableColumns(ctx, tx, n)
-			if err != nil {
-				return err
-			}
-			if err := dumpTable(ctx, tx, h, n, columns, where+" ORDER BY "+strings.Join(quoted(key), ", ")); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err = c.still(ctx, func(tx queryer) error { return dump(ctx, tx, h, stampWhere) })
 	h.Sum(stamp[:0])
 	return stamp, err
 }
@@ -90,10 +73,8 @@ func stampWhere(table string) (where string, ok bool) {
 		return "", false
 	case table == "segments":
 		return "WHERE backup = 0", true
-	case table == "chunks":
-		// How often backups need them is no matter: they share none with files.
-		return "WHERE segment NOT IN (SELECT id FROM segments WHERE backup = 1)", true
-	case table == "shards":
+	case table == "chunks", table == "shards":
+		// How often backups need chunks is no matter: they share none with files.
 		return "WHERE segment NOT IN (SELECT id FROM segments WHERE backup = 1)", true
 	}
 	return "", true
@@ -128,20 +109,22 @@ func (h *hashing) Row(values []any) error {
 	return nil
 }
 
-func dump(ctx context.Context, tx queryer, to TableSink) error {
+// dump gives those rows of each table that where says; of some tables, none.
+func dump(ctx context.Context, tx queryer, to TableSink, where func(table string) (string, bool)) error {
 	names, err := tableNames(ctx, tx)
 	if err != nil {
 		return err
 	}
 	for _, n := range names {
-		if slices.Contains(localTables, n) {
+		rows, ok := where(n)
+		if !ok {
 			continue
 		}
 		columns, key, err := tableColumns(ctx, tx, n)
 		if err != nil {
 			return err
 		}
-		if err := dumpTable(ctx, tx, to, n, columns, "ORDER BY "+strings.Join(quoted(key), ", ")); err != nil {
+		if err := dumpTable(ctx, tx, to, n, columns, rows+" ORDER BY "+strings.Join(quoted(key), ", ")); err != nil {
 			return err
 		}
 	}
@@ -153,11 +136,11 @@ type queryer interface {
 }
 
 // dumpTable gives the rows that meet a condition and order.
-func dumpTable(ctx context.Context, db queryer, to TableSink, name string, columns []string, where string, args ...any) error {
+func dumpTable(ctx context.Context, db queryer, to TableSink, name string, columns []string, where string) error {
 	if err := to.Table(name, columns); err != nil {
 		return err
 	}
-	rows, err := db.QueryContext(ctx, "SELECT "+strings.Join(quoted(columns), ", ")+" FROM "+quote(name)+" "+where, args...)
+	rows, err := db.QueryContext(ctx, "SELECT "+strings.Join(quoted(columns), ", ")+" FROM "+quote(name)+" "+where)
 	if err != nil {
 		return fmt.Errorf("catalog: %w", explain(err))
 	}
