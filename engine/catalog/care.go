@@ -61,24 +61,10 @@ ALTER TABLE audits ADD COLUMN in_a_row INTEGER NOT NULL DEFAULT 0; -- bad ones, 
 
 // Presence gives the histories that were saved.
 func (c *Catalog) Presence(ctx context.Context) (map[peers.DeviceID][]byte, error) {
-	type row struct {
-		d peers.DeviceID
-		h []byte
-	}
-	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (r row, err error) {
-		var b []byte
-		err = rows.Scan(&b, &r.h)
-		copy(r.d[:], b)
-		return r, err
+	return byDevice(ctx, c.r, func(rows *sql.Rows, d *[]byte) (h []byte, err error) {
+		err = rows.Scan(d, &h)
+		return h, err
 	}, "SELECT device, history FROM presence")
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[peers.DeviceID][]byte, len(rows))
-	for _, r := range rows {
-		out[r.d] = r.h
-	}
-	return out, nil
 }
 
 // SavePresence saves histories.
@@ -106,24 +92,10 @@ type Audit struct {
 
 // Audits gives what is known of each keeper.
 func (c *Catalog) Audits(ctx context.Context) (map[peers.DeviceID]Audit, error) {
-	type row struct {
-		d peers.DeviceID
-		a Audit
-	}
-	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (r row, err error) {
-		var b []byte
-		err = rows.Scan(&b, &r.a.At, &r.a.Asked, &r.a.Good, &r.a.Score, &r.a.BadAt, &r.a.InARow)
-		copy(r.d[:], b)
-		return r, err
+	return byDevice(ctx, c.r, func(rows *sql.Rows, d *[]byte) (a Audit, err error) {
+		err = rows.Scan(d, &a.At, &a.Asked, &a.Good, &a.Score, &a.BadAt, &a.InARow)
+		return a, err
 	}, "SELECT device, at, asked, good, score, bad_at, in_a_row FROM audits")
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[peers.DeviceID]Audit, len(rows))
-	for _, r := range rows {
-		out[r.d] = r.a
-	}
-	return out, nil
 }
 
 // SetAudit replaces what is known of a keeper.
@@ -145,24 +117,10 @@ type Leave struct {
 
 // Leaving gives the machines that leave.
 func (c *Catalog) Leaving(ctx context.Context) (map[peers.DeviceID]Leave, error) {
-	type row struct {
-		d peers.DeviceID
-		l Leave
-	}
-	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (r row, err error) {
-		var b []byte
-		err = rows.Scan(&b, &r.l.Name, &r.l.Since, &r.l.Gone, &r.l.Stays)
-		copy(r.d[:], b)
-		return r, err
+	return byDevice(ctx, c.r, func(rows *sql.Rows, d *[]byte) (l Leave, err error) {
+		err = rows.Scan(d, &l.Name, &l.Since, &l.Gone, &l.Stays)
+		return l, err
 	}, "SELECT device, name, since, gone, stays FROM leaving")
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[peers.DeviceID]Leave, len(rows))
-	for _, r := range rows {
-		out[r.d] = r.l
-	}
-	return out, nil
 }
 
 // SetLeaving writes down that a machine leaves.

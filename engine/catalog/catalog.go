@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/shardlist"
 	"github.com/preezm/preezm/peers/sqlite"
 )
@@ -124,9 +125,7 @@ func ignoreDone(err error) error {
 }
 
 // collect runs a query and scans each row with f.
-func collect[T any](ctx context.Context, db interface {
-	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-}, f func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+func collect[T any](ctx context.Context, db queryer, f func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", explain(err))
@@ -142,6 +141,24 @@ func collect[T any](ctx context.Context, db interface {
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("catalog: %w", explain(err))
+	}
+	return out, nil
+}
+
+// byDevice runs a query and scans each row with f, which gives the device that
+// the row is of apart.
+func byDevice[T any](ctx context.Context, db queryer, f func(rows *sql.Rows, device *[]byte) (T, error), query string, args ...any) (map[peers.DeviceID]T, error) {
+	out := map[peers.DeviceID]T{}
+	_, err := collect(ctx, db, func(rows *sql.Rows) (struct{}, error) {
+		var b []byte
+		v, err := f(rows, &b)
+		var d peers.DeviceID
+		copy(d[:], b)
+		out[d] = v
+		return struct{}{}, err
+	}, query, args...)
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }

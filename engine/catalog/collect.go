@@ -164,25 +164,11 @@ type KeeperTotals struct{ Shards, Bytes int64 }
 
 // Keepers counts the shards that each keeper acknowledged.
 func (c *Catalog) Keepers(ctx context.Context) (map[peers.DeviceID]KeeperTotals, error) {
-	type row struct {
-		d peers.DeviceID
-		t KeeperTotals
-	}
-	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (r row, err error) {
-		var b []byte
-		err = rows.Scan(&b, &r.t.Shards, &r.t.Bytes)
-		copy(r.d[:], b)
-		return r, err
+	return byDevice(ctx, c.r, func(rows *sql.Rows, d *[]byte) (t KeeperTotals, err error) {
+		err = rows.Scan(d, &t.Shards, &t.Bytes)
+		return t, err
 	}, `SELECT k.device, count(*), sum(g.shard_len) FROM shards s JOIN keepers k ON k.id = s.keeper
 		JOIN segments g ON g.id = s.segment WHERE s.state = 1 AND g.state = 1 GROUP BY k.id`)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[peers.DeviceID]KeeperTotals, len(rows))
-	for _, r := range rows {
-		out[r.d] = r.t
-	}
-	return out, nil
 }
 
 // ChunkSegments gives, for each chunk row, the segment it lies in, for all

@@ -60,17 +60,11 @@ func say(ctx context.Context, tx *sql.Tx, what string, number uint64, doc []byte
 
 // Heard gives the highest number that each device has acknowledged.
 func (c *Catalog) Heard(ctx context.Context, what string) (map[peers.DeviceID]uint64, error) {
-	out := map[peers.DeviceID]uint64{}
-	_, err := collect(ctx, c.r, func(rows *sql.Rows) (struct{}, error) {
-		var b []byte
-		var d peers.DeviceID
+	return byDevice(ctx, c.r, func(rows *sql.Rows, d *[]byte) (uint64, error) {
 		var n int64
-		err := rows.Scan(&b, &n)
-		copy(d[:], b)
-		out[d] = uint64(n)
-		return struct{}{}, err
+		err := rows.Scan(d, &n)
+		return uint64(n), err
 	}, "SELECT device, number FROM heard WHERE what = ?", what)
-	return out, err
 }
 
 // Hear notes that a device has acknowledged what was said up to a number.
