@@ -77,7 +77,7 @@ func (j *segmentJob) run() error {
 		if errors.Is(err, seal.ErrAuthentic) && !checked {
 			// Somebody gave wrong bytes: find out who, and do without them.
 			checked = true
-			if err = j.recheck(seg, buf); err == nil {
+			if err = j.fetch.recheck(j.ctx, seg, buf); err == nil {
 				err = j.open(plain, &c[0].row, buf)
 			} else {
 				fetchErr = err
@@ -159,12 +159,12 @@ func (j *segmentJob) open(plain *[]byte, row *catalog.Chunk, data []byte) error 
 
 // recheck reads the whole segment again, with every shard checked against its
 // root.
-func (j *segmentJob) recheck(seg *catalog.Segment, buf []byte) error {
+func (f *fetcher) recheck(ctx context.Context, seg *catalog.Segment, buf []byte) error {
 	required := make([]bool, seg.N)
 	for i := range seg.K {
 		required[i] = true
 	}
-	return j.fetch.verified(j.ctx, seg, columns(buf, seg, segment.Whole(seg.K, seg.ShardLen)), required)
+	return f.verified(ctx, seg, columns(buf, seg, segment.Whole(seg.K, seg.ShardLen)), required)
 }
 
 // deliver writes a chunk wherever it belongs.

@@ -10,11 +10,7 @@ import (
 	"sort"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/preezm/preezm/engine/catalog"
-	"github.com/preezm/preezm/engine/seal"
-	"github.com/preezm/preezm/engine/segment"
 )
 
 const (
@@ -279,37 +275,7 @@ func (e *Engine) readChunkOnce(ctx context.Context, f *fetcher, id int64) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	row := rows[id]
-	seg, err := e.cat.Segment(ctx, row.Segment)
-	if err != nil {
-		return nil, err
-	}
-	if !sane(&row, seg) {
-		return nil, fmt.Errorf("chunk %d is damaged in the catalog", id)
-	}
-	buf := e.segments.get(seg.N)
-	defer e.segments.put(buf)
-	var all errgroup.Group
-	for _, u := range segment.Units([]segment.Range{{Off: row.Off, Len: row.Sealed}}, seg.K, seg.ShardLen) {
-		all.Go(func() error { return f.unit(ctx, seg, u, columns(buf, seg, u)) })
-	}
-	if err := all.Wait(); err != nil {
-		return nil, err
-	}
-	open := func() ([]byte, error) {
-		return OpenChunk(make([]byte, 0, row.Plain), nil, row.Name, row.Key, row.Zstd, row.Plain, buf[row.Off:row.Off+row.Sealed])
-	}
-	data, err := open()
-	if errors.Is(err, seal.ErrAuthentic) {
-		// Somebody gave wrong bytes: find out who, and do without them.
-		required := make([]bool, seg.N)
-		for i := range seg.K {
-			required[i] = true
-		}
-		if err := f.verified(ctx, seg, columns(buf, seg, segment.Whole(seg.K, seg.ShardLen)), required); err != nil {
-			return nil, err
-		}
-		data, err = open()
-	}
-	return data, err
+	plain := map[int64][]byte{}
+	err = e.readChunks(ctx, f, rows[id].Segment, []catalog.Chunk{rows[id]}, plain)
+	return plain[id], err
 }

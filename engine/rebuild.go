@@ -249,7 +249,9 @@ func (e *Engine) readChunks(ctx context.Context, f *fetcher, id int64, chunks []
 	buf := e.segments.get(seg.N)
 	defer e.segments.put(buf)
 	var all errgroup.Group
-	all.SetLimit(unitsAtOnce)
+	if len(chunks) > 1 { // a single one is waited for
+		all.SetLimit(unitsAtOnce)
+	}
 	for _, u := range segment.Units(ranges, seg.K, seg.ShardLen) {
 		all.Go(func() error { return f.unit(ctx, seg, u, columns(buf, seg, u)) })
 	}
@@ -259,14 +261,10 @@ func (e *Engine) readChunks(ctx context.Context, f *fetcher, id int64, chunks []
 	checked := false
 	for i := 0; i < len(chunks); i++ {
 		c := &chunks[i]
-		p, err := OpenChunk(nil, nil, c.Name, c.Key, c.Zstd, c.Plain, buf[c.Off:c.Off+c.Sealed])
+		p, err := OpenChunk(make([]byte, 0, c.Plain), nil, c.Name, c.Key, c.Zstd, c.Plain, buf[c.Off:c.Off+c.Sealed])
 		if errors.Is(err, seal.ErrAuthentic) && !checked {
 			checked = true
-			required := make([]bool, seg.N)
-			for j := range seg.K {
-				required[j] = true
-			}
-			if err := f.verified(ctx, seg, columns(buf, seg, segment.Whole(seg.K, seg.ShardLen)), required); err != nil {
+			if err := f.recheck(ctx, seg, buf); err != nil {
 				return err
 			}
 			i--
