@@ -24,16 +24,7 @@ func (e *Engine) SetTogether(others []peers.DeviceID) { e.cat.SetTogether(e.devi
 // that w leads to, and returns the notes in that. knew is the number of this
 // machine's own backup that the other one knew then. One merge at a time.
 func (e *Engine) Merge(ctx context.Context, w *Way, name string, knew uint64) (out catalog.Merged, notes map[string][]byte, err error) {
-	left, err := filepath.Glob(filepath.Join(e.dir, mergePrefix+"*"))
-	if err != nil {
-		return out, nil, err
-	}
-	for _, l := range left { // of a process that was killed
-		if err := os.RemoveAll(l); err != nil {
-			return out, nil, err
-		}
-	}
-	dir, err := os.MkdirTemp(e.dir, mergePrefix+"*")
+	dir, err := workFolder(e.dir, mergePrefix)
 	if err != nil {
 		return out, nil, err
 	}

@@ -41,16 +41,7 @@ const readWindow = 16 << 20
 func Rebuild(ctx context.Context, cfg Config, w *Way, path string, progress func(Progress)) (notes map[string][]byte, err error) {
 	m := newMeter(StageGet, progress)
 	defer m.close()
-	left, err := filepath.Glob(filepath.Join(cfg.Dir, RebuildPrefix+"*"))
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range left { // of a run that was killed
-		if err := os.RemoveAll(l); err != nil {
-			return nil, err
-		}
-	}
-	tmp, err := os.MkdirTemp(cfg.Dir, RebuildPrefix+"*")
+	tmp, err := workFolder(cfg.Dir, RebuildPrefix)
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +107,21 @@ func Rebuild(ctx context.Context, cfg Config, w *Way, path string, progress func
 		}
 	}
 	return sink.notes, os.Rename(fresh, path)
+}
+
+// workFolder makes a folder of that beginning in dir, and removes those that a
+// run which was killed left there.
+func workFolder(dir, prefix string) (string, error) {
+	left, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
+	if err != nil {
+		return "", err
+	}
+	for _, l := range left {
+		if err := os.RemoveAll(l); err != nil {
+			return "", err
+		}
+	}
+	return os.MkdirTemp(dir, prefix+"*")
 }
 
 type rebuild struct {
