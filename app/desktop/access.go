@@ -22,6 +22,7 @@ import (
 // access is the Access screen: who was granted what, until when, and what
 // they did with it.
 type access struct {
+	clocks
 	ui         *UI
 	list       []grants.Info
 	notes      []string
@@ -36,7 +37,6 @@ type access struct {
 	grant   *widget.Button
 	change  *widget.Button
 	cards   *fyne.Container
-	clocks  []*clock
 	root    fyne.CanvasObject
 }
 
@@ -145,11 +145,7 @@ func (a *access) build() {
 
 // tick is part of living.
 func (a *access) tick(now time.Time) {
-	ended := false
-	for _, c := range a.clocks {
-		ended = c.tick(now) || ended
-	}
-	if ended {
+	if a.clocks.tick(now) {
 		a.build() // what can be done changes with the end
 		a.refresh()
 	}

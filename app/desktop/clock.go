@@ -3,6 +3,7 @@
 package desktop
 
 import (
+	"slices"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -12,9 +13,29 @@ import (
 	"github.com/preezm/preezm/app/desktop/i18n"
 )
 
-// living is a screen with clocks on it. It is told the time once a second
-// while it is in front and the window can be seen, and not otherwise.
-type living interface{ tick(now time.Time) }
+// living is a screen with clocks on it. While one of them still counts, it is
+// told the time once a second if it is in front and the window can be seen,
+// and not otherwise.
+type living interface {
+	tick(now time.Time)
+	counting() bool
+}
+
+// clocks are the ones of a screen.
+type clocks []*clock
+
+// counting tells whether the end of one is still to come.
+func (cs clocks) counting() bool {
+	return slices.ContainsFunc(cs, func(c *clock) bool { return !c.rung })
+}
+
+// tick shows the time on all of them; it tells whether an end has come.
+func (cs clocks) tick(now time.Time) (ended bool) {
+	for _, c := range cs {
+		ended = c.tick(now) || ended
+	}
+	return ended
+}
 
 // clock counts down to the end of a grant.
 type clock struct {

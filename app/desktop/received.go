@@ -27,6 +27,7 @@ import (
 
 // received is the Received screen: a company's side of grants.
 type received struct {
+	clocks
 	ui      *UI
 	brand   *node.BrandInfo // nil: this home is no company's
 	list    []node.Received
@@ -37,7 +38,6 @@ type received struct {
 	cards  *fyne.Container
 	ticket *widget.Entry
 	bad    *widget.RichText
-	clocks []*clock
 	root   fyne.CanvasObject
 }
 
@@ -120,11 +120,7 @@ func (r *received) build() {
 
 // tick is part of living.
 func (r *received) tick(now time.Time) {
-	ended := false
-	for _, c := range r.clocks {
-		ended = c.tick(now) || ended
-	}
-	if ended {
+	if r.clocks.tick(now) {
 		r.build()
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -167,12 +166,8 @@ func (u *UI) tick() {
 func (u *UI) lives() {
 	on := false
 	if u.frame != nil && !u.away {
-		switch s := u.frame.front.(type) {
-		case *access:
-			on = slices.ContainsFunc(s.clocks, func(c *clock) bool { return !c.rung })
-		case *received:
-			on = slices.ContainsFunc(s.clocks, func(c *clock) bool { return !c.rung })
-		}
+		s, ok := u.frame.front.(living)
+		on = ok && s.counting()
 	}
 	u.alive.Store(on)
 }
