@@ -412,10 +412,18 @@ func TestViewerClosesWithTheGrant(t *testing.T) {
 	b.opt.Now = func() time.Time { return clock }
 	b.look(&node.Received{ID: "g-1", NotAfter: noon.Add(2 * time.Second), Files: []node.ReceivedFile{{Name: "a.txt"}}}, 0)
 	b.reads("2 s left")
+	b.goTo("files") // by the keyboard; no other clock is on this screen
+	b.hide()
+	if !b.alive.Load() {
+		t.Error("the clock of the view stands still")
+	}
 	clock = noon.Add(2 * time.Second)
 	b.tick()
 	if b.win.Canvas().Overlays().Top() != nil {
 		t.Error("it is still open")
+	}
+	if b.alive.Load() {
+		t.Error("the clock goes on after the end")
 	}
 }
 

@@ -164,8 +164,8 @@ func (u *UI) tick() {
 
 // lives finds out whether anything that can be seen counts seconds.
 func (u *UI) lives() {
-	on := false
-	if u.frame != nil && !u.away {
+	on := u.viewing != nil // it ends with its grant, seen or not
+	if u.frame != nil && !u.away && !on {
 		s, ok := u.frame.front.(living)
 		on = ok && s.counting()
 	}

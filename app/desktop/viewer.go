@@ -69,12 +69,14 @@ func (u *UI) look(g *node.Received, i int) {
 		cancel()
 		stage.Objects = nil
 		u.viewing = nil
+		u.lives()
 	})
 	u.viewing = func(now time.Time) {
 		if c.tick(now) {
 			d.Hide()
 		}
 	}
+	u.lives()
 	size := u.win.Canvas().Size()
 	d.Resize(fyne.NewSize(min(size.Width-40, 900), min(size.Height-40, 680)))
 	u.show(d)
