@@ -161,7 +161,7 @@ func (u *UI) askWhereTo(names []engine.Path) {
 	}
 	u.fileDialog(dialog.NewFolderOpen(func(folder fyne.ListableURI, err error) {
 		if err == nil && folder != nil && u.frame != nil {
-			u.get(names, filepath.FromSlash(folder.Path()), false)
+			u.get(engine.GetOptions{Names: names, To: filepath.FromSlash(folder.Path())})
 		}
 	}, u.win), u.t("files.save"), u.t("files.save-here"))
 }
@@ -177,33 +177,30 @@ func (u *UI) fileDialog(d *dialog.FileDialog, title, confirm string) {
 }
 
 // get brings files back into a local folder.
-func (u *UI) get(names []engine.Path, to string, overwrite bool) {
-	u.getOn(names, to, overwrite, false)
-}
-
-// getOn is get, which may leave alone what an earlier one brought already.
-func (u *UI) getOn(names []engine.Path, to string, overwrite, resume bool) {
+func (u *UI) get(o engine.GetOptions) {
 	n := u.node
-	title := u.t("transfer.to", i18n.A{"what": u.titleOf(path.Base(string(names[0])), len(names)), "to": shownName(to)})
+	title := u.t("transfer.to", i18n.A{"what": u.titleOf(path.Base(string(o.Names[0])), len(o.Names)), "to": shownName(o.To)})
 	u.transfers.start(theme.DownloadIcon(), title, func(ctx context.Context, progress func(engine.Progress)) (outcome, error) {
-		r, err := n.Get(ctx, engine.GetOptions{Names: names, To: to, Overwrite: overwrite, Resume: resume}, progress)
+		r, err := n.Get(ctx, o, progress)
 		if r == nil {
 			return outcome{}, err
 		}
-		o := outcome{summary: u.locale.N("transfer.get-done", r.Files, i18n.A{"size": u.locale.Size(r.Bytes)}), problems: r.Problems}
+		done := outcome{summary: u.locale.N("transfer.get-done", r.Files, i18n.A{"size": u.locale.Size(r.Bytes)}), problems: r.Problems}
 		for _, as := range r.Renamed {
-			o.notes = append(o.notes, u.locale.T("transfer.renamed", i18n.A{"name": shownName(string(as.Path)), "as": as.As}))
+			done.notes = append(done.notes, u.locale.T("transfer.renamed", i18n.A{"name": shownName(string(as.Path)), "as": as.As}))
 		}
 		for _, b := range r.Blamed {
-			o.notes = append(o.notes, b.Name+": "+b.Text)
+			done.notes = append(done.notes, b.Name+": "+b.Text)
 		}
-		return o, err
+		return done, err
 	}, func(t *transfer) {
 		switch {
 		case errors.Is(t.err, engine.ErrExists):
-			t.againTo, t.again = u.t("transfer.replace"), func() { u.get(names, to, true) }
+			o.Overwrite, o.Resume = true, false
+			t.againTo, t.again = u.t("transfer.replace"), func() { u.get(o) }
 		case t.err != nil:
-			t.againTo, t.again = u.t("transfer.again"), func() { u.getOn(names, to, overwrite, true) }
+			o.Resume = true // leaves alone what this one brought
+			t.againTo, t.again = u.t("transfer.again"), func() { u.get(o) }
 		}
 	})
 }

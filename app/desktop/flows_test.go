@@ -145,7 +145,7 @@ func TestSaveOntoExistingFilesAsks(t *testing.T) {
 		return &engine.GetReport{Files: 1, Bytes: 5_300_000_000}, nil
 	}
 	b := newHome(t, n)
-	b.get([]engine.Path{"film.mkv"}, "/home/laptop/out", false)
+	b.get(engine.GetOptions{Names: []engine.Path{"film.mkv"}, To: "/home/laptop/out"})
 	b.settle("it is over", func() bool { return b.transfers.running() == 0 })
 	b.reads("There are files of the same name in that folder already.")
 	b.press("Replace")

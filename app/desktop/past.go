@@ -127,15 +127,7 @@ func (u *UI) versionRow(name engine.Path, v engine.VersionInfo, present bool, do
 
 // getVersion brings a former version back into a local folder.
 func (u *UI) getVersion(name engine.Path, number int64, to string) {
-	n := u.node
-	title := u.t("transfer.to", i18n.A{"what": shownName(path.Base(string(name))), "to": shownName(to)})
-	u.transfers.start(theme.DownloadIcon(), title, func(ctx context.Context, progress func(engine.Progress)) (outcome, error) {
-		r, err := n.Get(ctx, engine.GetOptions{Names: []engine.Path{name}, To: to, When: engine.When{Number: number}}, progress)
-		if r == nil {
-			return outcome{}, err
-		}
-		return outcome{summary: u.locale.N("transfer.get-done", r.Files, i18n.A{"size": u.locale.Size(r.Bytes)}), problems: r.Problems}, err
-	}, nil)
+	u.get(engine.GetOptions{Names: []engine.Path{name}, To: to, When: engine.When{Number: number}})
 }
 
 // restore makes a former version the present one.

@@ -30,6 +30,20 @@ func TestVersions(t *testing.T) {
 	if got := n.gets[len(n.gets)-1]; got.Number != 1 || got.To != "/tmp/out" {
 		t.Errorf("got %+v", got)
 	}
+	// Beside the present version there is a file of its name already.
+	n.get = func(o engine.GetOptions) (*engine.GetReport, error) {
+		if !o.Overwrite {
+			return nil, engine.ErrExists
+		}
+		return &engine.GetReport{Files: 1, Bytes: 1_200_000}, nil
+	}
+	b.getVersion("Insurance contract.pdf", 1, "/tmp/in")
+	b.settle("it asks", func() bool { return b.transfers.running() == 0 })
+	b.press("Replace")
+	b.settle("it is saved", func() bool { return b.transfers.running() == 0 && b.shows("1 file saved, 1.2 MB") })
+	if got := n.gets[len(n.gets)-1]; got.Number != 1 || got.To != "/tmp/in" || !got.Overwrite {
+		t.Errorf("got %+v", got)
+	}
 }
 
 func TestTrash(t *testing.T) {
