@@ -47,22 +47,12 @@ func trayOf(h *health, running int, lost bool) trayState {
 	return traySafe
 }
 
-// showTray puts the program beside the clock, where there is such a place.
-func (u *UI) showTray() {
+// trayShows changes the picture, and the menu with it: its first line says
+// the state in words, which may change while the picture stays.
+func (u *UI) trayShows(s trayState) {
 	if u.opt.Tray == nil {
 		return
 	}
-	u.trayState = trayNone
-	u.trayShows(traySafe)
-}
-
-// trayShows changes the picture, and the menu with it: its first line says
-// the state in words.
-func (u *UI) trayShows(s trayState) {
-	if u.opt.Tray == nil || s == u.trayState {
-		return
-	}
-	u.trayState = s
 	words := u.t("tray.safe")
 	switch {
 	case s == trayTrouble && u.trouble != nil:
@@ -74,6 +64,10 @@ func (u *UI) trayShows(s trayState) {
 	case s == trayWorking:
 		words = u.t("tray.working")
 	}
+	if s == u.trayState && words == u.trayWords {
+		return
+	}
+	u.trayState, u.trayWords = s, words
 	state := fyne.NewMenuItem(words, u.showWindow)
 	quit := fyne.NewMenuItem(u.t("open.quit"), u.askToQuit)
 	quit.IsQuit = true

@@ -69,6 +69,7 @@ type UI struct {
 	alive     atomic.Bool // something on screen counts seconds
 	away      bool        // the window cannot be seen
 	trayState trayState
+	trayWords string
 	lent      string // folder of files that other programs show; "" before
 }
 
@@ -109,7 +110,7 @@ func New(app fyne.App, host Host, opt Options) (*UI, error) {
 func (u *UI) Start() {
 	u.wg.Go(func() { u.pump.run(u.ctx) })
 	u.wg.Go(u.watch)
-	u.showTray()
+	u.trayShows(traySafe)
 	if u.host.Exists() {
 		u.open(nil)
 	}

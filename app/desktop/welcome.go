@@ -192,6 +192,7 @@ func languagePicker(u *UI, changed func()) fyne.CanvasObject {
 			if err := u.speak(); err != nil {
 				fyne.LogError("language", err)
 			}
+			u.healthChanged() // the tray speaks too
 			changed()
 		})
 		b.Importance = widget.LowImportance
