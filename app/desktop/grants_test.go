@@ -60,7 +60,7 @@ func TestGrantCards(t *testing.T) {
 // The countdown lives while it can be seen, and only then; at the end the card
 // changes by itself.
 func TestCountdownLives(t *testing.T) {
-	b, _ := openAccess(t, lending())
+	b, a := openAccess(t, lending())
 	clock := noon
 	b.opt.Now = func() time.Time { return clock }
 	b.reads("47 min 12 s left")
@@ -79,7 +79,15 @@ func TestCountdownLives(t *testing.T) {
 	if b.alive.Load() {
 		t.Error("a clock in a hidden window goes on")
 	}
+	b.settle("the answers are there", func() bool { return !a.asking })
+	b.refresh()
+	if a.asking {
+		t.Error("custodians are asked for a screen that cannot be seen")
+	}
 	b.showWindow()
+	if !a.asking {
+		t.Error("the screen stays old when it is seen again")
+	}
 	if !b.alive.Load() {
 		t.Error("the clock does not go on after it was hidden")
 	}

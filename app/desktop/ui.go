@@ -286,8 +286,9 @@ func (u *UI) refresh() {
 	})
 	u.healthIfDue()
 	// The list is long and is read anew when the health says that something
-	// changed.
-	if f.front != screen(f.files) {
+	// changed. Nothing else is read for a window that cannot be seen: some of
+	// it asks machines of the circle.
+	if f.front != screen(f.files) && !u.away {
 		f.front.refresh()
 	}
 }
