@@ -3,6 +3,8 @@
 package desktop
 
 import (
+	"unicode/utf8"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
@@ -180,12 +182,21 @@ func textOf(t *widget.RichText) string { return t.Segments[0].(*widget.TextSegme
 // ellipsize shortens text in its middle until it is no wider than width: the
 // ending of a file name says what it is.
 func ellipsize(text string, width, size float32, style fyne.TextStyle) string {
+	return shorten(text, min(9, utf8.RuneCountInString(text)/3), width, size, style)
+}
+
+// ellipsizeEnd shortens a sentence at its end.
+func ellipsizeEnd(text string, width, size float32) string {
+	return shorten(text, 0, width, size, fyne.TextStyle{})
+}
+
+// shorten leaves as much of the text as fits, and of its end this many runes.
+func shorten(text string, tail int, width, size float32, style fyne.TextStyle) string {
 	fits := func(s string) bool { return fyne.MeasureText(s, size, style).Width <= width }
 	if fits(text) {
 		return text
 	}
 	runes := []rune(text)
-	tail := min(9, len(runes)/3)
 	low, high := 0, len(runes)-tail // of the head
 	for low < high {
 		middle := (low + high + 1) / 2
@@ -196,25 +207,6 @@ func ellipsize(text string, width, size float32, style fyne.TextStyle) string {
 		}
 	}
 	return string(runes[:low]) + "…" + string(runes[len(runes)-tail:])
-}
-
-// ellipsizeEnd shortens a sentence at its end.
-func ellipsizeEnd(text string, width, size float32) string {
-	fits := func(s string) bool { return fyne.MeasureText(s, size, fyne.TextStyle{}).Width <= width }
-	if fits(text) {
-		return text
-	}
-	runes := []rune(text)
-	low, high := 0, len(runes)
-	for low < high {
-		middle := (low + high + 1) / 2
-		if fits(string(runes[:middle]) + "…") {
-			low = middle
-		} else {
-			high = middle - 1
-		}
-	}
-	return string(runes[:low]) + "…"
 }
 
 // widthLayout grows its content to a smallest width. Text that wraps is as
