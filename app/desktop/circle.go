@@ -330,8 +330,7 @@ func (u *UI) showInvite(invite node.Invite) {
 					u.dismiss(p.Device)
 				}
 			})
-			u.frame.pages["circle"].refresh()
-			u.askHealth()
+			u.circleChanged()
 		}
 	})
 }

@@ -344,6 +344,24 @@ func TestLostNode(t *testing.T) {
 	}
 }
 
+// What lies over the screen is about the node: it goes with it, and nothing
+// can be asked of a node that is not there.
+func TestLossTakesDialogsAway(t *testing.T) {
+	n := family()
+	b := newHome(t, n)
+	b.frame.files.pick(0, false, false)
+	b.frame.files.menu(fyne.NewPos(10, 10))
+	b.showWords("tower", []string{"cat", "goat"}, func(same bool) { t.Error("nobody answered") })
+	n.fail(node.ErrNotServing)
+	b.refresh()
+	b.settle("the loss is shown", func() bool { return b.frame == nil })
+	if b.win.Canvas().Overlays().Top() != nil {
+		t.Errorf("there is something over the screen: %q", b.text())
+	}
+	b.typedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
+	b.circleChanged() // an answer that was on its way
+}
+
 // Files that came by another way, such as a command, are seen.
 func TestFilesFromElsewhere(t *testing.T) {
 	n := family()

@@ -239,6 +239,7 @@ func (u *UI) open(then func()) {
 
 func (u *UI) failedToOpen(err error) {
 	u.node, u.frame, u.trouble = nil, nil, err
+	u.uncover()
 	u.lives()
 	u.trayShows(trayTrouble)
 	if errors.Is(err, node.ErrLocked) {
@@ -246,6 +247,16 @@ func (u *UI) failedToOpen(err error) {
 		return
 	}
 	u.showFailure()
+}
+
+// uncover takes away the dialogs and menus that lie over the screen. What they
+// offer needs a node.
+func (u *UI) uncover() {
+	over := u.win.Canvas().Overlays()
+	for top := over.Top(); top != nil; top = over.Top() {
+		over.Remove(top)
+	}
+	u.asking, u.viewing = nil, nil
 }
 
 // lost is called when the node went away under the window.
