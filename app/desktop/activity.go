@@ -112,7 +112,7 @@ func (a *activity) show(lines []grants.Line, list []grants.Info, notes []string)
 	if !same {
 		a.lines, a.grants, a.notes, a.loaded = lines, list, notes, true
 		a.all = happenings(a.ui.locale, lines, list)
-		a.ui.announce(a.all)
+		a.ui.announce(a.all, list)
 		a.filter()
 	}
 	a.seen()

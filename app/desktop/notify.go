@@ -10,6 +10,7 @@ import (
 
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine/grants"
 )
 
 // notice is something the window tells of by itself.
@@ -56,7 +57,7 @@ func (u *UI) notify(n notice, text string) {
 
 // announce tells of openings since it last did, and of grants that end soon.
 // Several at once are one notice.
-func (u *UI) announce(all []happening) {
+func (u *UI) announce(all []happening, list []grants.Info) {
 	key := "announced:" + u.opt.Home
 	last := time.Unix(int64(u.prefs.store.Int(key)), 0)
 	newest, count := last, 0
@@ -80,14 +81,12 @@ func (u *UI) announce(all []happening) {
 			u.notify(noticeOpened, text)
 		}
 	}
-	if a, ok := u.frame.pages["activity"].(*activity); ok {
-		for i := range a.grants {
-			g := &a.grants[i]
-			left := g.NotAfter.Sub(u.opt.Now())
-			// A grant for an hour ends soon from its beginning: that is no news.
-			if runningGrant(g) && left > 0 && left < day && g.NotAfter.Sub(g.NotBefore) > 2*day && u.prefs.once("ending:"+g.ID) {
-				u.notify(noticeEnding, u.t("notify.ending", i18n.A{"brand": shownName(g.Brand), "time": u.locale.Countdown(left)}))
-			}
+	for i := range list {
+		g := &list[i]
+		left := g.NotAfter.Sub(u.opt.Now())
+		// A grant for an hour ends soon from its beginning: that is no news.
+		if runningGrant(g) && left > 0 && left < day && g.NotAfter.Sub(g.NotBefore) > 2*day && u.prefs.once("ending:"+g.ID) {
+			u.notify(noticeEnding, u.t("notify.ending", i18n.A{"brand": shownName(g.Brand), "time": u.locale.Countdown(left)}))
 		}
 	}
 }
