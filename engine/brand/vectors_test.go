@@ -4,32 +4,18 @@ package brand
 
 import (
 	"bytes"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/preezm/preezm/engine/custody"
 	ct "github.com/preezm/preezm/engine/custody/custodytest"
+	"github.com/preezm/preezm/engine/vectortest"
 	"github.com/preezm/preezm/peers"
 )
 
-var update = flag.Bool("update", false, "write testdata again (only for a new format version)")
-
 const vectorFile = "testdata/member.json"
 
-type hexed []byte
-
-func (h hexed) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h)), nil }
-
-func (h *hexed) UnmarshalText(b []byte) error {
-	d, err := hex.DecodeString(string(b))
-	*h = d
-	return err
-}
+type hexed = vectortest.Hex
 
 // vectors is the form of testdata/member.json, which docs/formats.md explains:
 // how a machine becomes a member, and what is refused on the way.
@@ -104,23 +90,8 @@ func makeVectors(t *testing.T) *vectors {
 }
 
 func TestVectors(t *testing.T) {
-	if *update {
-		b, err := json.MarshalIndent(makeVectors(t), "", " ")
-		if err == nil {
-			err = errors.Join(os.MkdirAll(filepath.Dir(vectorFile), 0o755), os.WriteFile(vectorFile, append(b, '\n'), 0o644))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, err := os.ReadFile(vectorFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v vectors
-	if err := json.Unmarshal(b, &v); err != nil {
-		t.Fatal(err)
-	}
+	vectortest.Update(t, vectorFile, makeVectors)
+	v := vectortest.Read[vectors](t, vectorFile)
 	in, err := parseCode(v.Code.Text)
 	if err != nil || !bytes.Equal(in.Org[:], v.Code.Org) || in.Name != v.Code.Name || in.Role != v.Code.Role || !bytes.Equal(in.Office[:], v.Code.Office) ||
 		in.Addresses[0] != v.Code.Addresses[0] || !bytes.Equal(in.Token[:], v.Code.Token) || in.Expires != v.Code.Expires {

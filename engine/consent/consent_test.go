@@ -5,22 +5,15 @@ package consent_test
 import (
 	"bytes"
 	"crypto/ed25519"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/preezm/preezm/engine/consent"
 	"github.com/preezm/preezm/engine/custody"
 	ct "github.com/preezm/preezm/engine/custody/custodytest"
+	"github.com/preezm/preezm/engine/vectortest"
 )
-
-var update = flag.Bool("update", false, "write testdata again (only for a new format version)")
-
-const vectorFile = "testdata/consent.json"
 
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -222,15 +215,9 @@ func TestDisplayIsHonest(t *testing.T) {
 	}
 }
 
-type hexed []byte
+const vectorFile = "testdata/consent.json"
 
-func (h hexed) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h)), nil }
-
-func (h *hexed) UnmarshalText(b []byte) error {
-	d, err := hex.DecodeString(string(b))
-	*h = d
-	return err
-}
+type hexed = vectortest.Hex
 
 // vectors is the form of testdata/consent.json.
 type vectors struct {
@@ -287,16 +274,8 @@ func makeVectors(t *testing.T) *vectors {
 }
 
 func TestVectors(t *testing.T) {
-	if *update {
-		b, err := json.MarshalIndent(makeVectors(t), "", " ")
-		must(t, err)
-		must(t, os.MkdirAll("testdata", 0o755))
-		must(t, os.WriteFile(vectorFile, append(b, '\n'), 0o644))
-	}
-	b, err := os.ReadFile(vectorFile)
-	must(t, err)
-	var v vectors
-	must(t, json.Unmarshal(b, &v))
+	vectortest.Update(t, vectorFile, makeVectors)
+	v := vectortest.Read[vectors](t, vectorFile)
 	a, err := consent.Parse(v.Text)
 	must(t, err)
 	if !bytes.Equal(a.Request.Hash[:], v.Request) || consent.Display(&a.Request.Body) != v.Displayed {

@@ -4,28 +4,15 @@ package custody
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"os"
 	"testing"
-)
 
-func readVectors(tb testing.TB) *vectors {
-	tb.Helper()
-	b, err := os.ReadFile(vectorFile)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var v vectors
-	if err := json.Unmarshal(b, &v); err != nil {
-		tb.Fatal(err)
-	}
-	return &v
-}
+	"github.com/preezm/preezm/engine/vectortest"
+)
 
 // FuzzDocument reads foreign bytes as every type.
 func FuzzDocument(f *testing.F) {
-	v := readVectors(f)
+	v := vectortest.Read[vectors](f, vectorFile)
 	for _, d := range v.Documents {
 		f.Add([]byte(d.Raw))
 	}
@@ -62,7 +49,7 @@ func payload[T Document](t *testing.T, b []byte) {
 
 // FuzzPayload goes where FuzzDocument's signature check ends.
 func FuzzPayload(f *testing.F) {
-	for _, d := range readVectors(f).Documents {
+	for _, d := range vectortest.Read[vectors](f, vectorFile).Documents {
 		var e envelope
 		if err := Unmarshal(d.Raw, &e); err != nil {
 			f.Fatal(err)
@@ -88,7 +75,7 @@ func FuzzPayload(f *testing.F) {
 // FuzzDecide signs whatever it gets with the brand's and the owner's own keys:
 // both are hostile to a custodian.
 func FuzzDecide(f *testing.F) {
-	v := readVectors(f)
+	v := vectortest.Read[vectors](f, vectorFile)
 	base := v.Decide[0]
 	var e, g, p envelope
 	var req OpenRequest
@@ -114,7 +101,7 @@ func FuzzDecide(f *testing.F) {
 }
 
 func FuzzLetter(f *testing.F) {
-	l := readVectors(f).Letters[0]
+	l := vectortest.Read[vectors](f, vectorFile).Letters[0]
 	f.Add([]byte(l.Raw))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if l2, err := ReadLetter(raw); err == nil {
@@ -124,7 +111,7 @@ func FuzzLetter(f *testing.F) {
 }
 
 func FuzzText(f *testing.F) {
-	o := readVectors(f).Open[0]
+	o := vectortest.Read[vectors](f, vectorFile).Open[0]
 	ticket, err := ReadTicket(o.Grant, o.Package)
 	if err != nil {
 		f.Fatal(err)
@@ -146,7 +133,7 @@ func FuzzText(f *testing.F) {
 
 // FuzzRelease brings foreign answers to a brand.
 func FuzzRelease(f *testing.F) {
-	o := readVectors(f).Open[0]
+	o := vectortest.Read[vectors](f, vectorFile).Open[0]
 	ticket, err := ReadTicket(o.Grant, o.Package)
 	if err != nil {
 		f.Fatal(err)

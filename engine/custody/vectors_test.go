@@ -3,31 +3,18 @@
 package custody
 
 import (
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"testing"
 
 	"crypto/hpke"
-)
 
-var update = flag.Bool("update", false, "write testdata again (only for a new format version)")
+	"github.com/preezm/preezm/engine/vectortest"
+)
 
 const vectorFile = "testdata/custody.json"
 
-// hexed is a byte string in hexadecimal.
-type hexed []byte
-
-func (h hexed) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h)), nil }
-
-func (h *hexed) UnmarshalText(b []byte) error {
-	d, err := hex.DecodeString(string(b))
-	*h = d
-	return err
-}
+type hexed = vectortest.Hex
 
 // vectors is the form of testdata/custody.json, which docs/formats.md explains.
 type vectors struct {
@@ -198,23 +185,8 @@ func init() {
 }
 
 func TestVectors(t *testing.T) {
-	if *update {
-		b, err := json.MarshalIndent(makeVectors(t), "", " ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(vectorFile, append(b, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, err := os.ReadFile(vectorFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v vectors
-	if err := json.Unmarshal(b, &v); err != nil {
-		t.Fatal(err)
-	}
+	vectortest.Update(t, vectorFile, makeVectors)
+	v := vectortest.Read[vectors](t, vectorFile)
 	for i, c := range v.Chains {
 		t.Run(fmt.Sprint("chain ", i), func(t *testing.T) { c.check(t) })
 	}

@@ -3,31 +3,18 @@
 package ledger_test
 
 import (
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"flag"
-	"os"
 	"slices"
 	"testing"
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ledger"
+	"github.com/preezm/preezm/engine/vectortest"
 )
-
-var update = flag.Bool("update", false, "write testdata again (only for a new format version)")
 
 const vectorFile = "testdata/ledger.json"
 
-type hexed []byte
-
-func (h hexed) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h)), nil }
-
-func (h *hexed) UnmarshalText(b []byte) error {
-	d, err := hex.DecodeString(string(b))
-	*h = d
-	return err
-}
+type hexed = vectortest.Hex
 
 // vectors is the form of testdata/ledger.json, which docs/formats.md explains.
 type vectors struct {
@@ -119,23 +106,8 @@ func makeVectors(t *testing.T) *vectors {
 }
 
 func TestVectors(t *testing.T) {
-	if *update {
-		b, err := json.MarshalIndent(makeVectors(t), "", " ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(vectorFile, append(b, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, err := os.ReadFile(vectorFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v vectors
-	if err := json.Unmarshal(b, &v); err != nil {
-		t.Fatal(err)
-	}
+	vectortest.Update(t, vectorFile, makeVectors)
+	v := vectortest.Read[vectors](t, vectorFile)
 	for _, l := range v.Logs {
 		owner, name := custody.Key(l.Owner), custody.Key(l.Custodian)
 		if ledger.New(owner, name).Head != custody.Hash(l.Genesis) {

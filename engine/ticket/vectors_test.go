@@ -5,33 +5,19 @@ package ticket_test
 import (
 	"bytes"
 	"crypto/hpke"
-	"encoding/hex"
-	"encoding/json"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/preezm/preezm/engine/custody"
 	ct "github.com/preezm/preezm/engine/custody/custodytest"
 	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/engine/vectortest"
 	"github.com/preezm/preezm/peers"
 )
 
-var update = flag.Bool("update", false, "write testdata again (only for a new format version)")
-
 const vectorFile = "testdata/ticket.json"
 
-// hexed is a byte string in hexadecimal.
-type hexed []byte
-
-func (h hexed) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h)), nil }
-
-func (h *hexed) UnmarshalText(b []byte) error {
-	d, err := hex.DecodeString(string(b))
-	*h = d
-	return err
-}
+type hexed = vectortest.Hex
 
 // vectors is the form of testdata/ticket.json, which docs/formats.md explains.
 type vectors struct {
@@ -198,16 +184,8 @@ func flipped(b []byte, at int) []byte {
 }
 
 func TestVectors(t *testing.T) {
-	if *update {
-		b, err := json.MarshalIndent(makeVectors(t), "", " ")
-		must(t, err)
-		must(t, os.MkdirAll("testdata", 0o755))
-		must(t, os.WriteFile(vectorFile, append(b, '\n'), 0o644))
-	}
-	b, err := os.ReadFile(vectorFile)
-	must(t, err)
-	var v vectors
-	must(t, json.Unmarshal(b, &v))
+	vectortest.Update(t, vectorFile, makeVectors)
+	v := vectortest.Read[vectors](t, vectorFile)
 	k := func(seed hexed) hpke.PrivateKey {
 		key, err := hpke.MLKEM768X25519().NewPrivateKey(seed)
 		must(t, err)
