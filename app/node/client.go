@@ -134,50 +134,63 @@ func (c *client) Close() error {
 // cancels the work in the node.
 func invoke[Res any](ctx context.Context, c *client, path string, req any, progress func(engine.Progress)) (Res, error) {
 	var res Res
+	err := exchange(ctx, c, path, req, maxAnswer, &res, func(f *frame) (bool, error) {
+		if f.Progress != nil && progress != nil {
+			progress(*f.Progress)
+		}
+		return f.Progress == nil, nil
+	})
+	return res, err
+}
+
+// exchange sends a request and reads the answer, of at most limit bytes: take
+// gets each frame and says whether it is the last, whose result goes into res.
+func exchange[Res any](ctx context.Context, c *client, path string, req any, limit int64, res *Res, take func(*frame) (last bool, err error)) error {
 	body, err := c.codec.enc.Marshal(req)
 	if err != nil {
-		return res, err
+		return err
 	}
 	if len(body) > maxRequest {
-		return res, fmt.Errorf("%w: %d bytes of names in one command, at most %d are possible: name folders instead", ErrBadRequest, len(body), maxRequest)
+		return fmt.Errorf("%w: %d bytes of names in one command, at most %d are possible: name folders instead", ErrBadRequest, len(body), maxRequest)
 	}
 	// The host only fills HTTP's form: the transport dials one socket.
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://node"+path, bytes.NewReader(body))
 	if err != nil {
-		return res, err
+		return err
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return res, orCanceled(ctx, lostCall(err))
+		return orCanceled(ctx, lostCall(err))
 	}
 	defer resp.Body.Close()
 	if resp.Header.Get("Content-Type") != contentType {
-		return res, fmt.Errorf("%w: it answers %s", ErrOtherVersion, resp.Status)
+		return fmt.Errorf("%w: it answers %s", ErrOtherVersion, resp.Status)
 	}
-	dec := c.codec.dec.NewDecoder(io.LimitReader(resp.Body, maxAnswer))
+	dec := c.codec.dec.NewDecoder(io.LimitReader(resp.Body, limit))
 	for {
 		var f frame
 		if err := dec.Decode(&f); err != nil {
-			return res, orCanceled(ctx, lostAnswer(err))
+			return orCanceled(ctx, lostAnswer(err))
 		}
-		if f.Progress != nil {
-			if progress != nil {
-				progress(*f.Progress)
-			}
+		last, err := take(&f)
+		if err != nil {
+			return err
+		}
+		if !last {
 			continue
 		}
 		if f.Result != nil {
-			if err := c.codec.dec.Unmarshal(f.Result, &res); err != nil {
-				return res, fmt.Errorf("%w: %w", ErrOtherVersion, err)
+			if err := c.codec.dec.Unmarshal(f.Result, res); err != nil {
+				return fmt.Errorf("%w: %w", ErrOtherVersion, err)
 			}
 		}
 		if f.Error != nil {
-			return res, fromWire(f.Error)
+			return fromWire(f.Error)
 		}
 		if f.Result == nil {
-			return res, lostAnswer(errors.New("an empty frame"))
+			return lostAnswer(errors.New("an empty frame"))
 		}
-		return res, nil
+		return nil
 	}
 }
 

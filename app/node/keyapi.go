@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/vault"
@@ -278,27 +277,13 @@ type (
 )
 
 func (s *localServer) keyCalls(mux *http.ServeMux) {
-	handle(mux, s, pathKey, func(ctx context.Context, _ empty, _ func(engine.Progress)) (KeyState, error) {
-		return s.api.Key(ctx)
-	})
-	handle(mux, s, pathLock, func(ctx context.Context, o LockOrder, _ func(engine.Progress)) (KeyState, error) {
-		return s.api.Lock(ctx, o)
-	})
-	handle(mux, s, pathUnlock, func(ctx context.Context, r unlockRequest, _ func(engine.Progress)) (KeyState, error) {
-		return s.api.Unlock(ctx, r.Passphrase)
-	})
-	handle(mux, s, pathRewrap, func(ctx context.Context, o Seal, _ func(engine.Progress)) (KeyState, error) {
-		return s.api.Rewrap(ctx, o)
-	})
-	handle(mux, s, pathWords, func(ctx context.Context, r wordsRequest, _ func(engine.Progress)) ([]string, error) {
-		return s.api.Words(ctx, r.Lang)
-	})
-	handle(mux, s, pathCheckWords, func(ctx context.Context, o WordsOrder, _ func(engine.Progress)) (KeyState, error) {
-		return s.api.CheckWords(ctx, o)
-	})
-	handle(mux, s, pathSheet, func(ctx context.Context, _ empty, _ func(engine.Progress)) (Sheet, error) {
-		return s.api.Sheet(ctx)
-	})
+	handle(mux, s, pathKey, call0(s.api.Key))
+	handle(mux, s, pathLock, call1(s.api.Lock))
+	handle(mux, s, pathUnlock, call1(func(ctx context.Context, r unlockRequest) (KeyState, error) { return s.api.Unlock(ctx, r.Passphrase) }))
+	handle(mux, s, pathRewrap, call1(s.api.Rewrap))
+	handle(mux, s, pathWords, call1(func(ctx context.Context, r wordsRequest) ([]string, error) { return s.api.Words(ctx, r.Lang) }))
+	handle(mux, s, pathCheckWords, call1(s.api.CheckWords))
+	handle(mux, s, pathSheet, call0(s.api.Sheet))
 }
 
 func (c *client) Key(ctx context.Context) (KeyState, error) {

@@ -3,10 +3,10 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"time"
 
@@ -79,69 +79,22 @@ func (w frameWriter) Write(p []byte) (int, error) {
 const readPatience = time.Hour
 
 func (s *localServer) readCalls(mux *http.ServeMux) {
-	mux.HandleFunc("POST "+pathRead, func(w http.ResponseWriter, r *http.Request) {
-		s.calls.Add(1)
-		defer s.calls.Done()
-		a := &answer{w: w, rc: http.NewResponseController(w), codec: s.codec}
-		w.Header().Set("Content-Type", contentType)
-		var o ReadOrder
-		if err := s.read(a, r, &o); err != nil {
-			w.WriteHeader(http.StatusBadRequest)
-			a.last(frame{Error: toWire(err)})
-			return
-		}
-		var f frame
-		report, err := s.api.Read(r.Context(), o, frameWriter{a})
-		if err != nil {
-			f.Error = toWire(err)
-		}
-		raw, err := s.codec.enc.Marshal(report)
-		if err == nil {
-			f.Result = raw
-		}
-		a.last(f)
+	serveCall(mux, s, pathRead, func(ctx context.Context, o ReadOrder, a *answer) (ReadReport, error) {
+		return s.api.Read(ctx, o, frameWriter{a})
 	})
 }
 
 func (c *client) Read(ctx context.Context, o ReadOrder, w io.Writer) (ReadReport, error) {
 	var report ReadReport
-	body, err := c.codec.enc.Marshal(o)
-	if err != nil {
-		return report, err
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://node"+pathRead, bytes.NewReader(body))
-	if err != nil {
-		return report, err
-	}
-	resp, err := c.http.Do(r)
-	if err != nil {
-		return report, orCanceled(ctx, lostCall(err))
-	}
-	defer resp.Body.Close()
-	if resp.Header.Get("Content-Type") != contentType {
-		return report, fmt.Errorf("%w: it answers %s", ErrOtherVersion, resp.Status)
-	}
-	dec := c.codec.dec.NewDecoder(resp.Body)
-	for {
-		var f frame
-		if err := dec.Decode(&f); err != nil {
-			return report, orCanceled(ctx, lostAnswer(err))
+	err := exchange(ctx, c, pathRead, o, math.MaxInt64, &report, func(f *frame) (bool, error) {
+		if f.Result != nil || f.Error != nil {
+			return true, nil
 		}
-		if f.Result == nil && f.Error == nil {
-			if _, err := w.Write(f.Data); err != nil {
-				return report, err
-			}
-			report.Bytes += int64(len(f.Data))
-			continue
+		if _, err := w.Write(f.Data); err != nil {
+			return false, err
 		}
-		if f.Result != nil {
-			if err := c.codec.dec.Unmarshal(f.Result, &report); err != nil {
-				return report, fmt.Errorf("%w: %w", ErrOtherVersion, err)
-			}
-		}
-		if f.Error != nil {
-			return report, fromWire(f.Error)
-		}
-		return report, nil
-	}
+		report.Bytes += int64(len(f.Data))
+		return false, nil
+	})
+	return report, err
 }

@@ -85,29 +85,17 @@ func (s *localServer) serve(ctx context.Context, l net.Listener) error {
 
 func (s *localServer) handler() http.Handler {
 	mux := http.NewServeMux()
-	handle(mux, s, pathAbout, func(ctx context.Context, _ empty, _ func(engine.Progress)) (About, error) {
-		return s.api.About(ctx)
-	})
-	handle(mux, s, pathInvite, func(ctx context.Context, o InviteOptions, _ func(engine.Progress)) (Invite, error) {
-		return s.api.Invite(ctx, o)
-	})
-	handle(mux, s, pathJoin, func(ctx context.Context, r joinRequest, _ func(engine.Progress)) (Member, error) {
-		return s.api.Join(ctx, r.Code)
-	})
-	handle(mux, s, pathCircle, func(ctx context.Context, r circleRequest, _ func(engine.Progress)) ([]Member, error) {
-		return s.api.Circle(ctx, r.Probe)
-	})
+	handle(mux, s, pathAbout, call0(s.api.About))
+	handle(mux, s, pathInvite, call1(s.api.Invite))
+	handle(mux, s, pathJoin, call1(func(ctx context.Context, r joinRequest) (Member, error) { return s.api.Join(ctx, r.Code) }))
+	handle(mux, s, pathCircle, call1(func(ctx context.Context, r circleRequest) ([]Member, error) { return s.api.Circle(ctx, r.Probe) }))
 	handle(mux, s, pathPut, s.api.Put)
 	handle(mux, s, pathGet, s.api.Get)
-	handle(mux, s, pathList, func(ctx context.Context, o engine.ListOptions, _ func(engine.Progress)) ([]engine.Entry, error) {
-		return s.api.List(ctx, o)
-	})
-	handle(mux, s, pathRemove, func(ctx context.Context, r removeRequest, _ func(engine.Progress)) (*engine.RemoveReport, error) {
+	handle(mux, s, pathList, call1(s.api.List))
+	handle(mux, s, pathRemove, call1(func(ctx context.Context, r removeRequest) (*engine.RemoveReport, error) {
 		return s.api.Remove(ctx, r.Names)
-	})
-	handle(mux, s, pathStatus, func(ctx context.Context, o engine.StatusOptions, _ func(engine.Progress)) (*engine.Status, error) {
-		return s.api.Status(ctx, o)
-	})
+	}))
+	handle(mux, s, pathStatus, call1(s.api.Status))
 	handle(mux, s, pathVerify, s.api.Verify)
 	s.grantCalls(mux)
 	s.keyCalls(mux)
@@ -132,8 +120,7 @@ func (s *localServer) guarded(next http.Handler) http.Handler {
 		if s.gate != nil {
 			if err := s.gate(r.URL.Path); err != nil {
 				w.Header().Set("Content-Type", contentType)
-				a := &answer{w: w, rc: http.NewResponseController(w), codec: s.codec}
-				a.last(frame{Error: toWire(err)})
+				s.answer(w).last(frame{Error: toWire(err)})
 				return
 			}
 		}
@@ -164,10 +151,20 @@ func (s *localServer) idle() time.Duration {
 
 // handle puts one call under one path.
 func handle[Req, Res any](mux *http.ServeMux, s *localServer, path string, call func(context.Context, Req, func(engine.Progress)) (Res, error)) {
+	serveCall(mux, s, path, func(ctx context.Context, req Req, a *answer) (Res, error) {
+		progress, stop := a.progress()
+		defer stop()
+		return call(ctx, req, progress)
+	})
+}
+
+// serveCall puts one call under one path that may send frames of its own before
+// the last.
+func serveCall[Req, Res any](mux *http.ServeMux, s *localServer, path string, call func(context.Context, Req, *answer) (Res, error)) {
 	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		s.calls.Add(1)
 		defer s.calls.Done()
-		a := &answer{w: w, rc: http.NewResponseController(w), codec: s.codec}
+		a := s.answer(w)
 		// The last call on this connection left a deadline.
 		_ = a.rc.SetWriteDeadline(time.Time{})
 		w.Header().Set("Content-Type", contentType)
@@ -177,9 +174,7 @@ func handle[Req, Res any](mux *http.ServeMux, s *localServer, path string, call 
 			a.last(frame{Error: toWire(err)})
 			return
 		}
-		progress, stop := a.progress()
-		res, err := call(r.Context(), req, progress)
-		stop()
+		res, err := call(r.Context(), req, a)
 		var f frame
 		if err != nil {
 			f.Error = toWire(err)
@@ -220,6 +215,10 @@ type answer struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	codec *codec
+}
+
+func (s *localServer) answer(w http.ResponseWriter) *answer {
+	return &answer{w: w, rc: http.NewResponseController(w), codec: s.codec}
 }
 
 // progress gives a function that sends snapshots without ever waiting for the
