@@ -220,8 +220,7 @@ func (n *Node) backUp(ctx context.Context, insist bool, progress func(engine.Pro
 // whereabouts are the machines of the circle as a head names them, those heard
 // of last first.
 func (n *Node) whereabouts() []backup.Keeper {
-	ps := n.book.Peers()
-	slices.SortStableFunc(ps, func(a, b circle.Peer) int { return b.LastSeen.Compare(a.LastSeen) })
+	ps := latest(n.book.Peers())
 	out := []backup.Keeper{}
 	for _, p := range ps[:min(len(ps), backup.MaxKeepers)] {
 		if p.Keeper {
@@ -229,6 +228,12 @@ func (n *Node) whereabouts() []backup.Keeper {
 		}
 	}
 	return out
+}
+
+// latest orders peers by when they were heard of, newest first.
+func latest(ps []circle.Peer) []circle.Peer {
+	slices.SortStableFunc(ps, func(a, b circle.Peer) int { return b.LastSeen.Compare(a.LastSeen) })
+	return ps
 }
 
 // tellHeads gives the newest head to the keepers that answer and lack it.

@@ -23,15 +23,11 @@ import (
 const helperEvery = 15 * time.Second
 
 // openHelper opens what this machine keeps for persons who may lose their words.
-func (n *Node) openHelper(o Options, cfg *rpc.Config) error {
-	now := o.Clock
-	if now == nil {
-		now = time.Now
-	}
+func (n *Node) openHelper(cfg *rpc.Config) error {
 	var err error
 	n.helper, err = helper.Open(helper.Options{
 		Device: n.device, KEM: n.keys.KEM, Box: n.box, Path: filepath.Join(n.home, helper.File),
-		Person: n.book.Person, Own: n.ownRoot, Now: now, Logger: n.log,
+		Person: n.book.Person, Own: n.ownRoot, Now: n.now, Logger: n.log,
 		Name: func(d peers.DeviceID) string {
 			p, _ := n.book.Peer(d)
 			return p.Name

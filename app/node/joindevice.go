@@ -7,10 +7,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/identity"
@@ -25,26 +23,15 @@ import (
 // both screens show. It can be interrupted and repeated while the code is good;
 // after it was agreed to, also later.
 func JoinDevice(ctx context.Context, home, code string, o RecoverOptions, show func(old string, words map[string][]string), progress func(engine.Progress)) (*Recovered, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Note == nil {
-		o.Note = func(string) {}
-	}
 	inv, err := circle.ParseInvite(strings.TrimSpace(code))
 	if err != nil {
 		return nil, err
 	}
-	s := newSettings(InitOptions{Name: o.Name, Listen: o.Listen, Offer: o.Offer, MinFree: o.MinFree})
-	if err := s.check(); err != nil {
-		return nil, err
-	}
-	home, unlock, err := beginHome(home)
+	r, unlock, err := beginRecovery(home, o, progress)
 	if err != nil {
 		return nil, err
 	}
-	r := &recovery{o: o, home: home, settings: s, progress: progress, started: time.Now()}
-	r.o.Name = s.Name // not that of the other machine
+	r.o.Name = r.settings.Name // not that of the other machine
 	out, err := r.pairAndRun(ctx, inv, show)
 	return out, errors.Join(err, r.close(), unlock())
 }

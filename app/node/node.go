@@ -242,7 +242,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.openHeads(&cfg); err != nil {
 		return err
 	}
-	if err := n.openHelper(o, &cfg); err != nil {
+	if err := n.openHelper(&cfg); err != nil {
 		return err
 	}
 	cfg.Pairs = &n.pairing

@@ -83,6 +83,20 @@ type Recovered struct {
 // circle: its own keys, the catalog, the circle. The settings are written last:
 // before that there is no home, and an interrupted Recover is repeated.
 func Recover(ctx context.Context, home string, o RecoverOptions, progress func(engine.Progress)) (*Recovered, error) {
+	r, unlock, err := beginRecovery(home, o, progress)
+	if err != nil {
+		return nil, err
+	}
+	owner := identity.OwnerOf(o.Master)
+	owner = owner.WithoutMaster()
+	r.owner = &owner
+	out, err := r.run(ctx)
+	return out, errors.Join(err, r.close(), unlock())
+}
+
+// beginRecovery makes and locks the folder of a home that is to come from
+// elsewhere.
+func beginRecovery(home string, o RecoverOptions, progress func(engine.Progress)) (r *recovery, unlock func() error, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -91,17 +105,12 @@ func Recover(ctx context.Context, home string, o RecoverOptions, progress func(e
 	}
 	s := newSettings(InitOptions{Name: o.Name, Listen: o.Listen, Offer: o.Offer, MinFree: o.MinFree})
 	if err := s.check(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	home, unlock, err := beginHome(home)
-	if err != nil {
-		return nil, err
+	if home, unlock, err = beginHome(home); err != nil {
+		return nil, nil, err
 	}
-	owner := identity.OwnerOf(o.Master)
-	owner = owner.WithoutMaster()
-	r := &recovery{o: o, owner: &owner, home: home, settings: s, progress: progress, started: time.Now()}
-	out, err := r.run(ctx)
-	return out, errors.Join(err, r.close(), unlock())
+	return &recovery{o: o, home: home, settings: s, progress: progress, started: time.Now()}, unlock, nil
 }
 
 // recovery is one run of Recover.

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,29 +72,20 @@ type attempt struct {
 // RecoverByHelpers makes a home on a new machine for a person who lost the words.
 // Each run does what can be done now; the same again goes on.
 func RecoverByHelpers(ctx context.Context, home string, o HelpOptions, progress func(engine.Progress)) (*Help, error) {
-	if o.Recover.Logger == nil {
-		o.Recover.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Recover.Note == nil {
-		o.Recover.Note = func(string) {}
-	}
-	s := newSettings(InitOptions{Name: o.Recover.Name, Listen: o.Recover.Listen, Offer: o.Recover.Offer, MinFree: o.Recover.MinFree})
-	if err := s.check(); err != nil {
-		return nil, err
-	}
-	home, unlock, err := beginHome(home)
+	r, unlock, err := beginRecovery(home, o.Recover, progress)
 	if err != nil {
 		return nil, err
 	}
-	h := &helping{o: o, home: home, settings: s}
+	o.Recover = r.o
+	h := &helping{o: o, home: r.home, settings: r.settings}
 	out, owner, err := h.run(ctx)
 	err = errors.Join(err, h.close())
 	if err == nil && owner != nil {
-		r := &recovery{o: o.Recover, owner: owner, home: home, settings: s, progress: progress, started: time.Now()}
+		r.owner, r.started = owner, time.Now() // what the helpers took is theirs
 		out.Recovered, err = r.run(ctx)
 		err = errors.Join(err, r.close())
 		if err == nil {
-			err = os.Remove(filepath.Join(home, attemptFile))
+			err = os.Remove(filepath.Join(r.home, attemptFile))
 		}
 	}
 	return out, errors.Join(err, unlock())

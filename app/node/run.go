@@ -5,10 +5,8 @@ package node
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
-	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/vault"
 )
 
@@ -81,10 +79,4 @@ func (n *Node) lockWhenIdle(ctx context.Context, idle func() time.Duration) {
 			return
 		}
 	}
-}
-
-// latest orders peers by when they were heard of, newest first.
-func latest(ps []circle.Peer) []circle.Peer {
-	slices.SortStableFunc(ps, func(a, b circle.Peer) int { return b.LastSeen.Compare(a.LastSeen) })
-	return ps
 }
