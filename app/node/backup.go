@@ -400,15 +400,12 @@ const answerIn = time.Second
 func (n *Node) MostAnswer(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerIn)
 	defer cancel()
-	members, err := n.Circle(ctx, true)
-	if err != nil {
-		return false
-	}
+	reach := n.probe(ctx)
 	keepers, online := 0, 0
-	for _, m := range members {
-		if m.Keeper {
+	for _, p := range n.book.Peers() {
+		if p.Keeper {
 			keepers++
-			if m.Online {
+			if reach[p.Device].Online {
 				online++
 			}
 		}
