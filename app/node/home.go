@@ -160,11 +160,17 @@ func (s *Settings) check() error {
 }
 
 func (s *Settings) write(home string) error {
-	raw, err := json.MarshalIndent(s, "", "  ")
+	raw, err := s.text()
 	if err != nil {
 		return err
 	}
-	return durable.Replace(filepath.Join(home, settingsFile), append(raw, '\n'))
+	return durable.Replace(filepath.Join(home, settingsFile), raw)
+}
+
+// text is the settings as the file has them.
+func (s *Settings) text() ([]byte, error) {
+	raw, err := json.MarshalIndent(s, "", "  ")
+	return append(raw, '\n'), err
 }
 
 // offer is the offer as the depot counts it.

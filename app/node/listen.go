@@ -122,8 +122,3 @@ func (n *Node) addresses() []string {
 	}
 	return out
 }
-
-func equalSettings(a, b Settings) bool {
-	return a.Format == b.Format && a.Name == b.Name && a.Offer == b.Offer && a.MinFree == b.MinFree && a.NoWitness == b.NoWitness && a.LockAfter == b.LockAfter &&
-		slices.Equal(a.Listen, b.Listen) && slices.Equal(a.Bound, b.Bound) && a.equalNet(b)
-}

@@ -55,11 +55,6 @@ func (s *Settings) checkNet() error {
 	return errors.Join(checkServerListen(s.Relay), checkServerListen(s.Discovery), checkServers(s.Servers))
 }
 
-func (s *Settings) equalNet(o Settings) bool {
-	return s.Relay == o.Relay && s.Discovery == o.Discovery && s.NoMapping == o.NoMapping &&
-		slices.Equal(s.Announce, o.Announce) && slices.Equal(s.Servers, o.Servers)
-}
-
 // network fills in what the network service is told of relays and the like.
 func (n *Node) configureNet(o Options, cfg *rpc.Config) error {
 	if o.Role != RoleCommand {

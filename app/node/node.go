@@ -3,6 +3,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -345,10 +346,17 @@ func (n *Node) changeSettings(ctx context.Context, o Options) error {
 		}
 		s.Bound = bound
 	}
-	changed := !equalSettings(s, n.settings)
+	had, err := n.settings.text()
+	if err != nil {
+		return err
+	}
+	has, err := s.text()
+	if err != nil {
+		return err
+	}
 	n.settings = s
 	n.lockIdle.Store(s.LockAfter * int64(time.Second))
-	if !changed {
+	if bytes.Equal(has, had) {
 		return nil
 	}
 	return s.write(n.home)
