@@ -154,9 +154,22 @@ func (a *app) home() (string, error) {
 	return node.DefaultHome()
 }
 
-// with runs f on the home's API: that of the running node, or of one opened
-// for this command only.
-func (a *app) with(cmd *cobra.Command, f func(ctx context.Context, api node.API) error) (err error) {
+// with runs f on the home's API. Where no node runs it first hears of the
+// person's other machines, and copies into the circle what f changed.
+func (a *app) with(cmd *cobra.Command, f func(ctx context.Context, api node.API) error) error {
+	return a.connected(cmd, func(ctx context.Context, api node.API) error {
+		a.importFirst(ctx, api)
+		if err := f(ctx, api); err != nil {
+			return err
+		}
+		a.backUpAfter(ctx, api)
+		return nil
+	})
+}
+
+// connected runs f on the home's API alone: that of the running node, or of one
+// opened for this command only.
+func (a *app) connected(cmd *cobra.Command, f func(ctx context.Context, api node.API) error) (err error) {
 	home, err := a.home()
 	if err != nil {
 		return err
@@ -166,10 +179,5 @@ func (a *app) with(cmd *cobra.Command, f func(ctx context.Context, api node.API)
 		return err
 	}
 	defer func() { err = errors.Join(err, api.Close()) }()
-	a.importFirst(cmd.Context(), api)
-	if err := f(cmd.Context(), api); err != nil {
-		return err
-	}
-	a.backUpAfter(cmd.Context(), api)
-	return nil
+	return f(cmd.Context(), api)
 }

@@ -214,7 +214,7 @@ func (a *app) completeNames(cmd *cobra.Command, _ []string, typed string) ([]cob
 		}
 	}
 	var out []cobra.Completion
-	err := a.with(cmd, func(ctx context.Context, api node.API) error {
+	err := a.connected(cmd, func(ctx context.Context, api node.API) error {
 		entries, err := api.List(ctx, engine.ListOptions{Folder: folder})
 		for _, e := range entries {
 			if name := entryName(e); !needsEscape(string(e.Path)) && strings.HasPrefix(name, typed) {
