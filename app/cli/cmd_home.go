@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -50,10 +51,11 @@ with nobody to ask, in a file beside it. --with chooses.`,
 			if a.json && printWords {
 				return usagef("'preezm words show --json --print-words' gives the words as JSON; init prints another document")
 			}
-			if !slices.Contains(identity.Langs, identity.Lang(lang)) {
+			words := cmp.Or(identity.Lang(lang), identity.English)
+			if !slices.Contains(identity.Langs, words) {
 				return usagef("--words-language %q: %v", lang, identity.ErrLang)
 			}
-			o := node.InitOptions{Name: name, Listen: listen, Keychain: a.keychain()}
+			o := node.InitOptions{Name: name, Listen: listen, Keychain: a.keychain(), WordsLanguage: identity.Lang(lang)}
 			var err error
 			if o.Seal, err = a.firstSeal(how); err != nil {
 				return err
@@ -82,7 +84,7 @@ with nobody to ask, in a file beside it. --with chooses.`,
 			if err != nil {
 				return err
 			}
-			return errors.Join(a.firstWords(cmd.Context(), api, identity.Lang(lang), printWords), api.Close())
+			return errors.Join(a.firstWords(cmd.Context(), api, words, printWords), api.Close())
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "what others call this machine (default: its host name)")

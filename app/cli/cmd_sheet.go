@@ -56,14 +56,17 @@ that keep your pieces. Open it in a browser, print it, and remove the file.`,
 		Example: "  preezm sheet -o sheet.html --words-language fr",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l := identity.Lang(lang)
-			if sheetWords[l] == nil {
+			if lang != "" && sheetWords[identity.Lang(lang)] == nil {
 				return usagef("--words-language %q: %v", lang, identity.ErrLang)
 			}
 			if out == "" {
 				return usagef("name the file with -o")
 			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				l, err := a.wordsLang(lang)
+				if err != nil {
+					return err
+				}
 				s, err := api.Sheet(ctx)
 				if err != nil {
 					return err

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -51,7 +52,11 @@ func (a *app) wordsShowCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
-				return a.showWords(ctx, api, identity.Lang(lang), really)
+				l, err := a.wordsLang(lang)
+				if err != nil {
+					return err
+				}
+				return a.showWords(ctx, api, l, really)
 			})
 		},
 	}
@@ -61,7 +66,20 @@ func (a *app) wordsShowCommand() *cobra.Command {
 }
 
 func addLang(cmd *cobra.Command, lang *string) {
-	cmd.Flags().StringVar(lang, "words-language", string(identity.English), "`language` of the words: en or fr")
+	cmd.Flags().StringVar(lang, "words-language", "", "`language` of the words: en or fr (default: as at 'preezm init', else en)")
+}
+
+// wordsLang is the language that was named, else the home's.
+func (a *app) wordsLang(named string) (identity.Lang, error) {
+	if named != "" {
+		return identity.Lang(named), nil
+	}
+	home, err := a.home()
+	if err != nil {
+		return "", err
+	}
+	s, err := node.ReadSettings(home)
+	return cmp.Or(s.WordsLanguage, identity.English), err
 }
 
 // showWords prints the words on a terminal, and elsewhere only when told to.

@@ -12,8 +12,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
+	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/durable"
 )
@@ -76,6 +78,8 @@ type Settings struct {
 	// LockAfter is after how many seconds without use a serving node locks the
 	// owner's part; 0: never.
 	LockAfter int64 `json:"lock_after,omitempty"`
+	// WordsLanguage is that in which the owner saw the 24 words; empty: English.
+	WordsLanguage identity.Lang `json:"words_language,omitempty"`
 	// Announce are addresses to tell others beside those that are bound, such
 	// as that of a port which a router was told to pass on.
 	Announce []string `json:"announce,omitempty"`
@@ -141,6 +145,9 @@ func (s *Settings) check() error {
 		if err := s.Limits.check(); err != nil {
 			return err
 		}
+	}
+	if s.WordsLanguage != "" && !slices.Contains(identity.Langs, s.WordsLanguage) {
+		return fmt.Errorf("%q: %w", s.WordsLanguage, identity.ErrLang)
 	}
 	if s.LockAfter < 0 || s.LockAfter > maxLockAfter {
 		return fmt.Errorf("locking after %d seconds", s.LockAfter)

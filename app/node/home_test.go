@@ -134,6 +134,7 @@ func TestBadSettings(t *testing.T) {
 		"no port":            {Name: "x", Listen: []string{"127.0.0.1"}},
 		"port by name":       {Name: "x", Listen: []string{"127.0.0.1:http"}},
 		"port too large":     {Name: "x", Listen: []string{"127.0.0.1:65536"}},
+		"a language":         {Name: "x", WordsLanguage: "de"},
 		"many addresses":     {Name: "x", Listen: strings.Split(strings.Repeat(":1 ", 17)+":1", " ")},
 	} {
 		home := filepath.Join(t.TempDir(), "h")

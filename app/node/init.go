@@ -29,6 +29,8 @@ type InitOptions struct {
 	Seal    Seal     // what keeps the home's key
 	// Keychain may keep the home's key; nil: there is none.
 	Keychain vault.Keychain
+	// WordsLanguage is that of the 24 words from then on; empty: English.
+	WordsLanguage identity.Lang
 	// Master is the secret that 24 words gave, for a new machine of a person
 	// who has them; nil: a new secret.
 	Master *[32]byte
@@ -57,7 +59,7 @@ func Init(home string, o InitOptions) error {
 
 // newSettings are those of a new home.
 func newSettings(o InitOptions) Settings {
-	s := Settings{Format: settingsFormat, Name: o.Name, Listen: o.Listen, Offer: o.Offer, MinFree: o.MinFree}
+	s := Settings{Format: settingsFormat, Name: o.Name, Listen: o.Listen, Offer: o.Offer, MinFree: o.MinFree, WordsLanguage: o.WordsLanguage}
 	if s.Name == "" {
 		s.Name = hostName()
 	}
