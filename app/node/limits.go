@@ -212,13 +212,21 @@ func newLimiter(l *Limits, pacer *transport.Pacer) *limiter {
 	return x
 }
 
-// look compares the limits with the hour and with what the system tells.
-func (x *limiter) look(ctx context.Context, now time.Time) {
-	power := x.power()
-	metered, _ := x.metered(ctx)
+// pace holds to the bandwidth of the hour.
+func (x *limiter) pace(now time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.pacer.Set(x.limits.rates(now), x.limits.LAN)
+}
+
+// look compares the limits with the hour and with what the system tells, and
+// gives whether it tells of batteries and of metered networks.
+func (x *limiter) look(ctx context.Context, now time.Time) (batteryKnown, meteredKnown bool) {
+	x.pace(now)
+	power := x.power()
+	metered, meteredKnown := x.metered(ctx)
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	switch {
 	case power.On && power.Percent < x.limits.battery():
 		x.hold = fmt.Sprintf("on battery, with %d %% left", power.Percent)
@@ -227,6 +235,7 @@ func (x *limiter) look(ctx context.Context, now time.Time) {
 	default:
 		x.hold = ""
 	}
+	return power.Known, meteredKnown
 }
 
 // holding gives why the background rests, or "".

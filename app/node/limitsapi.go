@@ -46,14 +46,13 @@ func (n *Node) Limits(ctx context.Context) (LimitsView, error) {
 	}
 	now := time.Now()
 	x := n.limits
-	x.look(ctx, now)
-	_, metered := x.metered(ctx)
+	battery, metered := x.look(ctx, now)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	r := x.limits.rates(now)
 	v := LimitsView{
 		Limits: x.limits, Kept: kept.Used, DownNow: r.Down, UpNow: r.Up, Resting: x.hold,
-		BatteryKnown: x.power().Known, MeteredKnown: metered, BatteryBelow: x.limits.battery(),
+		BatteryKnown: battery, MeteredKnown: metered, BatteryBelow: x.limits.battery(),
 	}
 	v.Offer = n.offered()
 	return v, nil

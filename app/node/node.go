@@ -217,7 +217,11 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	}
 	n.device = id.Device()
 	n.limits = newLimiter(n.settings.Limits, id.Pacer())
-	n.limits.look(ctx, time.Now())
+	if o.Role == RoleCommand {
+		n.limits.pace(time.Now()) // it has no background that could rest
+	} else {
+		n.limits.look(ctx, time.Now())
+	}
 	if n.book, err = circle.OpenIn(n.box, filepath.Join(n.home, circleFile)); err != nil {
 		return err
 	}
