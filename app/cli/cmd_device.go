@@ -109,7 +109,7 @@ func (a *app) addDevice(ctx context.Context, api node.API, yes bool) error {
 	if err != nil {
 		return err
 	}
-	a.note("%s (%s) used it. Compare these words with those on its screen:\n\n    %s\n", printable(p.Name), p.Device.Short(), strings.Join(p.Words[a.language()], "   "))
+	a.note("%s (%s) used it. Compare these words with those on its screen:\n\n    %s\n", printable(p.Name), p.Device.Short(), a.fourWords(p.Words))
 	same := yes
 	if !yes {
 		if same, err = a.ask("Are they the same? [y/n] "); err != nil {
@@ -177,12 +177,9 @@ Without a code on the command line it is asked for, or read from standard input.
 
 func (a *app) joinDevice(ctx context.Context, home, code string, o node.RecoverOptions) error {
 	m := a.meter()
-	o.Note = func(text string) {
-		m.done()
-		a.note("%s", oneLine(text))
-	}
+	o.Note = a.noteOver(m)
 	r, err := node.JoinDevice(ctx, home, code, o, func(old string, words map[string][]string) {
-		a.note("%s shows the same four words, or somebody came between you:\n\n    %s\n\nAgree there, and this goes on.", printable(old), strings.Join(words[a.language()], "   "))
+		a.note("%s shows the same four words, or somebody came between you:\n\n    %s\n\nAgree there, and this goes on.", printable(old), a.fourWords(words))
 	}, m.update)
 	m.done()
 	switch {

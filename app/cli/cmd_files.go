@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,10 +41,12 @@ func catalogPath(arg string) (engine.Path, error) {
 	return engine.Path(strings.Join(parts, "/")), nil
 }
 
-func catalogPaths(args []string) ([]engine.Path, error) {
+func catalogPaths(args []string) ([]engine.Path, error) { return eachPath(args, catalogPath) }
+
+func eachPath(args []string, read func(string) (engine.Path, error)) ([]engine.Path, error) {
 	var out []engine.Path
 	for _, arg := range args {
-		p, err := catalogPath(arg)
+		p, err := read(arg)
 		if err != nil {
 			return nil, err
 		}
@@ -173,11 +176,15 @@ func (a *app) printPut(r *engine.PutReport, failed int) error {
 	if r.Debt > 0 {
 		fmt.Fprintf(&b, "%s still owed to machines that did not answer; 'preezm serve' sends them when they are back.\n", owed(r.Debt))
 	}
-	fmt.Fprintf(&b, "It took %s", took(r.Elapsed))
-	if s := rate(r.NewBytes, r.Elapsed); s != "" {
-		fmt.Fprintf(&b, " (%s)", s)
+	return a.say("%sIt took %s.", b.String(), tookAt(r.NewBytes, r.Elapsed))
+}
+
+// tookAt writes how long bytes took, and how fast that was if it can be told.
+func tookAt(n int64, d time.Duration) string {
+	if s := rate(n, d); s != "" {
+		return took(d) + " (" + s + ")"
 	}
-	return a.say("%s.", b.String())
+	return took(d)
 }
 
 func were(files int64) string {
@@ -284,11 +291,7 @@ func (a *app) printGet(r *engine.GetReport, to string) error {
 	if r.Rebuilt > 0 {
 		fmt.Fprintf(&b, "%s rebuilt from the pieces of other machines.\n", rebuilt(r.Rebuilt))
 	}
-	fmt.Fprintf(&b, "It took %s", took(r.Elapsed))
-	if s := rate(r.Bytes, r.Elapsed); s != "" {
-		fmt.Fprintf(&b, " (%s)", s)
-	}
-	return a.say("%s.", b.String())
+	return a.say("%sIt took %s.", b.String(), tookAt(r.Bytes, r.Elapsed))
 }
 
 func rebuilt(segments int64) string {

@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -99,7 +98,7 @@ may have kept a copy: nothing prevents that, but you will see each opening.`,
 
 func (a *app) printGranted(g *node.Granted, out string) error {
 	if out != "" {
-		if err := writeTicket(out, g.Ticket); err != nil {
+		if err := writeNew(out, []byte(g.Ticket+"\n")); err != nil {
 			return fmt.Errorf("the grant %s is made, but its ticket could not be written; 'preezm grants ticket %s' gives it: %w", g.ID, g.ID, err)
 		}
 	}
@@ -130,7 +129,7 @@ func (a *app) notice(head, text string) {
 	}
 }
 
-// second writes a time to the second.
+// second writes a time in the reader's zone, to the second.
 func second(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 // cardText reads a card from a file when the argument names one.
@@ -246,7 +245,7 @@ func (a *app) ticketCommand() *cobra.Command {
 func (a *app) giveTicket(g *grants.Info, out string) error {
 	switch {
 	case out != "":
-		if err := writeTicket(out, g.Ticket); err != nil {
+		if err := writeNew(out, []byte(g.Ticket+"\n")); err != nil {
 			return err
 		}
 		a.note("The ticket of %s for %s is in %s.", g.ID, printable(g.Brand), printable(out))
@@ -262,16 +261,6 @@ func (a *app) giveTicket(g *grants.Info, out string) error {
 		}{g.ID, g.Ticket})
 	}
 	return nil
-}
-
-// writeTicket writes a ticket to a file that must not exist.
-func writeTicket(path, ticket string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(f, ticket+"\n")
-	return errors.Join(err, f.Close())
 }
 
 func (a *app) printGrant(g *grants.Info) error {

@@ -153,8 +153,7 @@ func (a *app) sureHelpers(n int, yes bool) error {
 	if err != nil {
 		return fmt.Errorf("nobody agreed: %w; a script says --yes", err)
 	}
-	switch strings.ToLower(text) {
-	case "y", "yes", "o", "oui":
+	if sure, _ := yesOrNo(text); sure {
 		return nil
 	}
 	return &saidError{"nothing was changed"}

@@ -80,17 +80,7 @@ func namedPath(arg string) (engine.Path, error) {
 	return p, err
 }
 
-func namedPaths(args []string) ([]engine.Path, error) {
-	var out []engine.Path
-	for _, arg := range args {
-		p, err := namedPath(arg)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, p)
-	}
-	return out, nil
-}
+func namedPaths(args []string) ([]engine.Path, error) { return eachPath(args, namedPath) }
 
 func exactlyOne(what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
@@ -111,13 +101,10 @@ func (a *app) printVersions(vs []engine.VersionInfo) error {
 		if from == "" {
 			from = "-"
 		}
-		t.add(fmt.Sprint(v.Number), clockSeconds(v.Kept), size(v.Size), from, whatChanged(v))
+		t.add(fmt.Sprint(v.Number), second(v.Kept), size(v.Size), from, whatChanged(v))
 	}
 	return t.print(a.out)
 }
-
-// clockSeconds writes a time in the reader's zone, to the second.
-func clockSeconds(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 // whatChanged is a version's difference from the one before it, in words.
 func whatChanged(v engine.VersionInfo) string {
@@ -152,7 +139,7 @@ func whatChanged(v engine.VersionInfo) string {
 	}
 	switch {
 	case v.Removed:
-		out = append(out, "removed "+clockSeconds(v.Until))
+		out = append(out, "removed "+second(v.Until))
 	case v.Until.IsZero():
 		out = append(out, "the present one")
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/preezm/preezm/app/node"
@@ -190,8 +191,7 @@ kind. So it can be sent along with a bug report.`,
 				for _, e := range events {
 					who, after := "this", "-"
 					if e.Peer > 0 {
-						who = "no. " + count(int64(e.Peer), "", "")
-						who = strings.TrimSpace(who)
+						who = "no. " + humanize.Comma(int64(e.Peer))
 					}
 					if e.Took != 0 {
 						after = e.Took.Round(time.Millisecond).String()

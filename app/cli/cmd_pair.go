@@ -31,7 +31,12 @@ func (a *app) language() string {
 
 // printWords shows the four words.
 func (a *app) printWords(words map[string][]string) error {
-	return a.say("\n    %s\n", strings.Join(words[a.language()], "   "))
+	return a.say("\n    %s\n", a.fourWords(words))
+}
+
+// fourWords are a pairing's, in the person's language.
+func (a *app) fourWords(words map[string][]string) string {
+	return strings.Join(words[a.language()], "   ")
 }
 
 // readCode takes a code from standard input: what a person pastes and ends
@@ -83,14 +88,22 @@ func (a *app) ask(question string) (bool, error) {
 	for {
 		fmt.Fprint(a.err, question)
 		line, err := in.ReadString('\n')
-		switch strings.ToLower(strings.TrimSpace(line)) {
-		case "y", "yes", "o", "oui":
-			return true, nil
-		case "n", "no", "non":
-			return false, nil
+		if yes, clear := yesOrNo(line); clear {
+			return yes, nil
 		}
 		if err != nil {
 			return false, errors.New("nobody answered; the machine stays in the circle: 'preezm circle remove' takes it out")
 		}
 	}
+}
+
+// yesOrNo reads an answer; clear: it is one.
+func yesOrNo(line string) (yes, clear bool) {
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes", "o", "oui":
+		return true, true
+	case "n", "no", "non":
+		return false, true
+	}
+	return false, false
 }

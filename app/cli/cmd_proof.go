@@ -5,7 +5,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -45,12 +44,7 @@ show what was done with a file after it was opened.`,
 				if err != nil {
 					return err
 				}
-				f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-				if err != nil {
-					return err
-				}
-				_, err = f.Write(b)
-				if err = errors.Join(err, f.Close()); err != nil {
+				if err := writeNew(out, b); err != nil {
 					return err
 				}
 				cs, err := api.Custodians(ctx)

@@ -160,6 +160,14 @@ func (a *app) mendWord(words []string, wrong error) bool {
 	return true
 }
 
+// noteOver writes notes between what a meter draws.
+func (a *app) noteOver(m *meter) func(text string) {
+	return func(text string) {
+		m.done()
+		a.note("%s", oneLine(text))
+	}
+}
+
 func sentence(err error) string {
 	s := err.Error()
 	s = strings.ToUpper(s[:1]) + s[1:]
@@ -187,10 +195,7 @@ func readWords(file string, in io.Reader) (string, error) {
 
 func (a *app) recover(ctx context.Context, home string, o node.RecoverOptions) error {
 	m := a.meter()
-	o.Note = func(text string) {
-		m.done()
-		a.note("%s", oneLine(text))
-	}
+	o.Note = a.noteOver(m)
 	r, err := node.Recover(ctx, home, o, m.update)
 	m.done()
 	if errors.Is(err, context.Canceled) {

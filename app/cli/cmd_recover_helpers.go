@@ -37,10 +37,7 @@ func (a *app) recoverByHelpers(cmd *cobra.Command, home string, o node.RecoverOp
 		}
 	}
 	m := a.meter()
-	o.Note = func(text string) {
-		m.done()
-		a.note("%s", oneLine(text))
-	}
+	o.Note = a.noteOver(m)
 	h, err := node.RecoverByHelpers(cmd.Context(), home, node.HelpOptions{Recover: o, Owner: f.owner, Invites: f.invites}, m.update)
 	m.done()
 	if err != nil && h == nil {

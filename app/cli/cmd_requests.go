@@ -202,7 +202,7 @@ What you give less of is in the record.`,
 func (a *app) printAccepted(done *node.Accepted, out string) error {
 	lines := done.Grant.Ticket + "\n" + done.Request.Answer + "\n"
 	if out != "" {
-		if err := writeNew(out, lines); err != nil {
+		if err := writeNew(out, []byte(lines)); err != nil {
 			return fmt.Errorf("the grant %s is made, but the answer could not be written; 'preezm requests --json' and 'preezm grants --json' show it: %w", done.Grant.ID, err)
 		}
 	}
@@ -220,13 +220,13 @@ func (a *app) printAccepted(done *node.Accepted, out string) error {
 	return nil
 }
 
-// writeNew writes text to a file that must not exist.
-func writeNew(path, text string) error {
+// writeNew writes a file that must not exist.
+func writeNew(path string, content []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(f, text)
+	_, err = f.Write(content)
 	return errors.Join(err, f.Close())
 }
 
@@ -437,7 +437,7 @@ it is not made. The person may refuse, or give less.`,
 					return err
 				}
 				if out != "" {
-					if err := writeNew(out, s.Text+"\n"); err != nil {
+					if err := writeNew(out, []byte(s.Text+"\n")); err != nil {
 						return err
 					}
 				}
