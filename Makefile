@@ -61,11 +61,11 @@ screenshots: deps ## a picture of every screen, in both themes and languages, in
 	PREEZM_SCREENSHOTS=$(CURDIR)/docs/screenshots go test -count=1 -timeout 10m -run TestScreenshots ./app/desktop
 	@ls docs/screenshots | wc -l | xargs echo "pictures in docs/screenshots:"
 
-# ARGS="--quick" for a small run, ARGS="--reps 5" for a careful one.
 nettest: deps-headless ## machines behind routers, over bad lines and cuts, in network namespaces (root); some minutes
 	@.ci/deps net
 	PREEZM_NETTEST=1 go test $(HEADLESS) -count=1 -timeout 60m -v ./app/internal/netlab
 
+# ARGS="--quick" for a small run, ARGS="--reps 5" for a careful one.
 bench: build-headless ## measure against the straight-line ceiling; table here, JSON in build/bench.json
 	@mkdir -p build
 	@go build -o build/ceiling ./app/bench/ceiling
