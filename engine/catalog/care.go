@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/preezm/preezm/peers"
 )
@@ -241,6 +242,9 @@ func (c *Catalog) Sample(ctx context.Context, d peers.DeviceID, limit int) ([]Sh
 		WHERE s.keeper = (SELECT id FROM keepers WHERE device = ?) AND s.state = 1 AND g.state = 1 ORDER BY random() LIMIT ?`, d[:], limit)
 }
 
+// pinnedAtOnce chunks are looked up by one query: far below what SQLite takes.
+const pinnedAtOnce = 10_000
+
 // Pinned gives the segments that tickets of running grants name shard by
 // shard: those must not be recoded.
 func (c *Catalog) Pinned(ctx context.Context) (map[int64]bool, error) {
@@ -248,19 +252,23 @@ func (c *Catalog) Pinned(ctx context.Context) (map[int64]bool, error) {
 	if err != nil || len(parts) == 0 {
 		return nil, err
 	}
-	out := map[int64]bool{}
+	var chunks []int64
 	for _, b := range parts {
 		list, err := decodeParts(b)
 		if err != nil {
 			return nil, err
 		}
-		for _, row := range ChunkRows(list) {
-			var seg int64
-			err := c.r.QueryRowContext(ctx, "SELECT segment FROM chunks WHERE id = ?", row).Scan(&seg)
-			if err != nil && !errors.Is(err, sql.ErrNoRows) {
-				return nil, fmt.Errorf("catalog: %w", explain(err))
-			}
-			out[seg] = true
+		chunks = append(chunks, ChunkRows(list)...)
+	}
+	slices.Sort(chunks)
+	out := map[int64]bool{}
+	for some := range slices.Chunk(slices.Compact(chunks), pinnedAtOnce) {
+		segments, err := collect(ctx, c.r, scanInt, "SELECT DISTINCT segment FROM chunks WHERE id IN ("+intList(some)+")")
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range segments {
+			out[s] = true
 		}
 	}
 	return out, nil

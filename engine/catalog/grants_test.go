@@ -5,8 +5,10 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/preezm/preezm/peers"
@@ -155,4 +157,28 @@ func TestLogsAreAppended(t *testing.T) {
 	if entries, head, err := c.Log(ctx, devices[2]); err != nil || len(entries) != 0 || head != nil {
 		t.Errorf("of somebody else: %q, %q, %v", entries, head, err)
 	}
+}
+
+func TestPinnedAreTheSegmentsOfRunningGrants(t *testing.T) {
+	c := open(t, filepath.Join(t.TempDir(), "c.db"))
+	lease, will, song := file("lease", 1, 2), file("will", 3), file("song", 4)
+	fill(t, c, 1, []int64{1}, file("first", 1))
+	fill(t, c, 2, []int64{2, 3}, lease, will)
+	fill(t, c, 3, []int64{4}, song)
+	want := func(segments ...int64) {
+		t.Helper()
+		got, err := c.Pinned(t.Context())
+		if keys := slices.Sorted(maps.Keys(got)); err != nil || !slices.Equal(keys, segments) {
+			t.Errorf("pinned %v, %v, want %v", keys, err, segments)
+		}
+	}
+	want()
+	granted(t, c, 1, will)
+	want(2)
+	other := granted(t, c, 2, lease)
+	want(1, 2)
+	if err := c.ReleaseGrants(t.Context(), [][32]byte{other.Hash}); err != nil {
+		t.Fatal(err)
+	}
+	want(2)
 }
