@@ -117,16 +117,23 @@ func below(folder string) (string, []any) {
 		[]any{[]byte(folder), []byte(folder + "0"), []byte(folder), []byte(folder + "/")}
 }
 
-// Page gives up to limit of what lies under folder, without the folder
-// itself, in the order of folders, then names, after the path last ("" for
-// the first page).
-func (c *Catalog) Page(ctx context.Context, folder, last string, limit int) ([]Version, error) {
+// belowAfter is the same for what comes after the path last, in the order of
+// folders, then names; "" is before everything.
+func belowAfter(folder, last string) (string, []any) {
 	where, args := below(folder)
 	if last != "" {
 		parent, name := SplitPath(last)
 		where += " AND (parent, name) > (?, ?)"
 		args = append(args, []byte(parent), []byte(name))
 	}
+	return where, args
+}
+
+// Page gives up to limit of what lies under folder, without the folder
+// itself, in the order of folders, then names, after the path last ("" for
+// the first page).
+func (c *Catalog) Page(ctx context.Context, folder, last string, limit int) ([]Version, error) {
+	where, args := belowAfter(folder, last)
 	return collect(ctx, c.r, scanVersion,
 		"SELECT "+versionColumns+" FROM versions WHERE "+where+" ORDER BY parent, name LIMIT ?", append(args, limit)...)
 }
@@ -137,8 +144,14 @@ const pageSize = 4096
 // Below calls f for everything under folder, page by page, so that no read of
 // the database stays open while f works. It stops at f's first error.
 func (c *Catalog) Below(ctx context.Context, folder string, f func(*Version) error) error {
+	return eachPage(func(last string) ([]Version, error) { return c.Page(ctx, folder, last, pageSize) }, f)
+}
+
+// eachPage calls f for all that is on the pages which after gives, each by the
+// last path of the one before.
+func eachPage(after func(last string) ([]Version, error), f func(*Version) error) error {
 	for last := ""; ; {
-		page, err := c.Page(ctx, folder, last, pageSize)
+		page, err := after(last)
 		if err != nil {
 			return err
 		}

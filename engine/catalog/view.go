@@ -85,27 +85,10 @@ func (p past) Children(ctx context.Context, folder string) ([]Version, error) {
 }
 
 func (p past) Below(ctx context.Context, folder string, f func(*Version) error) error {
-	for last := ""; ; {
-		where, args := below(folder)
-		if last != "" {
-			parent, name := SplitPath(last)
-			where += " AND (parent, name) > (?, ?)"
-			args = append(args, []byte(parent), []byte(name))
-		}
-		page, err := p.query(ctx, where, args, "ORDER BY parent, name LIMIT ?", pageSize)
-		if err != nil {
-			return err
-		}
-		for i := range page {
-			if err := f(&page[i]); err != nil {
-				return err
-			}
-		}
-		if len(page) < pageSize {
-			return nil
-		}
-		last = page[len(page)-1].Path
-	}
+	return eachPage(func(last string) ([]Version, error) {
+		where, args := belowAfter(folder, last)
+		return p.query(ctx, where, args, "ORDER BY parent, name LIMIT ?", pageSize)
+	}, f)
 }
 
 func (p past) SumBelow(ctx context.Context, folder string) (Sum, error) {
