@@ -268,7 +268,7 @@ func purposes(r *consent.AccessRequest, decided []consent.Decision) string {
 		}
 	}
 	text := strings.Join(out, "; ")
-	return text[:min(len(text), 512)]
+	return strings.ToValidUTF8(text[:min(len(text), 512)], "")
 }
 
 // Refuse says no to a request.

@@ -5,6 +5,7 @@ package grants
 import (
 	"crypto/ed25519"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ type company struct {
 	root ed25519.PrivateKey
 	dev  ed25519.PrivateKey
 	card string
+	more []consent.Purpose // that it wants the files for
 }
 
 func newCompany(o *office) *company {
@@ -40,7 +42,7 @@ func (c *company) asks(special bool) string {
 	r := consent.AccessRequest{
 		ID: [16]byte(append([]byte(nil), ct.Key(c.o.T)[:16]...)), Basis: consent.ByConsent, Retention: "a year",
 		Controller: consent.Controller{Root: custody.KeyOf(c.root), LegalName: "ACME SA", Contact: "x@acme.example"},
-		Purposes:   []consent.Purpose{{Text: "open an account"}, {Text: "send you offers"}},
+		Purposes:   append([]consent.Purpose{{Text: "open an account"}, {Text: "send you offers"}}, c.more...),
 		Kinds:      []consent.Kind{{Text: "lease", Special: special}}, Access: consent.Access{Seconds: 7200},
 		At: now, Expires: now + 3600, Cert: cert.Raw,
 	}
@@ -172,6 +174,31 @@ func TestCrashBetweenConsentAndGrant(t *testing.T) {
 		got, err := o.FindRequest(t.Context(), RequestID(a.Request.Body.ID))
 		if err != nil || got.State != string(consent.Given) || got.Grant == nil {
 			t.Errorf("with a grant (%v): %+v, %v", made, got, err)
+		}
+	}
+}
+
+// TestManyPurposesFitAGrant: what is too long for it is cut between letters, so
+// that the grant can be read again.
+func TestManyPurposesFitAGrant(t *testing.T) {
+	for shift := range 2 {
+		o := newOffice(t)
+		o.appoint()
+		c := newCompany(o)
+		ctx := t.Context()
+		for range 4 {
+			c.more = append(c.more, consent.Purpose{Text: strings.Repeat("é", 69)})
+		}
+		c.more[0].Text += strings.Repeat("x", shift)
+		a, err := o.TakeRequest(ctx, c.asks(false))
+		o.must(err)
+		_, made, err := o.Accept(ctx, o.accepting(a))
+		o.must(err)
+		if p := made.Grant.Body.Purpose; len(p) > 512 || len(p) < 511 {
+			t.Errorf("%d bytes of purposes", len(p))
+		}
+		if _, err := o.List(ctx); err != nil {
+			t.Errorf("the grants cannot be read any more: %v", err)
 		}
 	}
 }
