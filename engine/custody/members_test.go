@@ -119,3 +119,15 @@ func TestRequestIsKept(t *testing.T) {
 		}
 	}
 }
+
+// What nobody could read again is not signed.
+func TestSignRefusesTextThatIsNoText(t *testing.T) {
+	key := ct.Key(t)
+	r := custody.Revocation{Grant: custody.Hash{1}, At: 1, Cert: []byte{1}}
+	for reason, want := range map[string]bool{"a mistake": true, "\xff": false, "é"[:1]: false} {
+		r.Reason = reason
+		if _, err := custody.Sign(key, r); (err == nil) != want {
+			t.Errorf("%q: %v", reason, err)
+		}
+	}
+}

@@ -68,7 +68,8 @@ func signedBytes(kind string, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// Sign checks body, encodes and signs it.
+// Sign checks body, encodes and signs it, when it can be read again: a text that
+// is not UTF-8 could not.
 func Sign[T Document](key ed25519.PrivateKey, body T) (*Signed[T], error) {
 	if err := body.Check(); err != nil {
 		return nil, fmt.Errorf("sign a %s: %w", body.Type(), err)
@@ -76,6 +77,9 @@ func Sign[T Document](key ed25519.PrivateKey, body T) (*Signed[T], error) {
 	payload, err := Marshal(body)
 	if err != nil {
 		return nil, err
+	}
+	if err := Unmarshal(payload, new(T)); err != nil {
+		return nil, fmt.Errorf("sign a %s: %w", body.Type(), err)
 	}
 	tbs := signedBytes(body.Type(), payload)
 	e := envelope{Type: body.Type(), Payload: payload, Signer: KeyOf(key)}
