@@ -120,6 +120,7 @@ func TestOpenIsLeftAndGoesOn(t *testing.T) {
 	_, err = s.open().Open(ctx, r, nil, t.TempDir(), time.Hour, s.dial, func(name string, have, need int) {
 		told = append(told, fmt.Sprintf("%s %d of %d", name, have, need))
 		if have == 2 {
+			s.waits(3)
 			cancel()
 		}
 	})

@@ -186,6 +186,25 @@ func (g *door) Ask(ctx context.Context, verb string, raw []byte) ([]byte, error)
 	return nil, errors.New("a letter for nobody")
 }
 
+// waits returns once a letter lies at the gateway for a custodian that sleeps:
+// they travel side by side.
+func (s *scene) waits(i int) {
+	s.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(10 * time.Second); ; <-tick.C {
+		s.mu.Lock()
+		n := len(s.mail[i])
+		s.mu.Unlock()
+		if n > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			s.Fatalf("no letter waits for custodian %d", i)
+		}
+	}
+}
+
 // wakes lets a custodian answer what waits for it, and sleep again.
 func (s *scene) wakes(i int) {
 	s.Helper()
