@@ -299,7 +299,8 @@ func (n *Node) tellMachines(ctx context.Context) (told int) {
 	return told
 }
 
-// Devices lists this person's machines, those that were removed too.
+// Devices lists this person's machines, this one first and then the oldest,
+// those that were removed too.
 func (n *Node) Devices(ctx context.Context) ([]Device, error) {
 	s, err := account.Parse(n.book.Own())
 	if err != nil {
@@ -325,6 +326,10 @@ func (n *Node) Devices(ctx context.Context) ([]Device, error) {
 		if !slices.ContainsFunc(out, func(d Device) bool { return d.Device == id }) {
 			out = append(out, Device{Device: id, Name: id.Short(), This: id == n.device, Seen: seen[id]})
 		}
+	}
+	if i := slices.IndexFunc(out, func(d Device) bool { return d.This }); i > 0 {
+		this := out[i]
+		out = slices.Insert(slices.Delete(out, i, i+1), 0, this)
 	}
 	return out, nil
 }
