@@ -277,7 +277,7 @@ func (c *circleScreen) tryJoin() {
 					if !same {
 						u.dismiss(m.Device)
 					}
-				})
+				}, u.undecided)
 			}
 		}
 	})
@@ -329,25 +329,53 @@ func (u *UI) showInvite(invite node.Invite) {
 				} else {
 					u.dismiss(p.Device)
 				}
-			})
+			}, u.undecided)
 			u.circleChanged()
 		}
 	})
 }
 
 // showWords asks whether two screens show the same words: somebody between the
-// two machines could not make them so.
-func (u *UI) showWords(name string, words []string, answer func(same bool)) {
+// two machines could not make them so. Closed is called when the dialog goes
+// without an answer, as with the Escape key: nothing is decided then.
+func (u *UI) showWords(name string, words []string, answer func(same bool), closed func()) {
+	u.compare(u.t("words.title", i18n.A{"name": name}), u.t("words.text"), words, answer, closed)
+}
+
+func (u *UI) compare(title, text string, words []string, answer func(same bool), closed func()) {
+	d := dialog.NewCustomWithoutButtons(title, container.New(widthLayout{460}, container.NewVBox(newNote(text), wordsPanel(words))), u.win)
+	answered := false
+	button := func(words string, same bool) *widget.Button {
+		return widget.NewButton(words, func() {
+			answered = true
+			d.Hide()
+			answer(same)
+		})
+	}
+	same := button(u.t("words.same"), true)
+	same.Importance = widget.HighImportance
+	d.SetButtons([]fyne.CanvasObject{button(u.t("words.different"), false), same})
+	d.SetOnClosed(func() {
+		if !answered && closed != nil {
+			closed()
+		}
+	})
+	u.show(d)
+}
+
+// wordsPanel shows words to compare, each with its number.
+func wordsPanel(words []string) fyne.CanvasObject {
 	row := container.NewGridWithColumns(2)
 	for i, w := range words {
 		row.Add(container.NewCenter(newHeading(strconv.Itoa(i+1) + ". " + w)))
 	}
 	ground := newPanel(theme.ColorNameBackground, 10, container.NewPadded(row))
 	ground.outline = true
-	d := dialog.NewCustomConfirm(u.t("words.title", i18n.A{"name": name}), u.t("words.same"), u.t("words.different"),
-		container.New(widthLayout{460}, container.NewVBox(newNote(u.t("words.text")), ground)), answer, u.win)
-	u.show(d)
+	return ground
 }
+
+// undecided says what it means that the words were not compared.
+func (u *UI) undecided() { u.mention(u.t("words.undecided")) }
 
 // dismiss takes a machine out again whose words were not the same.
 func (u *UI) dismiss(device peers.DeviceID) {

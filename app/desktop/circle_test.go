@@ -85,6 +85,37 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// Escape closes the question and decides nothing: the machine stays as it is.
+func TestWordsUndecided(t *testing.T) {
+	n := family()
+	n.words = map[string][]string{"en": {"apple", "river", "stone", "cloud"}}
+	b, c := openCircle(t, n)
+	c.code.SetText("preezm1-other")
+	b.press("Join")
+	b.settle("the words are shown", func() bool { return b.shows("1. apple") })
+	b.typedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
+	if b.win.Canvas().Overlays().Top() != nil {
+		t.Fatal("Escape does not close the question")
+	}
+	b.reads("The words were not compared.")
+	if len(n.dismissed) > 0 {
+		t.Errorf("dismissed %v", n.dismissed)
+	}
+}
+
+// The sentence in the picture is that of the health, also when no machine came
+// or went.
+func TestPictureFollowsHealth(t *testing.T) {
+	n := family()
+	b, _ := openCircle(t, n)
+	b.reads("2 may be lost")
+	n.mu.Lock()
+	n.status.MayLose = 1
+	n.mu.Unlock()
+	b.askHealth()
+	b.settle("the picture says so", func() bool { return b.shows("1 may be lost") })
+}
+
 func TestRoles(t *testing.T) {
 	n := family()
 	b, _ := openCircle(t, n)

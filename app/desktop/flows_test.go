@@ -351,7 +351,7 @@ func TestLossTakesDialogsAway(t *testing.T) {
 	b := newHome(t, n)
 	b.frame.files.pick(0, false, false)
 	b.frame.files.menu(fyne.NewPos(10, 10))
-	b.showWords("tower", []string{"cat", "goat"}, func(same bool) { t.Error("nobody answered") })
+	b.showWords("tower", []string{"cat", "goat"}, func(same bool) { t.Error("nobody answered") }, nil)
 	n.fail(node.ErrNotServing)
 	b.refresh()
 	b.settle("the loss is shown", func() bool { return b.frame == nil })

@@ -46,7 +46,7 @@ func shots() []shot {
 		}},
 		{"words", family, func(b *bench) {
 			b.goTo("circle")
-			b.showWords("tower", []string{"apple", "river", "stone", "cloud"}, func(bool) {})
+			b.showWords("tower", []string{"apple", "river", "stone", "cloud"}, func(bool) {}, nil)
 		}},
 		{"roles", busy, func(b *bench) { b.goTo("circle"); b.askRoles(b.host.node.members[1]) }},
 		{"invite", family, func(b *bench) {

@@ -369,6 +369,7 @@ func (u *UI) askHealth() {
 			u.health = &h
 			u.healthChanged()
 			f.files.setHealth(h)
+			f.pages["circle"].(*circleScreen).picture.Refresh() // its sentence is that of the health
 			if known && f.front == screen(f.files) {
 				f.files.refresh()
 			}

@@ -321,7 +321,7 @@ func (w *welcome) made() {
 				u.dismiss(w.joined.Device)
 			}
 			show()
-		})
+		}, show)
 		return
 	}
 	show()
