@@ -49,9 +49,21 @@ with no; each answer is a signed record that stays with you.`,
 				}
 				t := &table{head: []string{"REQUEST", "FROM", "STATE", "ANSWER BY"}}
 				for _, r := range all {
-					t.add(r.ID, printable(r.Company), r.State, second(r.Expires))
+					by := ""
+					if r.Problem == "" {
+						by = second(r.Expires)
+					}
+					t.add(r.ID, printable(r.Company), r.State, by)
 				}
-				return t.print(a.out)
+				if err := t.print(a.out); err != nil {
+					return err
+				}
+				for _, r := range all {
+					if r.Problem != "" {
+						a.note("note: %s. Ask the company to send it again.", oneLine(r.Problem))
+					}
+				}
+				return nil
 			})
 		},
 	}
@@ -120,17 +132,30 @@ func (a *app) requestShowCommand() *cobra.Command {
 	}
 }
 
-// findRequest gives a request by the beginning of its ID.
+// findRequest gives a request by its name or the beginning of it.
 func findRequest(ctx context.Context, api node.API, id string) (node.AskedRequest, error) {
 	all, err := api.Requests(ctx)
 	if err != nil {
 		return node.AskedRequest{}, err
 	}
 	want := "r-" + strings.TrimPrefix(strings.ToLower(id), "r-")
+	var found []node.AskedRequest
 	for _, r := range all {
-		if len(want) >= 6 && strings.HasPrefix(r.ID, want) {
-			return r, nil
+		if r.ID == want {
+			found = []node.AskedRequest{r}
+			break
 		}
+		if len(want) >= 6 && strings.HasPrefix(r.ID, want) {
+			found = append(found, r)
+		}
+	}
+	switch {
+	case len(found) == 1 && found[0].Problem != "":
+		return node.AskedRequest{}, errors.New(found[0].Problem)
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return node.AskedRequest{}, fmt.Errorf("several requests begin with %q: give more of it", id)
 	}
 	return node.AskedRequest{}, fmt.Errorf("there is no request %q: 'preezm requests' shows what companies asked for", id)
 }
@@ -334,9 +359,19 @@ func (a *app) brandRequestCommands() []*cobra.Command {
 				}
 				t := &table{head: []string{"REQUEST", "SENT", "STATE", "ANSWER BY", "REASON"}}
 				for _, r := range all {
-					t.add(r.ID, second(r.At), r.State, second(r.Expires), printable(r.Reason))
+					if r.Problem == "" {
+						t.add(r.ID, second(r.At), r.State, second(r.Expires), printable(r.Reason))
+					}
 				}
-				return t.print(a.out)
+				if err := t.print(a.out); err != nil {
+					return err
+				}
+				for _, r := range all {
+					if r.Problem != "" {
+						a.note("note: a request cannot be read: %s.", oneLine(r.Problem))
+					}
+				}
+				return nil
 			})
 		},
 	}

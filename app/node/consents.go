@@ -41,7 +41,8 @@ type RequestOrder struct {
 // SentRequest is a request of this company.
 type SentRequest struct {
 	ID      string          `json:"id"`
-	State   string          `json:"state"` // open, expired, refused, given, reduced
+	State   string          `json:"state"`             // open, expired, refused, given, reduced, unreadable
+	Problem string          `json:"problem,omitempty"` // of an unreadable one, which has nothing else
 	At      time.Time       `json:"at"`
 	Expires time.Time       `json:"expires"`
 	Text    string          `json:"text"` // to send
@@ -55,6 +56,7 @@ type AskedRequest struct {
 	Company   string          `json:"company"` // by its card
 	Key       string          `json:"key"`
 	State     string          `json:"state"`
+	Problem   string          `json:"problem,omitempty"` // of an unreadable one, which has nothing else
 	Got       time.Time       `json:"got"`
 	Expires   time.Time       `json:"expires"`
 	Displayed string          `json:"displayed"` // what a person reads before they answer
@@ -108,11 +110,14 @@ func (n *Node) BrandRequests(context.Context) ([]SentRequest, error) {
 		return nil, err
 	}
 	defer b.Close()
-	all, err := b.Requests()
+	all, bad, err := b.Requests()
 	if err != nil {
 		return nil, err
 	}
 	out := []SentRequest{}
+	for _, why := range bad {
+		out = append(out, SentRequest{State: grants.RequestUnreadable, Problem: why.Error()})
+	}
 	for _, s := range all {
 		r, err := n.sentRequest(s)
 		if err != nil {
@@ -201,10 +206,13 @@ func (n *Node) RefuseRequest(ctx context.Context, o RefuseOrder) (AskedRequest, 
 }
 
 func askedRequest(a *grants.Asked) (AskedRequest, error) {
+	if a.Problem != nil {
+		return AskedRequest{ID: a.Name, State: a.State, Got: a.Got, Problem: a.Problem.Error()}, nil
+	}
 	r := &a.Request.Body
 	record := a.Record()
 	out := AskedRequest{
-		ID: grants.RequestID(r.ID), Company: a.Card.Body.Name, Key: a.Card.Body.Root.String(), State: a.State, Got: a.Got,
+		ID: a.Name, Company: a.Card.Body.Name, Key: a.Card.Body.Root.String(), State: a.State, Got: a.Got,
 		Expires: time.Unix(r.Expires, 0), Displayed: consent.Display(r), Answer: a.Text(), Grant: record.Grant,
 	}
 	var err error

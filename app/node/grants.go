@@ -110,7 +110,22 @@ func (n *Node) Grants(ctx context.Context) (*GrantList, error) {
 		return nil, err
 	}
 	list, err := n.desk.List(ctx)
-	return &GrantList{list, notes}, err
+	if err != nil {
+		return nil, err
+	}
+	out := &GrantList{Grants: []grants.Info{}, Notes: notes}
+	for _, g := range list {
+		if g.Problem == "" {
+			out.Grants = append(out.Grants, g)
+			continue
+		}
+		note := fmt.Sprintf("the grant %s is damaged in the catalog: %s. It may be open all the same; 'preezm revoke %s' withdraws it", g.ID, g.Problem, g.ID)
+		if g.State == grants.Revoked {
+			note = fmt.Sprintf("the grant %s is damaged in the catalog, and withdrawn; %d of its %d custodians know: %s", g.ID, g.Told, g.Custodians, g.Problem)
+		}
+		out.Notes = append(out.Notes, note)
+	}
+	return out, nil
 }
 
 // Ledger gives what the custodians' logs tell.

@@ -72,25 +72,27 @@ func (b *Brand) recordPath(id [16]byte, ending string) string {
 	return filepath.Join(b.dir, requestsFolder, fmt.Sprintf("%x%s", id, ending))
 }
 
-// Requests lists the requests of this machine, the newest first.
-func (b *Brand) Requests() ([]*Sent, error) {
+// Requests lists the requests of this machine, the newest first, and what is
+// wrong with those that cannot be read.
+func (b *Brand) Requests() (out []*Sent, bad []error, err error) {
 	entries, err := os.ReadDir(filepath.Join(b.dir, requestsFolder))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return nil, nil, err
 	}
-	out := []*Sent{}
+	out = []*Sent{}
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".request") {
 			continue
 		}
 		s, err := b.sent(filepath.Join(b.dir, requestsFolder, e.Name()))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.Name(), err)
+			bad = append(bad, fmt.Errorf("%s: %w", e.Name(), err))
+			continue
 		}
 		out = append(out, s)
 	}
 	slices.SortStableFunc(out, func(x, y *Sent) int { return int(y.Request.Body.At - x.Request.Body.At) })
-	return out, nil
+	return out, bad, nil
 }
 
 func (b *Brand) sent(path string) (*Sent, error) {
@@ -169,7 +171,7 @@ func (b *Brand) Answered(text string) (*Sent, error) {
 }
 
 func (b *Brand) requestOf(h custody.Hash) (*Sent, error) {
-	all, err := b.Requests()
+	all, _, err := b.Requests()
 	if err != nil {
 		return nil, err
 	}

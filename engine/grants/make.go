@@ -195,7 +195,7 @@ func (d *Desk) gateways(ctx context.Context, names []string) ([]Member, error) {
 		}
 		g, err := custody.CheckGrant(all[0].Doc)
 		if err != nil {
-			return nil, err
+			return nil, ErrNoGateway // they have to be named
 		}
 		for _, gw := range g.Body.Gateways {
 			names = append(names, peers.DeviceID(gw.Device).String())

@@ -27,13 +27,20 @@ const (
 	RequestOpen    = "open"
 	RequestExpired = "expired"
 	RequestRefused = "refused"
+	// RequestUnreadable: it is damaged in the catalog.
+	RequestUnreadable = "unreadable"
 )
 
 // Asked is what a company asked for, with what became of it.
 type Asked struct {
 	*consent.Asked
+	// Name is how people write it, which no other has: RequestID, or the hash
+	// where two IDs begin alike, as companies choose them.
+	Name    string
+	Hash    custody.Hash
+	Problem error // why an unreadable one cannot be read: the rest is empty then
 	Got     time.Time
-	State   string // open, expired, refused, given, reduced
+	State   string // open, expired, refused, given, reduced, unreadable
 	Consent *custody.Signed[consent.Consent]
 	Refusal *custody.Signed[consent.Refusal]
 	Grant   []byte // hash of the grant that followed, or nil
@@ -76,22 +83,48 @@ func (d *Desk) TakeRequest(ctx context.Context, text string) (*Asked, error) {
 	if err := d.cat.AddRequest(ctx, row); err != nil {
 		return nil, err
 	}
-	return d.FindRequest(ctx, RequestID(a.Request.Body.ID))
+	return d.request(ctx, a.Request.Hash)
 }
 
-// Requests lists what companies asked for.
+// request gives the request with a hash. It is what a request is found by once
+// it is known: an ID is the company's choice.
+func (d *Desk) request(ctx context.Context, hash custody.Hash) (*Asked, error) {
+	all, err := d.Requests(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(a *Asked) bool { return a.Hash == hash })
+	if i < 0 {
+		return nil, fmt.Errorf("the request %s %w", hash, ErrUnknown)
+	}
+	return all[i], all[i].Problem
+}
+
+// Requests lists what companies asked for. One that is damaged has only a name
+// and its problem.
 func (d *Desk) Requests(ctx context.Context) ([]*Asked, error) {
 	rows, err := d.cat.Requests(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := []*Asked{}
+	alike := map[string]int{}
 	for i := range rows {
+		hash := custody.Hash(rows[i].Hash)
 		a, err := d.asked(&rows[i])
 		if err != nil {
-			return nil, fmt.Errorf("a request is damaged in the catalog: %w", err)
+			a = &Asked{State: RequestUnreadable, Got: time.Unix(rows[i].Got, 0), Problem: fmt.Errorf("the request %s is damaged in the catalog: %w", hash, err)}
+		} else {
+			a.Name = RequestID(a.Request.Body.ID)
+			alike[a.Name]++
 		}
+		a.Hash = hash
 		out = append(out, a)
+	}
+	for _, a := range out {
+		if a.Name == "" || alike[a.Name] > 1 {
+			a.Name = fmt.Sprintf("r-%x", a.Hash[:16])
+		}
 	}
 	return out, nil
 }
@@ -124,7 +157,7 @@ func (d *Desk) asked(row *catalog.Request) (*Asked, error) {
 	return a, nil
 }
 
-// FindRequest gives a request by the beginning of its ID.
+// FindRequest gives a request by its name, or the beginning of its ID.
 func (d *Desk) FindRequest(ctx context.Context, id string) (*Asked, error) {
 	all, err := d.Requests(ctx)
 	if err != nil {
@@ -133,7 +166,10 @@ func (d *Desk) FindRequest(ctx context.Context, id string) (*Asked, error) {
 	want := strings.TrimPrefix(strings.ToLower(id), "r-")
 	var found []*Asked
 	for _, a := range all {
-		if len(want) >= 4 && strings.HasPrefix(fmt.Sprintf("%x", a.Request.Body.ID), want) {
+		if a.Name == "r-"+want {
+			return a, a.Problem
+		}
+		if len(want) >= 4 && a.Problem == nil && strings.HasPrefix(fmt.Sprintf("%x", a.Request.Body.ID), want) {
 			found = append(found, a)
 		}
 	}
@@ -143,7 +179,11 @@ func (d *Desk) FindRequest(ctx context.Context, id string) (*Asked, error) {
 	case 1:
 		return found[0], nil
 	}
-	return nil, fmt.Errorf("several requests begin with %q: give more of it", id)
+	var names []string
+	for _, a := range found {
+		names = append(names, a.Name)
+	}
+	return nil, fmt.Errorf("several requests begin with %q: name one of %s", id, strings.Join(names, ", "))
 }
 
 // open gives a request that may still be answered.
@@ -164,7 +204,7 @@ func (d *Desk) open(ctx context.Context, id string) (*Asked, error) {
 	case RequestExpired:
 		return nil, consent.ErrExpired
 	}
-	return nil, fmt.Errorf("the request %s %w (%s)", RequestID(a.Request.Body.ID), ErrAnswered, a.State)
+	return nil, fmt.Errorf("the request %s %w (%s)", a.Name, ErrAnswered, a.State)
 }
 
 // settle looks for the grant that a consent led to, and notes it.
@@ -255,7 +295,7 @@ func (d *Desk) Accept(ctx context.Context, o Accepting) (*Asked, *Made, error) {
 	if err := d.cat.AnswerRequest(ctx, row); err != nil {
 		return nil, nil, err
 	}
-	a, err = d.FindRequest(ctx, RequestID(want.ID))
+	a, err = d.request(ctx, a.Request.Hash)
 	return a, made, err
 }
 
@@ -288,5 +328,5 @@ func (d *Desk) Refuse(ctx context.Context, id, reason string) (*Asked, error) {
 	if err := d.cat.AnswerRequest(ctx, catalog.Request{Hash: a.Request.Hash, Refusal: no.Raw}); err != nil {
 		return nil, err
 	}
-	return d.FindRequest(ctx, RequestID(a.Request.Body.ID))
+	return d.request(ctx, a.Request.Hash)
 }

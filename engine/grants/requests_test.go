@@ -22,6 +22,7 @@ type company struct {
 	dev  ed25519.PrivateKey
 	card string
 	more []consent.Purpose // that it wants the files for
+	id   [16]byte          // of its requests; zero: random ones
 }
 
 func newCompany(o *office) *company {
@@ -45,6 +46,9 @@ func (c *company) asks(special bool) string {
 		Purposes:   append([]consent.Purpose{{Text: "open an account"}, {Text: "send you offers"}}, c.more...),
 		Kinds:      []consent.Kind{{Text: "lease", Special: special}}, Access: consent.Access{Seconds: 7200},
 		At: now, Expires: now + 3600, Cert: cert.Raw,
+	}
+	if c.id != [16]byte{} {
+		r.ID = c.id
 	}
 	s, err := custody.Sign(c.dev, r)
 	c.o.must(err)

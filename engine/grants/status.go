@@ -39,7 +39,7 @@ func (d *Desk) StatusErrand(ctx context.Context) (*Statement, error) {
 		}
 		g, err := custody.CheckGrant(all[i].Doc)
 		if err != nil {
-			return nil, err
+			continue // List names it
 		}
 		if a := g.Body.StatusMaxAge; a > 0 && now.Unix() < g.Body.NotAfter {
 			every = min(every, max(time.Duration(a)*time.Second/4, beatMost))
@@ -81,11 +81,7 @@ func (d *Desk) Revocations(ctx context.Context) (list [][]byte, hash custody.Has
 			continue
 		}
 		revoked = append(revoked, all[i].Hash)
-		g, err := custody.CheckGrant(all[i].Doc)
-		if err != nil {
-			return nil, hash, err
-		}
-		if d.cfg.Now().Unix() < g.Body.NotAfter && len(list) < maxRevocations {
+		if !d.ended(&all[i]) && len(list) < maxRevocations {
 			list = append(list, all[i].Revocation)
 		}
 	}

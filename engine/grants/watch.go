@@ -34,7 +34,7 @@ type Info struct {
 	Hash       string    `json:"hash"`
 	Brand      string    `json:"brand"`
 	BrandKey   string    `json:"brand_key"`
-	State      string    `json:"state"` // waiting, open, ended, revoked
+	State      string    `json:"state"` // waiting, open, ended, revoked, unreadable
 	Issued     time.Time `json:"issued"`
 	NotBefore  time.Time `json:"not_before"`
 	NotAfter   time.Time `json:"not_after"`
@@ -55,6 +55,7 @@ type Info struct {
 	Ticket     string    `json:"ticket,omitempty"`
 	Notice     string    `json:"notice"`              // what the grant says it cannot prevent
 	Successor  string    `json:"successor,omitempty"` // the grant that took its place
+	Problem    string    `json:"problem,omitempty"`   // why an unreadable one cannot be read
 }
 
 // The states of a grant.
@@ -63,6 +64,9 @@ const (
 	Open    = "open"
 	Ended   = "ended"
 	Revoked = "revoked"
+	// Unreadable: its document is damaged in the catalog. It may be open all the
+	// same, as its custodians have their own, and can be withdrawn.
+	Unreadable = "unreadable"
 )
 
 // List lists the grants, newest first.
@@ -110,7 +114,7 @@ func (d *Desk) List(ctx context.Context) ([]Info, error) {
 func (d *Desk) info(ctx context.Context, row *catalog.Grant, book *Ledger) (*Info, error) {
 	g, err := custody.CheckGrant(row.Doc)
 	if err != nil {
-		return nil, fmt.Errorf("a grant is damaged in the catalog: %w", err)
+		return d.unreadable(ctx, row, err)
 	}
 	b := &g.Body
 	now := d.cfg.Now().Unix()
@@ -134,14 +138,8 @@ func (d *Desk) info(ctx context.Context, row *catalog.Grant, book *Ledger) (*Inf
 	for _, f := range row.Files {
 		in.Files = append(in.Files, f.Path)
 	}
-	told, err := d.cat.ToldOf(ctx, row.Hash)
-	if err != nil {
+	if in.Told, err = d.toldOf(ctx, row); err != nil {
 		return nil, err
-	}
-	for _, t := range told {
-		if slices.Contains(row.Seats, t) {
-			in.Told++
-		}
 	}
 	in.Openings, in.Refusals = book.about(row, int(b.K))
 	for _, s := range row.Seats {
@@ -159,11 +157,54 @@ func (d *Desk) info(ctx context.Context, row *catalog.Grant, book *Ledger) (*Inf
 	return in, nil
 }
 
+// unreadable is what can be said of a grant whose document is damaged. The
+// quorum that makes its withdrawal certain is not known: it takes everybody.
+func (d *Desk) unreadable(ctx context.Context, row *catalog.Grant, why error) (*Info, error) {
+	in := &Info{
+		ID: ticket.ShortID(row.ID), Hash: custody.Hash(row.Hash).String(), BrandKey: custody.Key(row.Brand).String(), State: Unreadable,
+		Issued: time.Unix(row.Made, 0), Custodians: len(row.Seats), Quorum: len(row.Seats), Openings: []Opening{}, Files: []string{},
+		Problem: why.Error(),
+	}
+	if len(row.Revocation) > 0 {
+		in.State = Revoked
+	}
+	for _, f := range row.Files {
+		in.Files = append(in.Files, f.Path)
+	}
+	var err error
+	in.Told, err = d.toldOf(ctx, row)
+	return in, err
+}
+
+// toldOf counts the custodians of a grant that know of its withdrawal.
+func (d *Desk) toldOf(ctx context.Context, row *catalog.Grant) (n int, err error) {
+	told, err := d.cat.ToldOf(ctx, row.Hash)
+	for _, t := range told {
+		if slices.Contains(row.Seats, t) {
+			n++
+		}
+	}
+	return n, err
+}
+
 // find gives a grant by the beginning of its ID.
 func (d *Desk) find(ctx context.Context, id string) (*catalog.Grant, *custody.Signed[custody.Grant], error) {
-	all, err := d.cat.Grants(ctx)
+	row, err := d.row(ctx, id)
 	if err != nil {
 		return nil, nil, err
+	}
+	g, err := custody.CheckGrant(row.Doc)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the grant %s is damaged in the catalog; it can only be withdrawn: %w", ticket.ShortID(row.ID), err)
+	}
+	return row, g, nil
+}
+
+// row is find without reading the document.
+func (d *Desk) row(ctx context.Context, id string) (*catalog.Grant, error) {
+	all, err := d.cat.Grants(ctx)
+	if err != nil {
+		return nil, err
 	}
 	want := strings.TrimPrefix(strings.ToLower(id), "g-")
 	var found []*catalog.Grant
@@ -174,12 +215,17 @@ func (d *Desk) find(ctx context.Context, id string) (*catalog.Grant, *custody.Si
 	}
 	switch len(found) {
 	case 0:
-		return nil, nil, fmt.Errorf("the grant %q %w: 'preezm grants' lists yours", id, ErrUnknown)
+		return nil, fmt.Errorf("the grant %q %w: 'preezm grants' lists yours", id, ErrUnknown)
 	case 1:
-		g, err := custody.CheckGrant(found[0].Doc)
-		return found[0], g, err
+		return found[0], nil
 	}
-	return nil, nil, fmt.Errorf("several grants begin with %q: give more of it", id)
+	return nil, fmt.Errorf("several grants begin with %q: give more of it", id)
+}
+
+// ended says whether a grant has ended by itself; false for one that is damaged.
+func (d *Desk) ended(row *catalog.Grant) bool {
+	g, err := custody.CheckGrant(row.Doc)
+	return err == nil && d.cfg.Now().Unix() >= g.Body.NotAfter
 }
 
 // over says whether a grant is withdrawn or has ended.
@@ -193,7 +239,8 @@ type issued struct {
 	doc *custody.Signed[custody.Grant]
 }
 
-// lasting goes through the grants that are not over. An error is the last.
+// lasting goes through the grants that are not over. An error is the last. One
+// that is damaged is passed over: List names it, and nothing of it is let go of.
 func (d *Desk) lasting(ctx context.Context) iter.Seq2[issued, error] {
 	return func(yield func(issued, error) bool) {
 		all, err := d.cat.Grants(ctx)
@@ -203,11 +250,7 @@ func (d *Desk) lasting(ctx context.Context) iter.Seq2[issued, error] {
 		}
 		for i := range all {
 			g, err := custody.CheckGrant(all[i].Doc)
-			if err != nil {
-				yield(issued{}, err)
-				return
-			}
-			if !d.over(&all[i], g) && !yield(issued{&all[i], g}, nil) {
+			if err == nil && !d.over(&all[i], g) && !yield(issued{&all[i], g}, nil) {
 				return
 			}
 		}
@@ -217,19 +260,20 @@ func (d *Desk) lasting(ctx context.Context) iter.Seq2[issued, error] {
 // Revoke writes a revocation down and gives it with the grant's custodians, to
 // be carried to them. A grant that is revoked already gives its revocation.
 func (d *Desk) Revoke(ctx context.Context, id, reason string) (*Errand, error) {
-	row, g, err := d.find(ctx, id)
+	row, err := d.row(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if len(row.Revocation) == 0 {
-		if d.cfg.Now().Unix() >= g.Body.NotAfter {
-			return nil, fmt.Errorf("the grant %s %w", ticket.ShortID(g.Body.ID), ErrOver)
+		// A damaged one is withdrawn by its hash: nobody can tell that it is over.
+		if d.ended(row) {
+			return nil, fmt.Errorf("the grant %s %w", ticket.ShortID(row.ID), ErrOver)
 		}
-		r, err := d.owner.Revoke(g.Hash, d.cfg.Now().Unix(), reason)
+		r, err := d.owner.Revoke(row.Hash, d.cfg.Now().Unix(), reason)
 		if err != nil {
 			return nil, err
 		}
-		if err := d.cat.Revoke(ctx, g.Hash, r.Raw); err != nil {
+		if err := d.cat.Revoke(ctx, row.Hash, r.Raw); err != nil {
 			return nil, err
 		}
 		row.Revocation = r.Raw
@@ -281,14 +325,7 @@ func (d *Desk) Errands(ctx context.Context) ([]*Errand, error) {
 	}
 	var out []*Errand
 	for i := range all {
-		if len(all[i].Revocation) == 0 {
-			continue
-		}
-		g, err := custody.CheckGrant(all[i].Doc)
-		if err != nil {
-			return nil, err
-		}
-		if d.cfg.Now().Unix() >= g.Body.NotAfter {
+		if len(all[i].Revocation) == 0 || d.ended(&all[i]) {
 			continue
 		}
 		e, err := d.errand(ctx, &all[i])
@@ -314,7 +351,7 @@ func (d *Desk) Closed(ctx context.Context, grant custody.Hash, by peers.DeviceID
 
 // Find gives one grant as List does.
 func (d *Desk) Find(ctx context.Context, id string) (*Info, error) {
-	row, _, err := d.find(ctx, id)
+	row, err := d.row(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -386,11 +423,7 @@ func (d *Desk) Release(ctx context.Context) error {
 	}
 	var over [][32]byte
 	for i := range all {
-		g, err := custody.CheckGrant(all[i].Doc)
-		if err != nil {
-			return err
-		}
-		if d.over(&all[i], g) {
+		if len(all[i].Revocation) > 0 || d.ended(&all[i]) {
 			over = append(over, all[i].Hash)
 		}
 	}
