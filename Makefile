@@ -15,6 +15,10 @@ BIN_HL   := bin/preezm-headless
 
 FUZZTIME ?= 2s
 
+# Runs tests and sums up what failed. The packages named here start real
+# processes; one or two of their tests that fail are run again, alone.
+TESTRUN := go run ./app/testrun -again app/bench,app/cli,app/demo,app/desktop/e2e,app/internal/chaos,app/internal/e2e,app/internal/grants,app/internal/netlab,app/internal/recovery
+
 .DEFAULT_GOAL := help
 .PHONY: servers nettest help deps deps-headless build build-headless run demo test screenshots bench chaos simulate lint fmt clean
 
@@ -51,8 +55,8 @@ demo: build-headless ## five keepers, an owner, a brand; lose two; get all back;
 test: deps ## every test: unit, property, end to end, command line, window, a short fuzz of every decoder
 	@[ "$$(id -u)" != 0 ] || .ci/deps net
 	@# The window is not raced: that would rebuild its C parts for minutes.
-	go test -race $(HEADLESS) -timeout 15m $$(.ci/packages)
-	go test -timeout 10m ./app/desktop/...
+	$(TESTRUN) -log build/tests.json -- -race $(HEADLESS) -timeout 15m $$(.ci/packages)
+	$(TESTRUN) -log build/tests-window.json -- -timeout 10m ./app/desktop/...
 	go build -o /dev/null ./app/preezm
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
