@@ -41,7 +41,7 @@ type sample struct {
 	files  int
 	wall   time.Duration
 	cpu    time.Duration // of all processes
-	owner  int64         // peak memory of the command, bytes
+	owner  int64         // peak memory of the command, or of the owner's node if that is larger, bytes
 	keeper int64         // of the largest keeper so far
 	stored int64         // shard bytes, of a put or a repair
 	// Of a put: what was new after compression, and what that takes on the

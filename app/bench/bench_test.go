@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,19 +53,19 @@ func TestTinyRun(t *testing.T) {
 	}
 	var said strings.Builder
 	o := options{preezm: preezm, ceiling: ceiling, big: 3<<20 + 17, small: 120, medium: 1, text: 1 << 20, many: 50, reps: 2}
-	if err := run(t.Context(), &said, o, work, out, filepath.Join(dir, "bench.svg")); err != nil {
+	measured, err := run(t.Context(), &said, o, work)
+	if err == nil {
+		err = measured.publish(&said, out, "")
+	}
+	if err != nil {
 		t.Fatalf("%v\n%s", err, said.String())
 	}
 	left, err := os.ReadDir(work)
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
 	}
-	text, err := os.ReadFile(out)
+	r, err := readReport(out)
 	if err != nil {
-		t.Fatal(err)
-	}
-	var r report
-	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
 	if len(r.Rows) != 6+len(corpora) || r.Reps != 2 {

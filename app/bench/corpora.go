@@ -233,7 +233,7 @@ func (b *bench) preezmMany(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	s := sample{side: "preezm", files: b.many, work: listMany}
-	return b.measure(s, func() proc.Usage { return proc.Of(f.Owner.About().PID) }, func() (proc.Usage, error) {
+	return b.measure(s, keeperUsage(f), withNode(f, func() (proc.Usage, error) {
 		cmd := f.Owner.Command(ctx, "ls", "-R", "many")
 		lines := &counter{}
 		cmd.Stdout = lines
@@ -245,7 +245,18 @@ func (b *bench) preezmMany(ctx context.Context, dir string) (err error) {
 			err = fmt.Errorf("listed %d of %d files", lines.n, b.many)
 		}
 		return p.Usage(), err
-	})
+	}))
+}
+
+// withNode is do, with what the owner's running node cost meanwhile.
+func withNode(f *e2e.Fleet, do func() (proc.Usage, error)) func() (proc.Usage, error) {
+	return func() (proc.Usage, error) {
+		before := proc.Of(f.Owner.About().PID)
+		own, err := do()
+		node := proc.Of(f.Owner.About().PID)
+		node.CPU -= before.CPU
+		return own.Add(node), err
+	}
 }
 
 // counter counts lines.
@@ -306,11 +317,10 @@ func (b *bench) preezmBigMore(ctx context.Context, dir string) (err error) {
 	if err := f.Owner.Start(ctx); err != nil {
 		return err
 	}
-	usage := func() proc.Usage { return keeperUsage(f)().Add(proc.Of(f.Owner.About().PID)) }
 	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
-		err = b.measure(s, usage, func() (proc.Usage, error) {
+		err = b.measure(s, keeperUsage(f), withNode(f, func() (proc.Usage, error) {
 			return proc.JSON(ctx, f.Owner.Command(ctx, "repair", "--json"), nil, &r)
-		})
+		}))
 		if err == nil && r.Done != nil && r.Done.Pieces > 0 {
 			break
 		}

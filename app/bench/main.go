@@ -47,6 +47,7 @@ func main() {
 	out := flag.String("json", "", "file for the figures as JSON")
 	dir := flag.String("dir", "", "folder on the disk to measure; without it the system's temporary folder")
 	svg := flag.String("svg", "", "file for a picture of the figures")
+	show := flag.String("show", "", "measure nothing: show the figures that an earlier run wrote into this file")
 	flag.BoolVar(&o.compare, "compare", false, "measure restic and rclone too, where they are installed")
 	quick := flag.Bool("quick", false, "a small run: 128 MiB, 1,000 small files, one run of each")
 	flag.Parse()
@@ -58,7 +59,16 @@ func main() {
 		o.big, o.small, o.reps, o.medium, o.text, o.many = 128<<20, 1000, 1, 20, 64<<20, 10_000
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, o, *dir, *out, *svg)
+	var r report
+	var err error
+	if *show != "" {
+		r, err = readReport(*show)
+	} else {
+		r, err = run(ctx, os.Stdout, o, *dir)
+	}
+	if err == nil {
+		err = r.publish(os.Stdout, *out, *svg)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -66,26 +76,32 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, w io.Writer, o options, dir, out, svg string) (err error) {
+// run measures everything in a folder of its own below dir.
+func run(ctx context.Context, w io.Writer, o options, dir string) (r report, err error) {
 	for _, p := range []*string{&o.preezm, &o.ceiling} {
 		if *p, err = filepath.Abs(*p); err != nil {
-			return err
+			return r, err
 		}
 		if _, err := os.Stat(*p); err != nil {
-			return fmt.Errorf("make bench builds what is measured: %w", err)
+			return r, fmt.Errorf("make bench builds what is measured: %w", err)
 		}
 	}
 	root, err := os.MkdirTemp(dir, "preezm-bench-")
 	if err != nil {
-		return err
+		return r, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
 
 	b := &bench{options: o, root: root, out: w, waited: map[waiting][]time.Duration{}}
 	if err := b.run(ctx); err != nil {
-		return err
+		return r, err
 	}
-	r := b.report()
+	return b.report(), nil
+}
+
+// publish prints the report, and writes it as JSON and as a picture where a
+// file is named for it.
+func (r report) publish(w io.Writer, out, svg string) error {
 	r.print(w)
 	if out != "" {
 		if err := r.write(out); err != nil {

@@ -5,130 +5,126 @@ package main
 import (
 	"fmt"
 	"html"
-	"io"
 	"maps"
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
 )
 
-// printDisks shows what puts stored.
-func (r report) printDisks(w io.Writer) {
-	fmt.Fprintln(w)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\tnew, compressed MB\tsent MB\ton disks MB\ttimes what is new\t")
-	for _, row := range r.Rows {
-		p := row.Preezm
-		if p.Stored == 0 {
-			continue
-		}
-		ratio := "-"
-		if p.Packed > 0 && p.Disks > 0 {
-			ratio = fmt.Sprintf("%.3f", float64(p.Disks)/float64(p.Packed))
-		}
-		fmt.Fprintf(t, "%s\t%s\t%.1f\t%s\t%s\t\n", row.Work, orDash("%.1f", float64(p.Packed)/1e6), float64(p.Stored)/1e6, orDash("%.1f", float64(p.Disks)/1e6), ratio)
-	}
-	t.Flush() // as the table above
-}
-
-// printOthers shows what other programs took.
-func (r report) printOthers(w io.Writer) {
-	if len(r.Others) == 0 {
-		return
-	}
-	names := slices.Sorted(maps.Keys(r.Others))
-	fmt.Fprintf(w, "\nothers, once into a folder of this machine, not fsynced:")
-	for _, n := range names {
-		fmt.Fprintf(w, " %s;", r.Others[n])
-	}
-	fmt.Fprint(w, "\n\n")
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\tpreezm s\tCPU s\t")
-	for _, n := range names {
-		fmt.Fprintf(t, "%s s\tCPU s\tMiB\t", n)
-	}
-	fmt.Fprintln(t)
-	for _, row := range r.Rows {
-		if len(row.Others) == 0 {
-			continue
-		}
-		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t", row.Work, row.Preezm.Wall, row.Preezm.CPU)
-		for _, n := range names {
-			f := row.Others[n]
-			fmt.Fprintf(t, "%s\t%s\t%s\t", orDash("%.2f", f.Wall), orDash("%.2f", f.CPU), orDash("%.0f", float64(f.Owner>>20)))
-		}
-		fmt.Fprintln(t)
-	}
-	t.Flush() // as the table above
-}
-
-// The picture's measures, in its own units.
+// The picture's measures, in its own units, which a page shows as pixels.
 const (
 	pictureWide = 860
-	labelWide   = 210
-	barHigh     = 16
-	groupGap    = 14
-	headHigh    = 64
+	margin      = 24
+	labelWide   = 240
+	barsWide    = 340 // the longest bar; its text comes after it
+	barHigh     = 22  // with the gap below it
+	groupGap    = 20
+	headHigh    = 118
+	footHigh    = 60
 )
 
-// draw writes the figures as bars: the time of each work on each side, with
-// the rate beside it. It is text that scales, readable on light and dark.
-func (r report) draw(name string) error {
-	type bar struct {
-		who, class string
-		f          figures
+// The picture is a card with a ground of its own, since a page may be dark for
+// a browser that says it prefers light, or the other way round.
+const pictureStyle = `.g{fill:#fff;stroke:#d0d7de}text{fill:#1f2328;font-size:14px}.w{text-anchor:end;font-weight:600}.t{font-size:20px;font-weight:600}.n{fill:#59636e}.p{fill:#0b7a75}.o{fill:#b9c2cc}.c{stroke:#c2410c;stroke-width:2.5}
+@media(prefers-color-scheme:dark){.g{fill:#0d1117;stroke:#3d444d}text{fill:#f0f6fc}.n{fill:#9198a1}.p{fill:#2bb5ad}.o{fill:#57606a}.c{stroke:#fb923c}}`
+
+// titles of the works in the picture, with what is measured.
+func (r report) title(w row) string {
+	big := fmt.Sprintf("%d MiB", r.Big>>20)
+	if r.Big >= 1<<30 && r.Big%(1<<30) == 0 {
+		big = fmt.Sprintf("%d GiB", r.Big>>30)
 	}
+	files := humanize.Comma(int64(r.Small)) + " small files"
+	switch w.Work {
+	case putBig:
+		return "put a file of " + big
+	case getBig:
+		return "get it back"
+	case getDegraded:
+		return "get it, two machines gone"
+	case putSmall:
+		return "put " + files
+	case putAgain:
+		return "put them again, unchanged"
+	case getSmall:
+		return "get them back"
+	}
+	return string(w.Work)
+}
+
+// draw writes the works that something stands beside as bars of seconds, each
+// group on a scale of its own, with a line where the ceiling ends.
+func (r report) draw(name string) error {
 	var b strings.Builder
 	y := headHigh
 	for _, row := range r.Rows {
-		bars := []bar{{"Preezm", "p", row.Preezm}}
-		if row.Ceiling.Wall > 0 {
-			bars = append(bars, bar{"ceiling", "c", row.Ceiling})
-		}
-		for _, n := range slices.Sorted(maps.Keys(row.Others)) {
-			bars = append(bars, bar{n, "o", row.Others[n]})
-		}
-		longest := 0.0
-		for _, x := range bars {
-			longest = max(longest, x.f.Wall)
-		}
-		if row.Preezm.Wall == 0 {
+		if row.Preezm.Wall == 0 || row.Ceiling.Wall == 0 && len(row.Others) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, `<text class="w" x="%d" y="%d">%s</text>`+"\n", labelWide-10, y+barHigh-4, html.EscapeString(string(row.Work)))
-		for _, x := range bars {
-			long := max(2, int(x.f.Wall/longest*(pictureWide-labelWide-290)))
-			fmt.Fprintf(&b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="2"/>`+"\n", x.class, labelWide, y, long, barHigh-3)
-			fmt.Fprintf(&b, `<text x="%d" y="%d">%s</text>`+"\n", labelWide+long+6, y+barHigh-5, html.EscapeString(barText(x.who, row, x.f)))
-			y += barHigh
-		}
-		y += groupGap
+		y = r.drawGroup(&b, row, y) + groupGap
 	}
-	head := fmt.Sprintf("%d MiB and %d files of %d KiB to five machines, 3 of 5, every piece fsynced; %d cores; medians of %d; shorter is better",
-		r.Big>>20, r.Small, smallSize>>10, r.Cores, r.Reps)
+	head := fmt.Sprintf("Seconds; shorter is better. %d cores, medians of %d.", r.Cores, r.Reps)
+	beside := "Five pieces on five machines over TLS, three are enough, each synced to its disk before it counts."
+	foot := []string{"The ceiling is a program that only encrypts, codes, hashes, sends and syncs: no cutting, naming, or looking up."}
 	if len(r.Others) > 0 {
-		head += "; the others write once, into a local folder"
+		foot = append(foot, strings.Join(slices.Sorted(maps.Keys(r.Others)), " and ")+" encrypt as well, and write once, into a folder of the same machine.")
 	}
-	doc := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11">
+	high := y - groupGap + footHigh
+	doc := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="%[2]d" viewBox="0 0 %[1]d %[2]d" font-family="-apple-system,'Segoe UI','Noto Sans','DejaVu Sans',Helvetica,Arial,sans-serif" role="img">
+<title>How long Preezm takes</title>
 <style>
-text{fill:#24292f}.w{text-anchor:end;font-weight:bold}.t{font-size:15px;font-weight:bold}.p{fill:#0b7a75}.c{fill:#9aa5b1}.o{fill:#c9822b}
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.p{fill:#2bb5ad}.c{fill:#6b7785}.o{fill:#e0a458}}
+%[3]s
 </style>
-<text class="t" x="10" y="24">How long Preezm takes</text>
-<text x="10" y="42">%s</text>
-%s</svg>
-`, pictureWide, y, html.EscapeString(head), b.String())
-	return os.WriteFile(name, []byte(doc), 0o644)
+<rect class="g" x="0.5" y="0.5" width="%[4]d" height="%[5]d" rx="8"/>
+<text class="t" x="%[6]d" y="38">How long Preezm takes</text>
+<text class="n" x="%[6]d" y="63">%[7]s</text>
+<text class="n" x="%[6]d" y="83">%[8]s</text>
+<line class="c" x1="%[9]d" x2="%[9]d" y1="50" y2="66"/><text class="n" x="%[10]d" y="63">ceiling</text>
+%[11]s`, pictureWide, high, pictureStyle, pictureWide-1, high-1, margin, head, beside, pictureWide-margin-56, pictureWide-margin-48, b.String())
+	for i, line := range foot {
+		doc += fmt.Sprintf(`<text class="n" style="font-size:12px" x="%d" y="%d">%s</text>`+"\n", margin, high-32+i*17, html.EscapeString(line))
+	}
+	return os.WriteFile(name, []byte(doc+"</svg>\n"), 0o644)
 }
 
-func barText(who string, row row, f figures) string {
-	s := fmt.Sprintf("%s  %.2f s, %.1f CPU s", who, f.Wall, f.CPU)
+// drawGroup draws the bars of one work from y on, and gives where they end.
+func (r report) drawGroup(b *strings.Builder, row row, y int) int {
+	type bar struct {
+		who, class string
+		seconds    float64
+		more       string
+	}
+	bars := []bar{{"Preezm", "p", row.Preezm.Wall, speed(row)}}
+	longest := max(row.Preezm.Wall, row.Ceiling.Wall)
+	for _, n := range slices.Sorted(maps.Keys(row.Others)) {
+		bars = append(bars, bar{n, "o", row.Others[n].Wall, ""})
+		longest = max(longest, row.Others[n].Wall)
+	}
+	long := func(seconds float64) int { return max(3, int(seconds/longest*barsWide)) }
+	fmt.Fprintf(b, `<text class="w" x="%d" y="%d">%s</text>`+"\n", margin+labelWide-12, y+14, html.EscapeString(r.title(row)))
+	top := y
+	for _, x := range bars {
+		fmt.Fprintf(b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="2"/>`+"\n", x.class, margin+labelWide, y, long(x.seconds), barHigh-4)
+		end := long(x.seconds)
+		if c := row.Ceiling.Wall; c > 0 && end <= long(c) && long(c) < end+190 {
+			end = long(c) // the line does not run through the words
+		}
+		fmt.Fprintf(b, `<text x="%d" y="%d">%s %.2f s%s</text>`+"\n", margin+labelWide+end+10, y+14, html.EscapeString(x.who), x.seconds, x.more)
+		y += barHigh
+	}
+	if row.Ceiling.Wall > 0 {
+		x := margin + labelWide + long(row.Ceiling.Wall)
+		fmt.Fprintf(b, `<line class="c" x1="%[1]d" x2="%[1]d" y1="%[2]d" y2="%[3]d"/>`+"\n", x, top-4, y)
+	}
+	return y
+}
+
+// speed says how much Preezm did in a second.
+func speed(row row) string {
 	if row.Files > 1 {
-		return s + fmt.Sprintf(", %.0f files/s", float64(row.Files)/f.Wall)
+		return fmt.Sprintf(", %s files/s", manyFiles(row))
 	}
-	if row.Bytes > 0 {
-		s += fmt.Sprintf(", %.0f MB/s", rate(row.Bytes, f.Wall))
-	}
-	return s
+	return fmt.Sprintf(", %.0f MB/s", rate(row.Bytes, row.Preezm.Wall))
 }
