@@ -28,6 +28,7 @@ type Node interface {
 	brandNode
 	historyNode
 	circleNode
+	careNode
 	settingsNode
 	keyNode
 }
@@ -58,6 +59,16 @@ type circleNode interface {
 	PlanRemoval(ctx context.Context, o node.RemovalOrder) (*node.Removal, error)
 	RemoveMember(ctx context.Context, o node.RemovalOrder, progress func(engine.Progress)) (*node.Removal, error)
 	SetRoles(ctx context.Context, o node.RolesOrder, progress func(engine.Progress)) (node.Member, error)
+}
+
+// careNode is what the Health screen asks.
+type careNode interface {
+	Repair(ctx context.Context, o node.RepairOrder, progress func(engine.Progress)) (*node.RepairReport, error)
+	Audit(ctx context.Context, o node.AuditOrder, progress func(engine.Progress)) (*engine.AuditReport, error)
+	BackupState(ctx context.Context) (*node.BackupState, error)
+	Retention(ctx context.Context) (engine.Retention, error)
+	SetRetention(ctx context.Context, r engine.Retention) error
+	Prune(ctx context.Context, o node.PruneOrder) (*engine.PruneReport, error)
 }
 
 // settingsNode is what the Settings screen asks.

@@ -72,6 +72,10 @@ func (u *UI) say(err error) string {
 		return u.t("error.waiting")
 	case errors.Is(err, errRate):
 		return u.t("error.rate")
+	case errors.Is(err, errCount):
+		return u.t("error.count")
+	case errors.Is(err, engine.ErrNotDrained):
+		return u.t("error.not-drained")
 	case errors.Is(err, node.ErrLocked):
 		return u.t("error.locked")
 	case errors.Is(err, errPeriod):

@@ -29,6 +29,7 @@ var noon = time.Date(2026, time.March, 14, 12, 0, 0, 0, time.UTC)
 type fakeNode struct {
 	fakeGrants
 	fakeMore
+	fakeCare
 	mu      sync.Mutex
 	entries []engine.Entry
 	members []node.Member

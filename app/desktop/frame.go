@@ -43,18 +43,19 @@ type frame struct {
 
 // screens are the ones of the sidebar, from top to bottom.
 func screens() []string {
-	return []string{"files", "circle", "access", "received", "activity", "settings"}
+	return []string{"files", "circle", "access", "received", "activity", "care", "settings"}
 }
 
 // showHome builds the window of an open home and goes to a screen.
 func (u *UI) showHome(name string) {
 	f := &frame{ui: u, files: newFiles(u), stage: container.NewStack(), name: widget.NewLabel(""), said: newNote("")}
 	f.pages = map[string]screen{"files": f.files, "circle": newCircle(u), "access": newAccess(u), "received": newReceived(u),
-		"activity": newActivity(u), "settings": newSettings(u)}
+		"activity": newActivity(u), "care": newCare(u), "settings": newSettings(u)}
 	f.items = map[string]*navItem{}
-	names := []string{u.t("nav.files"), u.t("nav.circle"), u.t("nav.access"), u.t("nav.received"), u.t("nav.activity"), u.t("nav.settings")}
+	names := []string{u.t("nav.files"), u.t("nav.circle"), u.t("nav.access"), u.t("nav.received"), u.t("nav.activity"), u.t("nav.care"), u.t("nav.settings")}
 	pictures := []fyne.Resource{theme.FolderIcon(), icon("circle", theme.ColorNameForeground), icon("key", theme.ColorNameForeground),
-		icon("inbox", theme.ColorNameForeground), icon("ledger", theme.ColorNameForeground), theme.SettingsIcon()}
+		icon("inbox", theme.ColorNameForeground), icon("ledger", theme.ColorNameForeground),
+		icon("safe", theme.ColorNameForeground), theme.SettingsIcon()}
 	f.name.Truncation = fyne.TextTruncateEllipsis
 	title := newHeading("Preezm")
 	brand := container.NewHBox(iconOf(appIcon(), 28), title)
@@ -155,12 +156,12 @@ func (f *frame) named(about node.About) {
 }
 
 // readHealth asks every keeper whether it answers: the sentence speaks of now.
-func readHealth(ctx context.Context, n Node, l *i18n.Locale) (health, error) {
+func readHealth(ctx context.Context, n Node, l *i18n.Locale) (health, *engine.Status, error) {
 	s, err := n.Status(ctx, engine.StatusOptions{Probe: true})
 	if err != nil {
-		return health{}, err
+		return health{}, nil, err
 	}
-	return homeHealth(l, s), nil
+	return homeHealth(l, s), s, nil
 }
 
 // showOpening is what is seen while the home is being opened; the time before
@@ -201,7 +202,7 @@ func (u *UI) inform(title string, content fyne.CanvasObject) {
 	u.show(dialog.NewCustom(title, u.t("dialog.close"), container.New(widthLayout{460}, content), u.win))
 }
 
-// keys are the ones that work wherever one is: Ctrl+1 to Ctrl+6 go to a
+// keys are the ones that work wherever one is: Ctrl+1 to Ctrl+7 go to a
 // screen, Ctrl+F searches, Ctrl+W closes the window, Ctrl+Q quits; on the files,
 // Return opens what is picked, Delete moves it to the trash, Escape lets go of it and Backspace goes up.
 // Escape closes a dialog first.

@@ -187,18 +187,7 @@ func (u *UI) trashDialog(list []engine.Trashed) {
 	}
 	empty := widget.NewButton(u.t("trash.empty"), func() {
 		d.Hide()
-		u.confirm(u.t("trash.empty"), u.t("trash.empty"), widget.DangerImportance, newNote(u.n("trash.empty-text", int64(len(list)))), func() {
-			u.work(func(ctx context.Context) func() {
-				_, err := n.EmptyTrash(ctx, nil)
-				return func() {
-					if err != nil {
-						u.heard(err)
-						u.tell(u.t("trash.empty"), err)
-					}
-					u.changed()
-				}
-			})
-		})
+		u.askToEmptyTrash(list)
 	})
 	empty.Importance = widget.DangerImportance
 	text := u.t("trash.none")

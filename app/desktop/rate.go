@@ -10,7 +10,10 @@ const rateWindow = 8 * time.Second
 
 // rate measures speed over the last seconds of a transfer. The zero value is
 // ready.
-type rate struct{ samples []sample }
+type rate struct {
+	window  time.Duration // 0 is rateWindow
+	samples []sample
+}
 
 type sample struct {
 	at    time.Time
@@ -19,9 +22,13 @@ type sample struct {
 
 // add takes the bytes done so far, at a time that does not run backwards.
 func (r *rate) add(at time.Time, bytes int64) {
+	window := r.window
+	if window == 0 {
+		window = rateWindow
+	}
 	r.samples = append(r.samples, sample{at, bytes})
 	// One sample older than the window stays, as the window's far edge.
-	for len(r.samples) > 2 && at.Sub(r.samples[1].at) >= rateWindow {
+	for len(r.samples) > 2 && at.Sub(r.samples[1].at) >= window {
 		r.samples = r.samples[1:]
 	}
 }

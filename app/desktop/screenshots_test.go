@@ -7,6 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
 )
 
 // shot is a screen in a state worth looking at.
@@ -88,7 +91,35 @@ func shots() []shot {
 			a.check()
 			b.settle("it is verified", func() bool { return len(a.verdict.Objects) > 0 })
 		}},
+		{"care", tended, func(b *bench) {
+			b.goTo("care")
+			c := b.frame.care()
+			b.settle("the health is shown", func() bool { return c.status != nil && c.copies != nil && textOf(c.past.kept) != " " })
+		}},
+		{"care-past", tended, func(b *bench) {
+			b.goTo("care")
+			c := b.frame.care()
+			b.settle("the health is shown", func() bool { return c.status != nil && c.copies != nil && textOf(c.past.kept) != " " })
+			scrollTo(b, c.past.view)
+		}},
+		{"policy", tended, func(b *bench) {
+			b.goTo("care")
+			c := b.frame.care()
+			b.settle("the health is shown", func() bool { return c.status != nil && c.copies != nil && textOf(c.past.kept) != " " })
+			c.past.askPolicy()
+		}},
 		{"settings", family, page("settings")},
+	}
+}
+
+// scrollTo brings a part of the screen into sight.
+func scrollTo(b *bench, o fyne.CanvasObject) {
+	for _, seen := range b.objects() {
+		if s, ok := seen.(*container.Scroll); ok {
+			d := fyne.CurrentApp().Driver()
+			s.ScrollToOffset(s.Offset.AddXY(0, d.AbsolutePositionForObject(o).Y-d.AbsolutePositionForObject(s).Y))
+			return
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ type transfer struct {
 	againTo  string
 
 	row *transferRow
+	in  *transfers // the list it is on
 }
 
 // outcome is what a finished put or get has to say.
@@ -49,11 +50,12 @@ type outcome struct {
 }
 
 // transfers are the ones of this window, the newest first. They outlive the
-// screens, which are rebuilt when the language changes.
+// screens, which are rebuilt when the language changes. The care screen has a
+// list of its own.
 type transfers struct {
 	ui   *UI
 	all  []*transfer
-	list *fyne.Container // of the Files screen that is shown
+	list *fyne.Container // of the screen that is shown
 	seen func()          // called when there are more or fewer
 }
 
@@ -72,7 +74,7 @@ func (ts *transfers) running() int {
 func (ts *transfers) start(sign fyne.Resource, title string, run func(ctx context.Context, progress func(engine.Progress)) (outcome, error), after func(t *transfer)) *transfer {
 	u := ts.ui
 	ctx, cancel := context.WithCancel(u.ctx)
-	t := &transfer{sign: sign, title: title, cancel: cancel}
+	t := &transfer{sign: sign, title: title, cancel: cancel, in: ts}
 	// What is over and went well has been seen by now.
 	ts.all = slices.DeleteFunc(ts.all, func(t *transfer) bool { return t.over && t.err == nil && len(t.problems) == 0 })
 	ts.all = append([]*transfer{t}, ts.all...)
@@ -102,6 +104,9 @@ func (ts *transfers) start(sign fyne.Resource, title string, run func(ctx contex
 			ts.ui.healthChanged()
 			u.heard(err)
 			t.row.update()
+			if ts.seen != nil {
+				ts.seen()
+			}
 		}
 	})
 	return t
@@ -163,6 +168,9 @@ func (t *transfer) line(u *UI) string {
 	case engine.StageScan:
 		return u.n("transfer.looking", p.TotalFiles)
 	}
+	if p.TotalBytes == 0 && p.TotalFiles > 0 { // pieces to look at, not bytes to send
+		return u.n("transfer.looked", p.Files, i18n.A{"total": p.TotalFiles})
+	}
 	parts := []string{u.t("transfer.of", i18n.A{"done": l.Size(p.Bytes), "total": l.Size(p.TotalBytes)})}
 	if speed := t.rate.perSecond(); speed > 0 {
 		parts = append(parts, l.Speed(speed))
@@ -207,7 +215,7 @@ func (t *transfer) fraction() float64 {
 		return 1
 	}
 	if t.progress.TotalBytes <= 0 {
-		return 0
+		return float64(t.progress.Files) / float64(max(t.progress.TotalFiles, 1))
 	}
 	return float64(t.progress.Bytes) / float64(t.progress.TotalBytes)
 }
@@ -235,7 +243,7 @@ func newTransferRow(u *UI, t *transfer) *transferRow {
 	r.line = newNote("…")
 	r.button = widget.NewButton("", func() {
 		if t.over {
-			u.transfers.dismiss(t)
+			t.in.dismiss(t)
 			return
 		}
 		t.stopping = true
@@ -249,7 +257,7 @@ func newTransferRow(u *UI, t *transfer) *transferRow {
 	})
 	r.more = widget.NewButton(u.t("transfer.show"), r.showProblems)
 	r.again = widget.NewButton("", func() {
-		u.transfers.dismiss(t)
+		t.in.dismiss(t)
 		t.again()
 	})
 	r.again.Importance = widget.HighImportance
@@ -283,8 +291,8 @@ func (r *transferRow) update() {
 	}
 	r.button.SetText(label)
 	enable(r.button, t.over || !t.stopping)
-	if r.shape() != was && r.ui.transfers.seen != nil {
-		r.ui.transfers.seen() // so that everything around finds its place
+	if r.shape() != was && t.in.seen != nil {
+		t.in.seen() // so that everything around finds its place
 	}
 }
 

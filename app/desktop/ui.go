@@ -17,6 +17,7 @@ import (
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/assets"
+	"github.com/preezm/preezm/engine"
 )
 
 // every is how often the window asks anew what it shows.
@@ -56,14 +57,16 @@ type UI struct {
 	locale  *i18n.Locale
 	node    Node
 	about   node.About
-	health  *health // nil until known
-	trouble error   // why there is no node
+	health  *health        // nil until known
+	status  *engine.Status // what it was made from
+	trouble error          // why there is no node
 
 	healthTook time.Duration // how long the last question for the health took
 	healthAt   time.Time     // and when it was answered
 
 	frame     *frame // nil while there is no node
 	transfers transfers
+	jobs      transfers     // of the home's care, on its own screen
 	asking    dialog.Dialog // the one shown last; nil before
 	viewing   func(now time.Time)
 	alive     atomic.Bool // something on screen counts seconds
@@ -84,7 +87,7 @@ func New(app fyne.App, host Host, opt Options) (*UI, error) {
 	}
 	u := &UI{app: app, host: host, opt: opt, prefs: prefs{app.Preferences()}, pump: newPump(opt.do)}
 	u.ctx, u.stop = context.WithCancel(context.Background())
-	u.transfers.ui = u
+	u.transfers.ui, u.jobs.ui = u, u
 	if err := u.speak(); err != nil {
 		return nil, err
 	}
@@ -352,13 +355,17 @@ func (u *UI) askHealth() {
 	}
 	u.work(func(ctx context.Context) func() {
 		begin := time.Now()
-		h, err := readHealth(ctx, n, u.locale)
+		h, s, err := readHealth(ctx, n, u.locale)
 		took := time.Since(begin)
 		if err != nil {
 			return func() { u.heard(err) }
 		}
 		return func() {
 			u.healthTook, u.healthAt = took, time.Now()
+			if u.frame == f {
+				u.status = s
+				f.care().show(s)
+			}
 			if u.frame != f || u.health != nil && *u.health == h {
 				return
 			}
