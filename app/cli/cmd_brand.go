@@ -282,7 +282,7 @@ func (a *app) printOpened(r *node.OpenReport, err error) error {
 		}
 	}
 	for _, key := range r.Liars {
-		a.note("warning: the custodian %s of this grant signed a wrong share; tell the owner.", printable(key))
+		a.note("warning: a custodian of this grant signed a wrong share. Tell the owner: 'preezm custodians who %s' says whose machine it is.", printable(key[:min(len(key), 16)]))
 	}
 	switch {
 	case err == nil && !a.json:

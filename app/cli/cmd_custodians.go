@@ -76,8 +76,43 @@ these files after the end.`,
 			})
 		},
 	}
-	cmd.AddCommand(add, a.removeCustodianCommand())
+	cmd.AddCommand(add, a.removeCustodianCommand(), a.whoCommand())
 	return cmd
+}
+
+func (a *app) whoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "who KEY",
+		Short: "Say which custodian a company means by a key",
+		Long: `Companies know each custodian by a key that means nothing outside one grant. When
+one tells you that a custodian signed a wrong share, this says which machine of
+your circle that is. It lies, or what it keeps is damaged: ask its person, and
+take it off when in doubt ('preezm custodians remove').`,
+		Example: `  preezm custodians who 5f0c1a2b`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("which key? Give the one that the company was shown")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				all, err := api.WhoIs(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(all)
+				}
+				for _, k := range all {
+					if err := a.say("%s (%s), in the grant %s to %s", printable(k.Name), k.Device.Short(), k.Grant, printable(k.Brand)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
 }
 
 func (a *app) removeCustodianCommand() *cobra.Command {

@@ -43,6 +43,8 @@ func (n *fakeNode) Custodians(context.Context) ([]node.Custodian, error) {
 	return n.custodians, n.failed
 }
 
+func (n *fakeNode) WhoIs(context.Context, string) ([]node.KnownCustodian, error) { return nil, nil }
+
 func (n *fakeNode) AddCustodian(_ context.Context, who string) (node.Custodian, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

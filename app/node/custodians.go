@@ -193,3 +193,21 @@ func (n *Node) RemoveCustodian(ctx context.Context, who string, progress func(en
 	n.carry(ctx, errands...)
 	return out, ctx.Err()
 }
+
+// KnownCustodian is the custodian behind a name that one company knows.
+type KnownCustodian struct {
+	Custodian
+	Grant string `json:"grant"`
+	Brand string `json:"brand"`
+}
+
+// WhoIs says which custodian a company means by a name in a grant, such as one
+// that it saw sign a wrong share.
+func (n *Node) WhoIs(ctx context.Context, name string) ([]KnownCustodian, error) {
+	all, err := n.desk.Who(ctx, name)
+	out := []KnownCustodian{}
+	for _, k := range all {
+		out = append(out, KnownCustodian{custodian(k.Custodian), k.Grant, k.Brand})
+	}
+	return out, err
+}

@@ -19,6 +19,8 @@ type GrantAPI interface {
 	AddCustodian(ctx context.Context, who string) (Custodian, error)
 	// RemoveCustodian takes one off, and makes the grants anew that name it.
 	RemoveCustodian(ctx context.Context, who string, progress func(engine.Progress)) (*CustodianRemoved, error)
+	// WhoIs says which custodian a company means by a name in a grant.
+	WhoIs(ctx context.Context, name string) ([]KnownCustodian, error)
 	// Grant makes a grant and its ticket. Nobody is asked.
 	Grant(ctx context.Context, o GrantOrder) (*Granted, error)
 	// Grants lists the grants, after asking the custodians what happened.

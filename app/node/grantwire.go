@@ -13,6 +13,7 @@ import (
 // The calls of GrantAPI on the local socket.
 const (
 	pathCustodians      = "/v1/custodians"
+	pathWhoIs           = "/v1/custodians/who"
 	pathAddCustodian    = "/v1/custodians/add"
 	pathRemoveCustodian = "/v1/custodians/remove"
 	pathGrant           = "/v1/grant"
@@ -44,6 +45,7 @@ func call1[Req, Res any](f func(context.Context, Req) (Res, error)) func(context
 
 func (s *localServer) grantCalls(mux *http.ServeMux) {
 	handle(mux, s, pathCustodians, call0(s.api.Custodians))
+	handle(mux, s, pathWhoIs, call1(s.api.WhoIs))
 	handle(mux, s, pathAddCustodian, call1(s.api.AddCustodian))
 	handle(mux, s, pathRemoveCustodian, s.api.RemoveCustodian)
 	handle(mux, s, pathGrant, call1(s.api.Grant))
@@ -133,4 +135,8 @@ func (c *client) View(ctx context.Context, r string) (View, error) {
 
 func (c *client) EndView(ctx context.Context, r string) (View, error) {
 	return invoke[View](ctx, c, pathEndView, r, nil)
+}
+
+func (c *client) WhoIs(ctx context.Context, name string) ([]KnownCustodian, error) {
+	return invoke[[]KnownCustodian](ctx, c, pathWhoIs, name, nil)
 }

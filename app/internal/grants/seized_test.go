@@ -4,60 +4,21 @@ package grants_test
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
 	"errors"
-	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine/custody"
-	"github.com/preezm/preezm/peers/vault"
-	"github.com/preezm/preezm/peers/vault/vaulttest"
-	"github.com/preezm/preezm/peers/witness"
 )
 
-// ratchet opens the sealed place of a custodian's chains with all that lies in its
-// home, as docs/formats.md has it.
+// ratchet opens the sealed place of a custodian's chains.
 func (w *world) ratchet(h *e2e.Home) []custody.Chain {
 	w.Helper()
-	dir := filepath.Join(h.Dir, witness.Folder)
-	box := vaulttest.Boxes(w.T, h.Dir)[vault.Machine]
-	boxes, err := filepath.Glob(filepath.Join(dir, "*.box"))
+	out, err := chainsIn(h.Dir)
 	w.must(err)
-	var out []custody.Chain
-	for _, path := range boxes {
-		key, err := box.ReadFile(strings.TrimSuffix(path, ".box")+".key", 1<<16)
-		w.must(err)
-		sealed, err := os.ReadFile(path)
-		w.must(err)
-		if plain, err := box.Open(path, sealed); err == nil {
-			sealed = plain
-		}
-		block, err := aes.NewCipher(key)
-		w.must(err)
-		gcm, err := cipher.NewGCM(block)
-		w.must(err)
-		raw, err := gcm.Open(nil, make([]byte, 12), sealed, []byte("preezm/v1/ratchet"))
-		w.must(err)
-		var state struct {
-			Number uint64 `cbor:"1,keyasint"`
-			Chains []struct {
-				Owner      custody.Key `cbor:"1,keyasint"`
-				Generation uint32      `cbor:"2,keyasint"`
-				Day        uint32      `cbor:"3,keyasint"`
-				Key        [32]byte    `cbor:"4,keyasint"`
-			} `cbor:"2,keyasint"`
-		}
-		w.must(custody.Unmarshal(raw, &state))
-		for _, c := range state.Chains {
-			out = append(out, custody.Chain{Generation: c.Generation, Day: c.Day, Key: c.Key})
-		}
-	}
 	return out
 }
 
