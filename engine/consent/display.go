@@ -124,7 +124,6 @@ type Export struct {
 // NewExport makes a record for JSON. One of yes and no may be given.
 func NewExport(r *custody.Signed[AccessRequest], yes *custody.Signed[Consent], no *custody.Signed[Refusal]) *Export {
 	b := &r.Body
-	at := func(t int64) string { return time.Unix(t, 0).UTC().Format(time.RFC3339) }
 	out := &Export{Format: "preezm/v1/consent-record", RequestHash: r.Hash.String(), Displayed: Display(b)}
 	var purposes, kinds, recipients []map[string]any
 	for _, p := range b.Purposes {
