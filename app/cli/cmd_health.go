@@ -191,19 +191,26 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify [NAME...]",
 		Short: "Fetch every piece and check it",
 		Long: `Fetch every piece of the named files, or of everything, from the machines that
-keep it and compare it with what was stored. With a file that 'preezm proof'
-wrote, check that proof instead, without any network or home.
+keep it and compare it with what was stored. With a file that 'preezm proof' or
+'preezm requests receipt' wrote, check that instead, without any network or home.
 
 The exit status is 1 if a file cannot be brought back now or a machine gave
 wrong data, or if the proof was changed.`,
 		Example: `  preezm verify
   preezm verify Photos
-  preezm verify lease.zip`,
+  preezm verify lease.zip
+  preezm verify acme.json`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if b, ok, err := proofFile(args); ok || err != nil {
 				if err == nil {
 					err = a.verifyProof(b)
+				}
+				return err
+			}
+			if b, ok, err := receiptFile(args); ok || err != nil {
+				if err == nil {
+					err = a.verifyReceipt(b)
 				}
 				return err
 			}

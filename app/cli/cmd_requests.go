@@ -67,23 +67,36 @@ with no; each answer is a signed record that stays with you.`,
 			})
 		},
 	}
-	cmd.AddCommand(a.requestAddCommand(), a.requestShowCommand(), a.requestAcceptCommand(), a.requestRefuseCommand())
+	cmd.AddCommand(a.requestAddCommand(), a.requestShowCommand(), a.requestAcceptCommand(), a.requestRefuseCommand(), a.requestReceiptCommand())
 	return cmd
 }
 
 func (a *app) requestAddCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "add REQUEST",
-		Short:   "Keep a request that a company sent you",
-		Long:    `Keep a request: its text, a file that holds it, or '-' for standard input. It promises nothing.`,
+		Use:   "add REQUEST",
+		Short: "Keep what a company sent you: a request, or its countersignature",
+		Long: `Keep a request: its text, a file that holds it, or '-' for standard input. It promises
+nothing. The same for the line with which a company signs that it got your answer.`,
 		Example: `  preezm requests add acme.request`,
 		Args:    oneText("request"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := a.mailText(args[0], consent.RequestPrefix)
+			lines, err := a.mailLines(args[0])
 			if err != nil {
 				return err
 			}
+			counter := lineWith(lines, consent.CountersignPrefix)
+			text := lineWith(lines, consent.RequestPrefix)
+			if text == "" && counter == "" {
+				return fmt.Errorf("%q %w", cut(printable(args[0]), 60), consent.ErrText)
+			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				if text == "" {
+					r, err := api.TakeCountersignature(ctx, counter)
+					if err != nil {
+						return err
+					}
+					return a.printCountersigned(r)
+				}
 				r, err := api.TakeRequest(ctx, text)
 				if err != nil {
 					return err
@@ -107,7 +120,11 @@ func (a *app) printRequest(r node.AskedRequest) error {
 		}
 	}
 	if r.Answer != "" {
-		return a.say("Answered: %s", r.State)
+		signed := "the company has not signed that it got the answer"
+		if !r.Countersigned.IsZero() {
+			signed = "the company signed that it got the answer, " + second(r.Countersigned)
+		}
+		return a.say("Answered: %s; %s", r.State, signed)
 	}
 	a.note("That the key is %s's you have to know from elsewhere: compare it with what they publish.", printable(r.Company))
 	return nil
@@ -295,19 +312,14 @@ func oneText(what string) cobra.PositionalArgs {
 	}
 }
 
-// mailText reads a line that begins with a prefix: the text itself, standard
-// input, or a file.
-func (a *app) mailText(arg, prefix string) (string, error) {
-	lines, err := a.mailLines(arg)
-	if err != nil {
-		return "", err
-	}
+// lineWith gives the first line that begins with a prefix; empty: there is none.
+func lineWith(lines []string, prefix string) string {
 	for _, l := range lines {
 		if strings.HasPrefix(l, prefix) {
-			return l, nil
+			return l
 		}
 	}
-	return "", fmt.Errorf("%q %w", cut(printable(arg), 60), consent.ErrText)
+	return ""
 }
 
 // mailLines gives the lines of a text, standard input or a file.
@@ -379,7 +391,8 @@ func (a *app) brandRequestCommands() []*cobra.Command {
 		Use:   "answer ANSWER",
 		Short: "Keep a person's answer to a request",
 		Long: `Keep an answer: a consent with its ticket, or a refusal. ANSWER is a file that holds
-it, or '-' for standard input.`,
+it, or '-' for standard input. It is countersigned: send the line that is printed back,
+so that the person has the record with both signatures.`,
 		Example: `  preezm brand answer acme.answer`,
 		Args:    oneText("answer"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -390,7 +403,7 @@ it, or '-' for standard input.`,
 			return a.with(cmd, func(ctx context.Context, api node.API) error { return a.takeAnswer(ctx, api, lines) })
 		},
 	}
-	return []*cobra.Command{a.brandRequestCommand(), list, answer}
+	return []*cobra.Command{a.brandRequestCommand(), list, answer, a.brandReceiptCommand()}
 }
 
 // takeAnswer keeps the ticket first, which says whose consent it is.
@@ -420,7 +433,11 @@ func (a *app) takeAnswer(ctx context.Context, api node.API, lines []string) erro
 	if a.json {
 		return a.printJSON(last)
 	}
-	return a.say("%s is answered: %s", last.ID, last.State)
+	if err := a.say("%s", last.Countersignature); err != nil {
+		return err
+	}
+	a.note("%s is answered: %s. Send the line above back: the person keeps it with 'preezm requests add'.", last.ID, last.State)
+	return nil
 }
 
 func (a *app) brandRequestCommand() *cobra.Command {

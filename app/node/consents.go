@@ -5,6 +5,8 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/preezm/preezm/engine/brand"
@@ -22,6 +24,9 @@ type ConsentAPI interface {
 	// BrandAnswer keeps a person's answer.
 	BrandAnswer(ctx context.Context, text string) (SentRequest, error)
 
+	// BrandReceipt writes the record of a request and its answer.
+	BrandReceipt(ctx context.Context, id string) ([]byte, error)
+
 	// TakeRequest keeps what a company sent, and promises nothing.
 	TakeRequest(ctx context.Context, text string) (AskedRequest, error)
 	// Requests lists what companies asked for.
@@ -30,6 +35,10 @@ type ConsentAPI interface {
 	AcceptRequest(ctx context.Context, o AcceptOrder) (*Accepted, error)
 	// RefuseRequest says no.
 	RefuseRequest(ctx context.Context, o RefuseOrder) (AskedRequest, error)
+	// TakeCountersignature keeps a company's word that it holds an answer.
+	TakeCountersignature(ctx context.Context, text string) (AskedRequest, error)
+	// RequestReceipt writes the record of a request and its answer.
+	RequestReceipt(ctx context.Context, id string) ([]byte, error)
 }
 
 // RequestOrder is what a company wants to ask.
@@ -48,6 +57,8 @@ type SentRequest struct {
 	Text    string          `json:"text"` // to send
 	Reason  string          `json:"reason,omitempty"`
 	Record  json.RawMessage `json:"record"`
+	// Countersignature is the line to send back once there is an answer.
+	Countersignature string `json:"countersignature,omitempty"`
 }
 
 // AskedRequest is what a company asked for.
@@ -63,6 +74,9 @@ type AskedRequest struct {
 	Answer    string          `json:"answer,omitempty"`
 	Grant     string          `json:"grant,omitempty"` // hash
 	Record    json.RawMessage `json:"record"`
+	// Countersigned is when the company signed that it holds the answer; zero: it
+	// has not, as far as this machine knows.
+	Countersigned time.Time `json:"countersigned,omitzero"`
 }
 
 // AcceptOrder is a yes.
@@ -129,13 +143,13 @@ func (n *Node) BrandRequests(context.Context) ([]SentRequest, error) {
 }
 
 // BrandAnswer keeps a person's answer.
-func (n *Node) BrandAnswer(_ context.Context, text string) (SentRequest, error) {
+func (n *Node) BrandAnswer(ctx context.Context, text string) (SentRequest, error) {
 	b, err := n.openBrand()
 	if err != nil {
 		return SentRequest{}, err
 	}
 	defer b.Close()
-	s, err := b.Answered(text)
+	s, err := b.Answered(ctx, text)
 	if err != nil {
 		return SentRequest{}, err
 	}
@@ -153,9 +167,53 @@ func (n *Node) sentRequest(s *brand.Sent) (SentRequest, error) {
 	case n.now().Unix() >= r.Expires:
 		out.State = grants.RequestExpired
 	}
+	if s.Countersigned != nil {
+		out.Countersignature = consent.AnswerText(consent.CountersignPrefix, s.Countersigned.Raw)
+	}
 	var err error
 	out.Record, err = json.Marshal(consent.NewExport(s.Request, s.Consent, s.Refusal))
 	return out, err
+}
+
+// BrandReceipt writes the record of a request and its answer.
+func (n *Node) BrandReceipt(_ context.Context, id string) ([]byte, error) {
+	b, err := n.openBrand()
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	all, _, err := b.Requests()
+	if err != nil {
+		return nil, err
+	}
+	want := strings.TrimPrefix(strings.ToLower(id), "r-")
+	var found []*brand.Sent
+	for _, s := range all {
+		if len(want) >= 4 && strings.HasPrefix(fmt.Sprintf("%x", s.Request.Body.ID), want) {
+			found = append(found, s)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("the request %q %w: 'preezm brand requests' shows what was asked for", id, grants.ErrUnknown)
+	case 1:
+		return found[0].Receipt()
+	}
+	return nil, fmt.Errorf("several requests begin with %q: give more of it", id)
+}
+
+// TakeCountersignature keeps a company's word that it holds an answer.
+func (n *Node) TakeCountersignature(ctx context.Context, text string) (AskedRequest, error) {
+	a, err := n.desk.TakeCountersignature(ctx, text)
+	if err != nil {
+		return AskedRequest{}, err
+	}
+	return askedRequest(a)
+}
+
+// RequestReceipt writes the record of a request and its answer.
+func (n *Node) RequestReceipt(ctx context.Context, id string) ([]byte, error) {
+	return n.desk.Receipt(ctx, id)
 }
 
 // TakeRequest keeps what a company sent.
@@ -214,6 +272,9 @@ func askedRequest(a *grants.Asked) (AskedRequest, error) {
 	out := AskedRequest{
 		ID: a.Name, Company: a.Card.Body.Name, Key: a.Card.Body.Root.String(), State: a.State, Got: a.Got,
 		Expires: time.Unix(r.Expires, 0), Displayed: consent.Display(r), Answer: a.Text(), Grant: record.Grant,
+	}
+	if a.Countersigned != nil {
+		out.Countersigned = time.Unix(a.Countersigned.Body.At, 0)
 	}
 	var err error
 	out.Record, err = json.Marshal(record)

@@ -16,6 +16,10 @@ const (
 	pathRequests      = "/v1/requests"
 	pathAcceptRequest = "/v1/request/accept"
 	pathRefuseRequest = "/v1/request/refuse"
+
+	pathBrandReceipt         = "/v1/brand/receipt"
+	pathTakeCountersignature = "/v1/request/countersigned"
+	pathRequestReceipt       = "/v1/request/receipt"
 )
 
 func (s *localServer) consentCalls(mux *http.ServeMux) {
@@ -26,6 +30,9 @@ func (s *localServer) consentCalls(mux *http.ServeMux) {
 	handle(mux, s, pathRequests, call0(s.api.Requests))
 	handle(mux, s, pathAcceptRequest, call1(s.api.AcceptRequest))
 	handle(mux, s, pathRefuseRequest, call1(s.api.RefuseRequest))
+	handle(mux, s, pathBrandReceipt, call1(s.api.BrandReceipt))
+	handle(mux, s, pathTakeCountersignature, call1(s.api.TakeCountersignature))
+	handle(mux, s, pathRequestReceipt, call1(s.api.RequestReceipt))
 }
 
 func (c *client) BrandRequest(ctx context.Context, r RequestOrder) (SentRequest, error) {
@@ -54,4 +61,16 @@ func (c *client) AcceptRequest(ctx context.Context, r AcceptOrder) (*Accepted, e
 
 func (c *client) RefuseRequest(ctx context.Context, r RefuseOrder) (AskedRequest, error) {
 	return invoke[AskedRequest](ctx, c, pathRefuseRequest, r, nil)
+}
+
+func (c *client) BrandReceipt(ctx context.Context, r string) ([]byte, error) {
+	return invoke[[]byte](ctx, c, pathBrandReceipt, r, nil)
+}
+
+func (c *client) TakeCountersignature(ctx context.Context, r string) (AskedRequest, error) {
+	return invoke[AskedRequest](ctx, c, pathTakeCountersignature, r, nil)
+}
+
+func (c *client) RequestReceipt(ctx context.Context, r string) ([]byte, error) {
+	return invoke[[]byte](ctx, c, pathRequestReceipt, r, nil)
 }

@@ -28,6 +28,29 @@ type Sent struct {
 	Request *custody.Signed[consent.AccessRequest]
 	Consent *custody.Signed[consent.Consent]
 	Refusal *custody.Signed[consent.Refusal]
+	// Countersigned is this company's word that it holds the answer; nil: none is
+	// there, or it was kept by an earlier program.
+	Countersigned *custody.Signed[consent.Countersignature]
+}
+
+// answer is the hash of the answer, and whether it is a consent.
+func (s *Sent) answer() (custody.Hash, bool) {
+	if s.Consent != nil {
+		return s.Consent.Hash, true
+	}
+	return s.Refusal.Hash, false
+}
+
+// Receipt writes the record of the request and its answer.
+func (s *Sent) Receipt() ([]byte, error) {
+	r := &consent.Receipt{Request: s.Request, Consent: s.Consent, Refusal: s.Refusal, Countersigned: s.Countersigned, Displayed: consent.Display(&s.Request.Body)}
+	if s.Consent != nil {
+		r.Refusal = nil
+	}
+	if s.Consent == nil && s.Refusal == nil {
+		return nil, ErrUnanswered
+	}
+	return r.JSON()
 }
 
 // Request asks a person for files: it signs a request and keeps it. ID, times,
@@ -112,15 +135,58 @@ func (b *Brand) sent(path string) (*Sent, error) {
 		if raw, err = b.box.ReadFile(b.recordPath(a.Request.Body.ID, ".refusal"), maxRecord); err == nil {
 			s.Refusal, err = consent.CheckRefusal(raw, a.Request)
 		} else if errors.Is(err, fs.ErrNotExist) {
-			err = nil
+			return s, nil
 		}
 	}
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	raw, err = b.box.ReadFile(b.recordPath(a.Request.Body.ID, ".countersigned"), maxRecord)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	hash, yes := s.answer()
+	c, err := consent.CheckCountersignature(raw, s.Request, hash, yes)
+	if err == nil {
+		s.Countersigned = c
+	}
+	// One of an answer that another took the place of is written anew.
+	return s, nil
+}
+
+// ErrUnanswered: a request has no answer yet.
+var ErrUnanswered = errors.New("the request has no answer yet")
+
+// countersign signs that this company holds the answer to a request, and keeps
+// that. Once: the person has one.
+func (b *Brand) countersign(ctx context.Context, request, grant custody.Hash) (*Sent, error) {
+	s, err := b.requestOf(request)
+	if err != nil || s.Countersigned != nil {
+		return s, err
+	}
+	m, err := b.asking(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hash, _ := s.answer()
+	c, err := consent.Countersign(b.sign, m.Cert, request, hash, grant, b.now().Unix())
+	if err != nil {
+		return nil, err
+	}
+	if err := b.box.Replace(b.recordPath(s.Request.Body.ID, ".countersigned"), c.Raw); err != nil {
+		return nil, err
+	}
+	s.Countersigned = c
+	return s, nil
 }
 
 // Answered keeps a person's answer to a request of this machine. A consent must
-// be by the owner of a grant that was received and names it.
-func (b *Brand) Answered(text string) (*Sent, error) {
+// be by the owner of a grant that was received and names it. What is kept is
+// countersigned.
+func (b *Brand) Answered(ctx context.Context, text string) (*Sent, error) {
 	if raw, err := consent.AnswerBytes(consent.RefusalPrefix, text); err == nil {
 		n, err := custody.Parse[consent.Refusal](raw)
 		if err != nil {
@@ -139,7 +205,7 @@ func (b *Brand) Answered(text string) (*Sent, error) {
 		if err := b.box.Replace(b.recordPath(s.Request.Body.ID, ".refusal"), raw); err != nil {
 			return nil, err
 		}
-		return b.requestOf(s.Request.Hash)
+		return b.countersign(ctx, s.Request.Hash, custody.Hash{})
 	}
 	raw, err := consent.AnswerBytes(consent.ConsentPrefix, text)
 	if err != nil {
@@ -167,7 +233,7 @@ func (b *Brand) Answered(text string) (*Sent, error) {
 	if err := b.box.Replace(b.recordPath(s.Request.Body.ID, ".consent"), raw); err != nil {
 		return nil, err
 	}
-	return b.requestOf(s.Request.Hash)
+	return b.countersign(ctx, s.Request.Hash, all[i].Ticket.Grant.Hash)
 }
 
 func (b *Brand) requestOf(h custody.Hash) (*Sent, error) {

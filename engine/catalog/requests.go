@@ -21,6 +21,11 @@ CREATE TABLE requests(
 ) WITHOUT ROWID;
 `
 
+// countersignSchema is a step of migrations.
+const countersignSchema = `
+ALTER TABLE requests ADD COLUMN countersigned BLOB; -- the company's word that it holds the answer
+`
+
 // Request is what a company asked for, as its person keeps it.
 type Request struct {
 	Hash    [32]byte
@@ -29,6 +34,8 @@ type Request struct {
 	Consent []byte // nil: none
 	Refusal []byte
 	Grant   []byte // hash of the grant that followed; nil: none yet
+	// Countersigned is the company's word that it holds the answer; nil: none.
+	Countersigned []byte
 }
 
 // AddRequest keeps a request; one that is there stays as it is.
@@ -55,14 +62,23 @@ func (c *Catalog) AnswerRequest(ctx context.Context, r Request) error {
 	})
 }
 
+// Countersigned keeps a company's word about the answer to a request. The first
+// one stays.
+func (c *Catalog) Countersigned(ctx context.Context, request [32]byte, doc []byte) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE requests SET countersigned = ? WHERE hash = ? AND countersigned IS NULL", doc, request[:])
+		return err
+	})
+}
+
 // Requests lists all of them, the newest first.
 func (c *Catalog) Requests(ctx context.Context) ([]Request, error) {
 	return collect(ctx, c.r, func(rows *sql.Rows) (r Request, err error) {
 		var hash []byte
-		err = rows.Scan(&hash, &r.Doc, &r.Got, &r.Consent, &r.Refusal, &r.Grant)
+		err = rows.Scan(&hash, &r.Doc, &r.Got, &r.Consent, &r.Refusal, &r.Grant, &r.Countersigned)
 		copy(r.Hash[:], hash)
 		return r, err
-	}, "SELECT hash, doc, got, consent, refusal, grant_hash FROM requests ORDER BY got DESC, hash")
+	}, "SELECT hash, doc, got, consent, refusal, grant_hash, countersigned FROM requests ORDER BY got DESC, hash")
 }
 
 // mergeRequests takes over what another machine of this person was asked and has
@@ -74,12 +90,13 @@ func (c *Catalog) mergeRequests(ctx context.Context, from *Catalog) error {
 	}
 	for _, r := range theirs {
 		err := c.write(ctx, func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, `INSERT INTO requests(hash, doc, got, consent, refusal, grant_hash) VALUES(?,?,?,?,?,?)
+			_, err := tx.ExecContext(ctx, `INSERT INTO requests(hash, doc, got, consent, refusal, grant_hash, countersigned) VALUES(?,?,?,?,?,?,?)
 				ON CONFLICT(hash) DO UPDATE SET
 				consent = CASE WHEN grant_hash IS NULL AND excluded.consent IS NOT NULL THEN excluded.consent ELSE consent END,
 				grant_hash = coalesce(grant_hash, excluded.grant_hash),
-				refusal = coalesce(refusal, excluded.refusal)`,
-				r.Hash[:], r.Doc, r.Got, r.Consent, r.Refusal, r.Grant)
+				refusal = coalesce(refusal, excluded.refusal),
+				countersigned = coalesce(countersigned, excluded.countersigned)`,
+				r.Hash[:], r.Doc, r.Got, r.Consent, r.Refusal, r.Grant, r.Countersigned)
 			return err
 		})
 		if err != nil {

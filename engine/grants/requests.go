@@ -44,6 +44,8 @@ type Asked struct {
 	Consent *custody.Signed[consent.Consent]
 	Refusal *custody.Signed[consent.Refusal]
 	Grant   []byte // hash of the grant that followed, or nil
+	// Countersigned is the company's word that it holds the answer, or nil.
+	Countersigned *custody.Signed[consent.Countersignature]
 }
 
 // Text writes the answer as one line; empty when there is none.
@@ -144,6 +146,11 @@ func (d *Desk) asked(row *catalog.Request) (*Asked, error) {
 		if a.Refusal, err = consent.CheckRefusal(row.Refusal, in.Request); err != nil {
 			return nil, err
 		}
+	}
+	if row.Countersigned != nil {
+		// One of an answer that another machine of this person gave counts for
+		// nothing here.
+		_ = a.countersigned(row.Countersigned)
 	}
 	switch {
 	// First: of two machines that answered apart, one granted it.
