@@ -4,6 +4,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -143,6 +144,63 @@ func TestTwoVersionsOfOneName(t *testing.T) {
 		if err != nil || v.Size != 4 {
 			t.Errorf("the other version: %+v, %v", v, err)
 		}
+	}
+}
+
+// Whoever settles which of two versions counts, settles it on the other machine
+// as well: what was shown stays shown, or the other one is, or both are.
+func TestSettle(t *testing.T) {
+	for name, settle := range map[string]func(shown, other int64) Settling{
+		"keep this": func(shown, _ int64) Settling { return Settling{Path: "docs/plan", Show: shown} },
+		"the other": func(_, other int64) Settling { return Settling{Path: "docs/plan", Show: other} },
+		"keep both": func(shown, other int64) Settling {
+			return Settling{Path: "docs/plan", Show: shown, Beside: []Beside{{other, "docs/plan (by a)"}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newTwins(t)
+			root := t.TempDir()
+			a.keep(filepath.Join(root, "a", "docs"), "plan", []byte("by a"))
+			time.Sleep(2 * time.Millisecond) // so that one is the newer
+			b.keep(filepath.Join(root, "b", "docs"), "plan", []byte("by b, later"))
+			exchange(a, b)
+			c, err := a.Conflicts(t.Context())
+			if err != nil || len(c) != 1 {
+				t.Fatalf("conflicts: %+v, %v", c, err)
+			}
+			present, err := a.cat.Version(t.Context(), "docs/plan")
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := settle(present.Number, c[0].Version)
+			if err := a.Settle(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+			exchange(a, b)
+			exchange(a, b)
+			want := "by b, later"
+			if o.Show != present.Number {
+				want = "by a"
+			}
+			for _, d := range []*twin{a, b} {
+				if got := d.brings("docs/plan"); string(got) != want {
+					t.Errorf("shown is %q", got)
+				}
+				if c, err := d.Conflicts(t.Context()); err != nil || len(c) != 0 {
+					t.Errorf("there is still a conflict: %+v, %v", c, err)
+				}
+				if len(o.Beside) > 0 {
+					if got := d.brings("docs/plan (by a)"); string(got) != "by a" {
+						t.Errorf("beside it is %q", got)
+					}
+				}
+			}
+			if len(o.Beside) > 0 {
+				if err := a.Settle(t.Context(), o); !errors.Is(err, ErrExists) {
+					t.Errorf("over what is there: %v", err)
+				}
+			}
+		})
 	}
 }
 

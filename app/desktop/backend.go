@@ -29,6 +29,7 @@ type Node interface {
 	historyNode
 	circleNode
 	careNode
+	deviceNode
 	settingsNode
 	keyNode
 }
@@ -69,6 +70,17 @@ type careNode interface {
 	Retention(ctx context.Context) (engine.Retention, error)
 	SetRetention(ctx context.Context, r engine.Retention) error
 	Prune(ctx context.Context, o node.PruneOrder) (*engine.PruneReport, error)
+}
+
+// deviceNode is what is asked about the person's own machines.
+type deviceNode interface {
+	Devices(ctx context.Context) ([]node.Device, error)
+	AddDevice(ctx context.Context) (node.NewDevice, error)
+	PairingDevice(ctx context.Context) (node.DevicePairing, error)
+	DecideDevice(ctx context.Context, d node.DeviceDecision) (node.Device, error)
+	RemoveDevice(ctx context.Context, o node.DeviceRemoval) (node.DeviceRemoved, error)
+	Conflicts(ctx context.Context) ([]engine.Conflict, error)
+	Settle(ctx context.Context, o node.SettleOrder) (node.Settled, error)
 }
 
 // settingsNode is what the Settings screen asks.
@@ -117,14 +129,22 @@ type Setup struct {
 	// empty: the local network is asked.
 	Master *[32]byte
 	From   string
+
+	// Device, when it is not empty, is a code that another machine of this
+	// person gave: this one becomes one more of theirs.
+	Device string
 }
+
+// Showing shows the words that another machine shows too, by language.
+type Showing func(other string, words map[string][]string)
 
 // Host makes a home and finds or starts the node that serves it.
 type Host interface {
 	// Exists tells whether the home has been made.
 	Exists() bool
-	// Init makes the home, or brings it back.
-	Init(ctx context.Context, s Setup, progress func(engine.Progress)) error
+	// Init makes the home, or brings it back. Show is called where another
+	// machine has to agree.
+	Init(ctx context.Context, s Setup, show Showing, progress func(engine.Progress)) error
 	// Open gives the running node, or starts one. Open may be called again
 	// after a node was lost; the one before is closed.
 	Open(ctx context.Context) (Node, error)

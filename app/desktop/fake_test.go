@@ -30,6 +30,7 @@ type fakeNode struct {
 	fakeGrants
 	fakeMore
 	fakeCare
+	fakeDevices
 	mu      sync.Mutex
 	entries []engine.Entry
 	members []node.Member
@@ -182,11 +183,15 @@ type fakeHost struct {
 	opened  int
 	closed  bool
 	lost    chan error
+	words   map[string][]string // that another machine shows too
 }
 
 func (h *fakeHost) Exists() bool { return h.exists }
-func (h *fakeHost) Init(_ context.Context, s Setup, progress func(engine.Progress)) error {
+func (h *fakeHost) Init(_ context.Context, s Setup, show Showing, progress func(engine.Progress)) error {
 	h.setups = append(h.setups, s)
+	if s.Device != "" {
+		show("study laptop", h.words)
+	}
 	progress(engine.Progress{Bytes: 1000, TotalBytes: 2000})
 	return h.initErr
 }

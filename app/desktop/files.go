@@ -41,7 +41,8 @@ type files struct {
 	by       column
 	down     bool // descending
 	picked   selection
-	asked    int // counts questions, so that late answers are known as such
+	twice    []engine.Conflict // names that two machines put at once
+	asked    int               // counts questions, so that late answers are known as such
 	debounce *time.Timer
 
 	// The view.
@@ -51,6 +52,8 @@ type files struct {
 	trail       *fyne.Container
 	entry       *widget.Entry
 	header      []*widget.Button
+	twiceBar    *panel
+	twiceWords  *fyne.Container
 	list        *widget.List
 	table       fyne.CanvasObject
 	empty       *emptyState
@@ -108,7 +111,13 @@ func newFiles(u *UI) *files {
 	u.transfers.list = container.NewVBox()
 	f.transferBox = newCard(u.transfers.list)
 
-	top := container.NewVBox(banner, tools, f.trail)
+	f.twiceWords = container.NewVBox()
+	choose := widget.NewButton(u.t("twice.choose"), func() { u.chooseVersion(f.twice[0].Path) })
+	choose.Importance = widget.HighImportance
+	f.twiceBar = newPanel(colorSurface, 12, container.NewBorder(nil, nil, nil, container.NewCenter(choose), f.twiceWords))
+	f.twiceBar.outline = true
+	f.twiceBar.Hide()
+	top := container.NewVBox(banner, f.twiceBar, tools, f.trail)
 	bottom := container.NewVBox(f.actions, f.transferBox)
 	f.root = container.NewBorder(top, bottom, nil, nil, body)
 	u.transfers.seen = func() {
@@ -285,6 +294,7 @@ func (f *files) fill(i widget.ListItemID, o fyne.CanvasObject) {
 	row.onPick = func(toggle, extend bool) { f.pick(i, toggle, extend) }
 	row.onOpen = func() { f.enter(i) }
 	row.onMenu = f.menu
+	row.twice = f.isTwice(it.Path)
 	row.set(it, f.ui.health, f.query != "", f.picked.picked[it.Path])
 }
 
@@ -309,6 +319,9 @@ func (f *files) menu(at fyne.Position) {
 	add(u.t("files.save"), func() { u.askWhereTo(pathsOf(picked)) })
 	if len(picked) == 1 && one.Kind != engine.Folder {
 		add(u.t("files.versions"), func() { u.showVersions(one.Path) })
+	}
+	if len(picked) == 1 && f.isTwice(one.Path) {
+		add(u.t("twice.menu"), func() { u.chooseVersion(one.Path) })
 	}
 	add(u.t("files.grant"), func() { u.grantPage(pathsOf(picked)) })
 	if len(picked) == 1 {

@@ -246,6 +246,7 @@ func (u *UI) changed() {
 	}
 	u.frame.files.all = nil
 	u.frame.files.refresh()
+	u.frame.files.askTwice()
 	u.askHealth()
 }
 

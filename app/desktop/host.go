@@ -45,13 +45,18 @@ func (h *homeHost) Exists() bool {
 }
 
 // Init is part of Host.
-func (h *homeHost) Init(ctx context.Context, s Setup, progress func(engine.Progress)) error {
+func (h *homeHost) Init(ctx context.Context, s Setup, show Showing, progress func(engine.Progress)) error {
 	chain := node.SystemKeychain(os.Getenv)
+	o := node.RecoverOptions{From: s.From, Name: s.Name, Offer: s.Offer, Keychain: chain, NoDiscovery: h.alone, Version: h.version, Logger: h.log}
+	if s.Device != "" {
+		_, err := node.JoinDevice(ctx, h.home, s.Device, o, show, progress)
+		return err
+	}
 	if s.Master == nil {
 		return node.Init(h.home, node.InitOptions{Name: s.Name, Offer: s.Offer, Keychain: chain})
 	}
-	_, err := node.Recover(ctx, h.home, node.RecoverOptions{Master: *s.Master, From: s.From, Name: s.Name, Offer: s.Offer, Keychain: chain,
-		NoDiscovery: h.alone, Version: h.version, Logger: h.log}, progress)
+	o.Master = *s.Master
+	_, err := node.Recover(ctx, h.home, o, progress)
 	return err
 }
 

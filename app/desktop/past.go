@@ -111,11 +111,7 @@ func (u *UI) versionRow(name engine.Path, v engine.VersionInfo, present bool, do
 	line.Wrapping = fyne.TextWrapOff
 	save := widget.NewButtonWithIcon(u.t("files.save"), theme.DownloadIcon(), func() {
 		done()
-		u.fileDialog(dialog.NewFolderOpen(func(folder fyne.ListableURI, err error) {
-			if err == nil && folder != nil && u.frame != nil {
-				u.getVersion(name, v.Number, filepath.FromSlash(folder.Path()))
-			}
-		}, u.win), u.t("files.save"), u.t("files.save-here"))
+		u.askVersionTo(name, v.Number)
 	})
 	restore := widget.NewButtonWithIcon(u.t("versions.restore"), theme.HistoryIcon(), func() {
 		done()
@@ -123,6 +119,15 @@ func (u *UI) versionRow(name engine.Path, v engine.VersionInfo, present bool, do
 	})
 	visible(restore, !present)
 	return container.NewVBox(container.NewBorder(nil, nil, nil, container.NewCenter(container.NewHBox(save, restore)), container.New(tightLayout{}, title, line)), widget.NewSeparator())
+}
+
+// askVersionTo brings a version back into a folder of the person's choice.
+func (u *UI) askVersionTo(name engine.Path, number int64) {
+	u.fileDialog(dialog.NewFolderOpen(func(folder fyne.ListableURI, err error) {
+		if err == nil && folder != nil && u.frame != nil {
+			u.getVersion(name, number, filepath.FromSlash(folder.Path()))
+		}
+	}, u.win), u.t("files.save"), u.t("files.save-here"))
 }
 
 // getVersion brings a former version back into a local folder.

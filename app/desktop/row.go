@@ -42,7 +42,7 @@ func measureColumns(l *i18n.Locale, now time.Time) columns {
 	return columns{
 		size: max(width(l.Size(888_000_000), l.Size(888)), sorted(l.T("files.size"))),
 		date: max(width(l.When(late, now), l.When(late.AddDate(0, 0, -1), now), l.When(late.AddDate(-1, 0, -3), now)), sorted(l.T("files.date"))),
-		health: max(markSpace+width(l.T("health.empty"), l.T("health.lost"), l.T("health.fragile"), l.N("health.safe", 1), l.N("health.safe", 22)),
+		health: max(markSpace+width(l.T("health.empty"), l.T("health.lost"), l.T("health.fragile"), l.T("twice.mark"), l.N("health.safe", 1), l.N("health.safe", 22)),
 			sorted(l.T("files.health"))),
 	}
 }
@@ -68,6 +68,7 @@ type fileRow struct {
 	item   item
 	found  bool // among search results: say where it is
 	picked bool
+	twice  bool    // two machines put it at once
 	home   *health // of the home; nil until known
 
 	onPick func(toggle, extend bool)
@@ -158,6 +159,9 @@ func (n *rowRenderer) Refresh() {
 		n.date.Text = r.locale.When(r.item.ModTime, r.now())
 	}
 	g, words := entryHealth(r.locale, r.item.Entry, r.home)
+	if r.twice {
+		g, words = gradeFragile, r.locale.T("twice.mark")
+	}
 	n.health.Text, n.health.TextSize, n.health.Color = words, theme.TextSize(), themeColor(g.color())
 	n.mark.SetResource(g.icon())
 	n.icon.SetResource(kindIcon(r.item.Entry))

@@ -29,11 +29,22 @@ func shots() []shot {
 		{"welcome", nil, func(b *bench) { b.showWelcome() }},
 		{"welcome-new", nil, func(b *bench) { b.prefs.store.SetString("welcome.way", "new"); b.showWelcome() }},
 		{"welcome-recover", nil, func(b *bench) { b.prefs.store.SetString("welcome.way", "recover"); b.showWelcome() }},
+		{"welcome-device", nil, func(b *bench) {
+			b.prefs.store.SetString("welcome.way", "device")
+			b.showWelcome().showDeviceWords("study laptop", []string{"apple", "river", "stone", "cloud"})
+		}},
 		{"words-24", nil, func(b *bench) { b.wordsPage(words24(), func() {}) }},
 		{"words-check", nil, func(b *bench) { b.node = b.host.node; b.checkPage(words24(), func() {}) }},
 		{"locked", nil, func(b *bench) { b.showLocked() }},
 		{"failure", family, func(b *bench) { b.lost(nil) }},
 		{"files", family, func(b *bench) { b.frame.files.pick(4, false, false) }},
+		{"twice", several, func(b *bench) {
+			b.settle("it is seen", func() bool { return len(b.frame.files.twice) == 1 })
+		}},
+		{"twice-choose", several, func(b *bench) {
+			b.chooseVersion("Letter to the landlord.odt")
+			b.settle("both are shown", func() bool { return b.win.Canvas().Overlays().Top() != nil })
+		}},
 		{"versions", busy, func(b *bench) {
 			b.showVersions("Insurance contract.pdf")
 			b.settle("the versions are shown", func() bool { return b.win.Canvas().Overlays().Top() != nil })
@@ -109,6 +120,12 @@ func shots() []shot {
 			c.past.askPolicy()
 		}},
 		{"settings", family, page("settings")},
+		{"devices", several, func(b *bench) {
+			b.goTo("settings")
+			s := b.frame.pages["settings"].(*settings)
+			b.settle("the machines are listed", func() bool { return len(s.own.rows.Objects) > 0 })
+			scrollTo(b, s.own.view)
+		}},
 	}
 }
 

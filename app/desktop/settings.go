@@ -32,6 +32,7 @@ type settings struct {
 	rates   *rates
 	ways    *fyne.Container
 	key     *keyCard
+	own     *ownMachines
 }
 
 func newSettings(u *UI) *settings {
@@ -66,13 +67,14 @@ func newSettings(u *UI) *settings {
 		container.NewHBox(widget.NewButtonWithIcon(u.t("settings.watch"), theme.FolderNewIcon(), s.askWatch))))
 	s.rates = newRates(u)
 	s.key = newKeyCard(u)
+	s.own = newOwnMachines(u)
 	s.ways = container.NewVBox()
 	network := newCard(container.NewVBox(newHeading(u.t("settings.network")), s.ways,
 		container.NewHBox(widget.NewButtonWithIcon(u.t("settings.server"), theme.ContentAddIcon(), s.askServer))))
 	about := newCard(container.NewVBox(newHeading(u.t("settings.about")), s.about, newNote(u.t("settings.licence")),
 		container.NewHBox(widget.NewButton(u.t("settings.licences"), s.showLicences))))
 	s.root = container.NewBorder(newTitle(u.t("nav.settings")), nil, nil, nil,
-		scrolled(container.NewVBox(look, s.key.view, watched, storage, s.rates.view, network, lasting, notices, start, about)))
+		scrolled(container.NewVBox(look, s.key.view, s.own.view, watched, storage, s.rates.view, network, lasting, notices, start, about)))
 	return s
 }
 
@@ -152,6 +154,7 @@ func (s *settings) refresh() {
 	if n == nil {
 		return
 	}
+	s.own.refresh()
 	u.work(func(ctx context.Context) func() {
 		states, err := n.Watched(ctx)
 		if err != nil {

@@ -299,6 +299,9 @@ func (u *UI) refresh() {
 		}
 	})
 	u.healthIfDue()
+	if !u.away {
+		f.files.askTwice()
+	}
 	// The list is long and is read anew when the health says that something
 	// changed. Nothing else is read for a window that cannot be seen: some of
 	// it asks machines of the circle.

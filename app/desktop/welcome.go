@@ -41,6 +41,7 @@ const (
 	wayNew     way = "new"
 	wayJoin    way = "join"
 	wayRecover way = "recover"
+	wayDevice  way = "device" // one more machine of the same person
 )
 
 // welcome is the first screen of a new home: one of three ways to begin, then
@@ -51,22 +52,23 @@ type welcome struct {
 	ui  *UI
 	way way
 
-	name    *widget.Entry
-	offer   *widget.Slider
-	amount  *widget.Label
-	code    *widget.Entry
-	words   *widget.Entry
-	from    *widget.Entry
-	page    *fyne.Container
-	trouble *widget.RichText
-	state   *widget.RichText
-	start   *widget.Button
-	later   *widget.Button
-	stop    *widget.Button
-	opened  Node // the home is made and open, only joining failed
-	joined  node.Member
-	cancel  context.CancelFunc
-	busy    bool
+	name     *widget.Entry
+	offer    *widget.Slider
+	amount   *widget.Label
+	code     *widget.Entry
+	words    *widget.Entry
+	from     *widget.Entry
+	page     *fyne.Container
+	trouble  *widget.RichText
+	state    *widget.RichText
+	compared *fyne.Container // words that another machine shows too
+	start    *widget.Button
+	later    *widget.Button
+	stop     *widget.Button
+	opened   Node // the home is made and open, only joining failed
+	joined   node.Member
+	cancel   context.CancelFunc
+	busy     bool
 }
 
 // showWelcome shows the first screen, where it was left.
@@ -74,7 +76,7 @@ func (u *UI) showWelcome() *welcome {
 	w := &welcome{ui: u, way: way(u.prefs.store.String("welcome.way"))}
 	u.frame = nil
 	switch w.way {
-	case wayNew, wayJoin, wayRecover:
+	case wayNew, wayJoin, wayRecover, wayDevice:
 		w.ask()
 	default:
 		w.way = wayNone
@@ -101,6 +103,7 @@ func (w *welcome) choose() {
 		container.New(widthLayout{welcomeWidth - 24}, centred(newNote(u.t("welcome.text")))),
 		pick(wayNew, icon("circle", theme.ColorNamePrimary), u.t("welcome.create"), u.t("welcome.create-text")),
 		pick(wayJoin, icon("invite", theme.ColorNamePrimary), u.t("welcome.join"), u.t("welcome.join-text")),
+		pick(wayDevice, theme.NewColoredResource(theme.ComputerIcon(), theme.ColorNamePrimary), u.t("welcome.device"), u.t("welcome.device-text")),
 		pick(wayRecover, theme.NewColoredResource(theme.HistoryIcon(), theme.ColorNamePrimary), u.t("welcome.recover"), u.t("welcome.recover-text")),
 		container.NewHBox(languagePicker(u, func() { u.showWelcome() })),
 	))
@@ -117,6 +120,7 @@ func (w *welcome) ask() {
 	u := w.ui
 	w.trouble, w.state = newTrouble(), newNote("")
 	w.state.Hide()
+	w.compared = container.NewVBox()
 	w.name = widget.NewEntry()
 	w.name.SetText(u.prefs.store.StringWithFallback("welcome.name", u.opt.Hostname))
 	w.name.OnChanged = func(s string) { u.prefs.store.SetString("welcome.name", s); w.check() }
@@ -159,6 +163,12 @@ func (w *welcome) ask() {
 		title = u.t("welcome.join")
 		form.Add(newHeading(u.t("welcome.code")))
 		form.Add(w.code)
+	case wayDevice:
+		title = u.t("welcome.device")
+		w.code.SetPlaceHolder("my-device-…")
+		form.Add(newHeading(u.t("welcome.device-code")))
+		form.Add(w.code)
+		form.Add(newNote(u.t("welcome.device-note")))
 	case wayRecover:
 		title = u.t("welcome.recover")
 		form.Add(newHeading(u.t("welcome.words")))
@@ -175,7 +185,7 @@ func (w *welcome) ask() {
 	w.page = container.NewVBox(
 		container.NewCenter(iconOf(appIcon(), 48)),
 		centred(newTitle(title)),
-		newCard(form),
+		newCard(form), w.compared,
 		w.trouble, w.state,
 		container.NewBorder(nil, nil, back, container.NewHBox(w.stop, w.later, w.start)),
 	)
@@ -208,7 +218,7 @@ func languagePicker(u *UI, changed func()) fyne.CanvasObject {
 func (w *welcome) check() {
 	ready := strings.TrimSpace(w.name.Text) != ""
 	switch w.way {
-	case wayJoin:
+	case wayJoin, wayDevice:
 		ready = ready && strings.TrimSpace(w.code.Text) != ""
 	case wayRecover:
 		ready = ready && len(identity.SplitWords(w.words.Text)) == identity.WordCount
@@ -228,6 +238,8 @@ func (w *welcome) begin() {
 	switch w.way {
 	case wayJoin:
 		code = strings.TrimSpace(w.code.Text)
+	case wayDevice:
+		setup.Device = strings.TrimSpace(w.code.Text)
 	case wayRecover:
 		master, _, err := identity.MasterOf(identity.SplitWords(w.words.Text))
 		if err != nil {
@@ -240,9 +252,12 @@ func (w *welcome) begin() {
 	ctx, cancel := context.WithCancel(u.ctx)
 	w.cancel = cancel
 	w.working(true)
+	show := func(other string, words map[string][]string) {
+		u.pump.post(ctx, func() { w.showDeviceWords(other, words[u.locale.Lang()]) })
+	}
 	u.work(func(context.Context) func() {
 		defer cancel()
-		n, err := prepare(ctx, u.host, opened, setup, func(p engine.Progress) {
+		n, err := prepare(ctx, u.host, opened, setup, show, func(p engine.Progress) {
 			u.pump.post(ctx, func() { w.progress(p) })
 		})
 		var joined node.Member
@@ -276,12 +291,21 @@ func (w *welcome) progress(p engine.Progress) {
 	}
 }
 
+// showDeviceWords shows what the other machine shows too; the answer is given
+// there.
+func (w *welcome) showDeviceWords(other string, words []string) {
+	u := w.ui
+	w.compared.Objects = []fyne.CanvasObject{newCard(container.NewVBox(newNote(u.t("welcome.device-words", i18n.A{"name": shownName(other)})), wordsPanel(words)))}
+	w.compared.Refresh()
+	w.page.Refresh()
+}
+
 // prepare makes and opens the home unless that is done.
-func prepare(ctx context.Context, host Host, opened Node, setup Setup, progress func(engine.Progress)) (Node, error) {
+func prepare(ctx context.Context, host Host, opened Node, setup Setup, show Showing, progress func(engine.Progress)) (Node, error) {
 	if opened != nil {
 		return opened, nil
 	}
-	err := host.Init(ctx, setup, progress)
+	err := host.Init(ctx, setup, show, progress)
 	if err != nil && !errors.Is(err, node.ErrHomeExists) {
 		return nil, err
 	}
@@ -292,7 +316,8 @@ func (w *welcome) working(busy bool) {
 	w.busy = busy
 	setText(w.trouble, "")
 	setText(w.state, "")
-	visible(w.stop, busy && w.way == wayRecover)
+	w.compared.Objects = nil
+	visible(w.stop, busy && (w.way == wayRecover || w.way == wayDevice))
 	if busy {
 		w.start.SetText(w.ui.t("welcome.working"))
 	} else {
@@ -310,7 +335,7 @@ func (w *welcome) made() {
 		u.prefs.store.RemoveValue(key)
 	}
 	next := func() { w.enter() }
-	if w.way == wayRecover {
+	if w.way == wayRecover || w.way == wayDevice {
 		next()
 		return
 	}

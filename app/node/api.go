@@ -35,6 +35,7 @@ type API interface {
 	WatchAPI
 	BackupAPI
 	DeviceAPI
+	SettleAPI
 	LimitsAPI
 	MemberAPI
 	ConsentAPI

@@ -58,6 +58,7 @@ type backer interface {
 	BackUp(context.Context, engine.BackupOrder, bool, func(engine.Progress)) ([]byte, engine.BackupReport, error)
 	Merge(ctx context.Context, w *engine.Way, name string, knew uint64) (catalog.Merged, map[string][]byte, error)
 	Conflicts(context.Context) ([]engine.Conflict, error)
+	Settle(context.Context, engine.Settling) error
 	SetTogether([]peers.DeviceID)
 }
 

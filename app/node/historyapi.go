@@ -99,11 +99,20 @@ func (n *Node) nameOf(d peers.DeviceID) string {
 	return d.Short()
 }
 
+// originName is what people call a machine that something was put on: one of
+// the person's own need not be in the circle.
+func (n *Node) originName(ctx context.Context, d peers.DeviceID) string {
+	if _, ok := n.book.Peer(d); !ok && d != n.device && d != (peers.DeviceID{}) {
+		return n.machineName(ctx, d)
+	}
+	return n.nameOf(d)
+}
+
 // Versions lists what is kept of the past of a path.
 func (n *Node) Versions(ctx context.Context, path engine.Path) ([]engine.VersionInfo, error) {
 	vs, err := n.engine.Versions(ctx, path)
 	for i := range vs {
-		vs[i].Name = n.nameOf(vs[i].From)
+		vs[i].Name = n.originName(ctx, vs[i].From)
 	}
 	return vs, err
 }

@@ -107,6 +107,7 @@ func (s *localServer) handler() http.Handler {
 	s.watchCalls(mux)
 	s.backupCalls(mux)
 	s.deviceCalls(mux)
+	s.settleCalls(mux)
 	s.limitsCalls(mux)
 	s.memberCalls(mux)
 	s.consentCalls(mux)

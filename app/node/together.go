@@ -138,6 +138,9 @@ func (n *Node) importFrom(ctx context.Context, h *backup.Head) error {
 }
 
 func (n *Node) machineName(ctx context.Context, d peers.DeviceID) string {
+	if n.backups.catalog == nil {
+		return d.Short()
+	}
 	all, err := n.backups.catalog.Machines(ctx)
 	if err == nil {
 		for _, m := range all {

@@ -187,7 +187,10 @@ func (m *merger) version(v *Version) error {
 	if !after {
 		return m.both(v, ours, kept, num)
 	}
-	if err := m.take(v, &m.out.Replaced); err != nil {
+	m.u.anew = true // the same again, when somebody settled on it
+	err = m.take(v, &m.out.Replaced)
+	m.u.anew = false
+	if err != nil {
 		return err
 	}
 	unaware, err := m.known(m.o.Theirs.r, "conflicts", ours)

@@ -21,6 +21,7 @@ type upserter struct {
 	stmts  map[string]*sql.Stmt
 	refs   *refCounter
 	folder string // known to be there
+	anew   bool   // what is present as it is becomes a new version too
 }
 
 func newUpserter(ctx context.Context, tx *sql.Tx) *upserter {
@@ -130,7 +131,7 @@ func (u *upserter) upsert(v *Version) error {
 		return err
 	}
 	path := []any{[]byte(parent), []byte(name)}
-	if was != nil && was.same(v, parts) {
+	if was != nil && was.same(v, parts) && !(u.anew && v.Kind != Folder) {
 		return u.exec(seenAgain, append([]any{v.Mode, v.ModTime, v.Source.CTime, v.Source.Inode, v.Source.Device, v.Torn}, path...)...)
 	}
 	if err := u.refs.add(v.Parts); err != nil {
