@@ -4,6 +4,7 @@ package engine
 
 import (
 	"math/bits"
+	"slices"
 	"sync"
 
 	"github.com/preezm/preezm/peers"
@@ -28,18 +29,51 @@ func (p *bytePool) put(b *[]byte) {
 	p.classes[bits.Len(uint(cap(*b)-1))].Put(b)
 }
 
-// segmentPool hands out buffers for whole segments, shards and all, and keeps
-// a few for the next put or get while the program is busy.
-type segmentPool struct{ sync.Pool }
+// segmentPool hands out buffers for whole segments, shards and all. While some
+// are in use it keeps those that come back, since the next segment follows at
+// once and a new buffer beside a forgotten one is 20 MiB more; when all are
+// back, the next collections of garbage may take them.
+type segmentPool struct {
+	mu   sync.Mutex
+	out  int
+	free [][]byte
+	idle sync.Pool // of *[]byte
+}
 
 // get gives a buffer for n shards, not cleared. Pages of a fresh one that are
 // never touched cost nothing, so a small read does not pay for its size.
 func (p *segmentPool) get(n int) []byte {
-	if b, ok := p.Get().(*[]byte); ok && cap(*b) >= n*peers.MaxShard {
-		return (*b)[:n*peers.MaxShard]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out++
+	for i := len(p.free) - 1; i >= 0; i-- {
+		if b := p.free[i]; cap(b) >= n*peers.MaxShard {
+			p.free = slices.Delete(p.free, i, i+1)
+			return b[:n*peers.MaxShard]
+		}
 	}
-	return make([]byte, n*peers.MaxShard)
+	for {
+		b, ok := p.idle.Get().(*[]byte)
+		if !ok {
+			return make([]byte, n*peers.MaxShard)
+		}
+		if cap(*b) >= n*peers.MaxShard {
+			return (*b)[:n*peers.MaxShard]
+		}
+	}
 }
 
 // put takes a buffer back. The caller no longer uses it.
-func (p *segmentPool) put(b []byte) { p.Put(&b) }
+func (p *segmentPool) put(b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out--
+	p.free = append(p.free, b)
+	if p.out > 0 && len(p.free) <= mostSegments {
+		return
+	}
+	for _, b := range p.free {
+		p.idle.Put(&b)
+	}
+	p.free = nil
+}
