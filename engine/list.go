@@ -19,61 +19,71 @@ import (
 // the catalog has it. A file's own path lists just it.
 func (e *Engine) List(ctx context.Context, o ListOptions) ([]Entry, error) {
 	view := e.viewAt(o.At)
-	versions, err := e.listed(ctx, view, o)
+	entries, versions, err := e.listed(ctx, view, o)
 	if err != nil {
 		return nil, err
 	}
 	var h *health
 	if o.Health {
-		if h, err = e.health(ctx, nil, len(versions) > 1000 || o.Folder == "", nil); err != nil {
+		if h, err = e.health(ctx, nil, len(entries) > 1000 || o.Folder == "", nil); err != nil {
 			return nil, err
 		}
 	}
-	out := make([]Entry, 0, len(versions))
-	for i := range versions {
-		v := &versions[i]
-		en := entryOf(v)
+	for i := range entries {
+		en := &entries[i]
 		switch {
-		case v.Kind == catalog.Folder:
-			if err := e.sum(ctx, view, &en, h); err != nil {
+		case en.Kind == Folder:
+			if err := e.sum(ctx, view, en, h); err != nil {
 				return nil, err
 			}
 		case h != nil:
-			if en.MayLose, en.Keepers, err = h.of(ctx, v); err != nil {
+			if en.MayLose, en.Keepers, err = h.of(ctx, &versions[i]); err != nil {
 				return nil, err
 			}
 		}
 		if en.MayLose == noLimit {
 			en.MayLose, en.Keepers = 0, 0
 		}
-		out = append(out, en)
 	}
-	return out, nil
+	return entries, nil
 }
 
-func (e *Engine) listed(ctx context.Context, view catalog.View, o ListOptions) ([]catalog.Version, error) {
+// listed gives the entries of a listing as far as their own rows tell, and the
+// rows too where the health is asked for, which needs their parts.
+func (e *Engine) listed(ctx context.Context, view catalog.View, o ListOptions) (entries []Entry, versions []catalog.Version, err error) {
+	entries = []Entry{}
+	add := func(v *catalog.Version) error {
+		entries = append(entries, entryOf(v))
+		if o.Health {
+			versions = append(versions, *v)
+		}
+		return ctx.Err()
+	}
 	folder := string(o.Folder)
 	if folder != "" {
 		if err := checkPath(o.Folder); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		v, err := view.Version(ctx, folder)
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", folder, err)
+			return nil, nil, fmt.Errorf("%q: %w", folder, err)
 		}
 		if v.Kind != catalog.Folder {
-			return []catalog.Version{v}, nil
+			err = add(&v)
+			return entries, versions, err
 		}
 	}
-	if !o.Recursive {
-		return view.Children(ctx, folder)
+	if o.Recursive {
+		err = view.Below(ctx, folder, add)
+		return entries, versions, err
 	}
-	var out []catalog.Version
-	err := view.Below(ctx, folder, func(v *catalog.Version) error {
-		out = append(out, *v)
-		return ctx.Err()
-	})
-	return out, err
+	children, err := view.Children(ctx, folder)
+	for i := range children {
+		if err == nil {
+			err = add(&children[i])
+		}
+	}
+	return entries, versions, err
 }
 
 func entryOf(v *catalog.Version) Entry {

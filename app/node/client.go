@@ -109,10 +109,6 @@ func (c *client) Get(ctx context.Context, o engine.GetOptions, progress func(eng
 	return invoke[*engine.GetReport](ctx, c, pathGet, o, progress)
 }
 
-func (c *client) List(ctx context.Context, o engine.ListOptions) ([]engine.Entry, error) {
-	return invoke[[]engine.Entry](ctx, c, pathList, o, nil)
-}
-
 func (c *client) Remove(ctx context.Context, names []engine.Path) (*engine.RemoveReport, error) {
 	return invoke[*engine.RemoveReport](ctx, c, pathRemove, removeRequest{names}, nil)
 }

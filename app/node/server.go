@@ -91,7 +91,7 @@ func (s *localServer) handler() http.Handler {
 	handle(mux, s, pathCircle, call1(func(ctx context.Context, r circleRequest) ([]Member, error) { return s.api.Circle(ctx, r.Probe) }))
 	handle(mux, s, pathPut, s.api.Put)
 	handle(mux, s, pathGet, s.api.Get)
-	handle(mux, s, pathList, call1(s.api.List))
+	s.listCalls(mux)
 	handle(mux, s, pathRemove, call1(func(ctx context.Context, r removeRequest) (*engine.RemoveReport, error) {
 		return s.api.Remove(ctx, r.Names)
 	}))

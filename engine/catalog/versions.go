@@ -120,11 +120,16 @@ func below(folder string) (string, []any) {
 // belowAfter is the same for what comes after the path last, in the order of
 // folders, then names; "" is before everything.
 func belowAfter(folder, last string) (string, []any) {
-	where, args := below(folder)
-	if last != "" {
-		parent, name := SplitPath(last)
-		where += " AND (parent, name) > (?, ?)"
-		args = append(args, []byte(parent), []byte(name))
+	if last == "" {
+		return below(folder)
+	}
+	parent, name := SplitPath(last)
+	where, args := "(parent, name) > (?, ?)", []any{[]byte(parent), []byte(name)}
+	if folder != "" {
+		// Without "parent >= folder", which last implies: it would be taken as
+		// the place to begin, and each page would read all pages before it.
+		where += " AND parent < ? AND (parent = ? OR parent >= ?)"
+		args = append(args, []byte(folder+"0"), []byte(folder), []byte(folder+"/"))
 	}
 	return where, args
 }
