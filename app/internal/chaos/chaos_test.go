@@ -34,24 +34,7 @@ var binary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(func() int {
-		if testing.Short() {
-			return m.Run() // every test skips
-		}
-		if binary = os.Getenv("PREEZM_BIN"); binary == "" {
-			dir, err := os.MkdirTemp("", "preezm-chaos-")
-			if err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				return 1
-			}
-			defer os.RemoveAll(dir)
-			if binary, err = e2e.Build(context.Background(), dir); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				return 1
-			}
-		}
-		return m.Run()
-	}())
+	os.Exit(e2e.Main(&binary, testing.Short(), m.Run))
 }
 
 // long is how many times as long the random tests go on.

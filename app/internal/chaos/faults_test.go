@@ -262,7 +262,7 @@ func (r *rig) slow(k *e2e.Home, rate int) {
 	r.Helper()
 	old := k.About().Addresses[0]
 	r.check(k.Stop(r.ctx))
-	r.check(k.Start(r.ctx, "--listen", "127.0.0.1:0"))
+	r.check(k.Start(r.ctx, "--listen", e2e.Loopback()))
 	l, err := net.Listen("tcp", old)
 	r.check(err)
 	p := &proxy{l: l, to: k.About().Addresses[0], rate: rate, open: map[net.Conn]bool{}}

@@ -102,10 +102,10 @@ func (h *Home) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Init makes the home, listening on loopback. Offer is as --offer takes it;
+// Init makes the home, listening on a loopback address of its own. Offer is as --offer takes it;
 // empty is the default.
 func (h *Home) Init(ctx context.Context, name, offer string) error {
-	args := []string{"init", "--name", name, "--listen", "127.0.0.1:0"}
+	args := []string{"init", "--name", name, "--listen", Loopback()}
 	if offer != "" {
 		args = append(args, "--offer", offer)
 	}

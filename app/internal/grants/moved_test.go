@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/app/node"
 )
 
@@ -32,7 +33,7 @@ func TestMachinesMove(t *testing.T) {
 		w.must(k.Stop(w.ctx))
 	}
 	for _, k := range w.fleet.Keepers[1:] { // all at once, so that none gets another's place
-		w.must(k.Start(w.ctx, "--listen", "127.0.0.1:0"))
+		w.must(k.Start(w.ctx, "--listen", e2e.Loopback()))
 	}
 	// They tell their own peers, of whom the owner is one and the gateway is not.
 	w.poll("an opening by the old ticket", func() bool {

@@ -16,7 +16,7 @@ func (w *world) poll(what string, so func() bool) {
 	w.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(40 * time.Second); !so(); {
+	for deadline := time.After(90 * time.Second); !so(); {
 		select {
 		case <-tick.C:
 		case <-deadline:

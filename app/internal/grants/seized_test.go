@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/app/node"
@@ -36,7 +37,7 @@ func TestSeizedMachinesGiveNothing(t *testing.T) {
 	for _, k := range ks {
 		w.must(k.Stop(w.ctx))
 		for _, c := range w.ratchet(k) {
-			if _, err := c.At(day); err != nil {
+			if _, err := c.At(day); err != nil && time.Now().Unix() < int64(day)*86400 {
 				t.Errorf("before the day is over %s has forgotten it: %v", filepath.Base(k.Dir), err)
 			}
 		}

@@ -23,11 +23,11 @@ func TestStuckCustodian(t *testing.T) {
 	w.must(syscall.Kill(stuck, syscall.SIGSTOP))
 	t.Cleanup(func() { _ = syscall.Kill(stuck, syscall.SIGCONT) })
 	w.opens(g.Ticket) // costs a moment
-	begin := time.Now()
-	w.opens(g.Ticket)
-	if d := time.Since(begin); d > 10*time.Second {
-		t.Errorf("an opening beside a stuck custodian took %v", d)
-	}
+	w.poll("an opening beside a stuck custodian that does not wait for it", func() bool {
+		begin := time.Now()
+		w.opens(g.Ticket)
+		return time.Since(begin) < 5*time.Second
+	})
 	// With two more gone the stuck one is needed, and is waited for.
 	w.must(w.fleet.Keepers[2].Kill())
 	w.must(w.fleet.Keepers[3].Kill())

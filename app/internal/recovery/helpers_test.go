@@ -37,7 +37,7 @@ func withHelpers(t *testing.T) *world {
 // helped runs the newcomer once, with invites of these helpers.
 func (w *world) helped(h *e2e.Home, from ...*e2e.Home) (out node.Help, code int) {
 	w.Helper()
-	args := []string{"recover", "--helpers", "--owner", "owner", "--name", "newcomer", "--listen", "127.0.0.1:0", "--no-discovery", "--json"}
+	args := []string{"recover", "--helpers", "--owner", "owner", "--name", "newcomer", "--listen", e2e.Loopback(), "--no-discovery", "--json"}
 	for _, k := range from {
 		var inv node.Invite
 		w.must(k.Must(w.ctx, &inv, "invite"))

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,7 +22,15 @@ import (
 	"github.com/preezm/preezm/peers/vault"
 )
 
-const testTime = 4 * time.Minute
+const testTime = 8 * time.Minute
+
+// program is the one under test: $PREEZM_BIN, else built once.
+var program string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(e2e.Main(&program, testing.Short(), m.Run))
+}
 
 // world is an owner who only runs commands, and keepers that serve.
 type world struct {
@@ -29,7 +38,6 @@ type world struct {
 	ctx   context.Context
 	fleet *e2e.Fleet
 	dir   string
-	bin   string
 	words string // a file
 	src   string
 }
@@ -44,9 +52,7 @@ func newWorld(t *testing.T, keepers int) *world {
 	t.Cleanup(cancel)
 	w := &world{T: t, ctx: ctx, dir: t.TempDir()}
 	var err error
-	w.bin, err = e2e.Build(ctx, w.dir)
-	w.must(err)
-	w.fleet, err = e2e.NewFleet(ctx, e2e.FleetOptions{Binary: w.bin, Dir: w.dir, Keepers: keepers})
+	w.fleet, err = e2e.NewFleet(ctx, e2e.FleetOptions{Binary: program, Dir: w.dir, Keepers: keepers})
 	w.must(err)
 	t.Cleanup(func() {
 		if err := w.fleet.Close(); err != nil {
@@ -113,11 +119,11 @@ func (w *world) destroy() {
 }
 
 func (w *world) fresh(name string) *e2e.Home {
-	return &e2e.Home{Binary: w.bin, Dir: filepath.Join(w.dir, name)}
+	return &e2e.Home{Binary: program, Dir: filepath.Join(w.dir, name)}
 }
 
 func (w *world) recoverArgs(from *e2e.Home) []string {
-	return []string{"recover", "--words-file", w.words, "--from", from.About().Addresses[0], "--listen", "127.0.0.1:0", "--no-discovery"}
+	return []string{"recover", "--words-file", w.words, "--from", from.About().Addresses[0], "--listen", e2e.Loopback(), "--no-discovery"}
 }
 
 // same brings everything back and compares it with the source.

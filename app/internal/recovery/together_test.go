@@ -27,7 +27,7 @@ func (w *world) second(name string) *e2e.Home {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	w.must(err)
 	h := w.fresh(name)
-	r, err := h.Run(w.ctx, "device", "join", strings.TrimSpace(line), "--name", name, "--listen", "127.0.0.1:0")
+	r, err := h.Run(w.ctx, "device", "join", strings.TrimSpace(line), "--name", name, "--listen", e2e.Loopback())
 	w.must(err)
 	if r.Code != 0 {
 		w.Fatalf("device join: %s", r.Stderr)
