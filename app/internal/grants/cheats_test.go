@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds an opening beside custodians that hold it up, on a busy machine.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // report opens a ticket and gives what the command says of it.
 func (w *world) report(ticket string) (node.OpenReport, e2e.Result) {

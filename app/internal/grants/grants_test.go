@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"flag"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,14 +31,6 @@ const (
 	keepers  = 5
 	testTime = 6 * time.Minute
 )
-
-// program is the one under test: $PREEZM_BIN, else built once.
-var program string
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(e2e.Main(&program, testing.Short(), m.Run))
-}
 
 // world is everybody, with real processes for all but the owner and the brand,
 // who only run commands: the owner is offline whenever a brand opens.

@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -45,6 +46,9 @@ const (
 	forks  = "forks"  // tells the others of another log than its owner
 )
 
+// program is the one under test: $PREEZM_BIN, else built once.
+var program string
+
 func TestMain(m *testing.M) {
 	if kind := os.Getenv(hostileKind); kind != "" {
 		// As 'preezm serve' is called: the home is the last word.
@@ -54,7 +58,8 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	flag.Parse()
+	os.Exit(e2e.Main(&program, testing.Short(), m.Run))
 }
 
 // turn runs a hostile custodian in the place of a keeper's own process.
