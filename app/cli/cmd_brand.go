@@ -60,7 +60,7 @@ files it opens: choose a role, not a person.`,
 					return err
 				}
 				a.note("'preezm brand card' prints what people need to grant it files. Publish the key, so that they can compare it.")
-				return nil
+				return a.brandAtRisk(ctx, api)
 			})
 		},
 	}
@@ -85,7 +85,7 @@ files it opens: choose a role, not a person.`,
 			})
 		},
 	}
-	cmd.AddCommand(init, card)
+	cmd.AddCommand(init, card, a.brandSaveCommand(), a.brandRestoreCommand())
 	cmd.AddCommand(a.memberCommands()...)
 	cmd.AddCommand(a.brandRequestCommands()...)
 	return cmd

@@ -29,7 +29,7 @@ are warned and any of them can forbid it.`,
 		Args: a.noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.listHelpers(cmd) },
 	}
-	cmd.AddCommand(a.helpersListCommand(), a.helpersAddCommand(), a.helpersRemoveCommand(),
+	cmd.AddCommand(a.helpersListCommand(), a.helpersAddCommand(), a.helpersRemoveCommand(), a.helpersRenewCommand(),
 		a.helpersRequestsCommand(), a.helpersApproveCommand(), a.helpersVetoCommand())
 	return cmd
 }
@@ -64,16 +64,12 @@ func (a *app) printHelpers(set node.HelperSet) error {
 	} else {
 		t := &table{head: []string{"NAME", "DEVICE", "HAS ITS PART"}}
 		for _, h := range set.Helpers {
-			state := "not yet: 'preezm serve' goes on asking"
-			if h.Problem != "" {
-				state += " (" + oneLine(h.Problem) + ")"
-			}
-			if !h.Kept.IsZero() {
-				state = clock(h.Kept)
-			}
-			t.add(printable(h.Name), h.Device.Short(), state)
+			t.add(printable(h.Name), h.Device.Short(), partText(h))
 		}
 		errs = append(errs, t.print(a.out), a.say("%s Each waits for %s after agreeing.", together(set.K, len(set.Helpers)), delayText(set.Delay)))
+		if set.Outdated {
+			errs = append(errs, a.say("They were named before this person had all of today's machines, and would not warn all of them: 'preezm helpers renew' makes their parts anew."))
+		}
 		if !set.Words {
 			errs = append(errs, a.say("Your files, circle and grants come back; the 24 words do not, since this machine has them no more."))
 		}
@@ -82,6 +78,25 @@ func (a *app) printHelpers(set node.HelperSet) error {
 		errs = append(errs, a.say("You help %s since %s.", printable(h.Owner), clock(h.Since)))
 	}
 	return errors.Join(errs...)
+}
+
+// partText says whether a helper has its part.
+func partText(h node.Helper) string {
+	var text string
+	switch {
+	case h.Left:
+		text = "left your circle: 'preezm helpers renew' goes on without it"
+	case !h.Kept.IsZero():
+		text = clock(h.Kept)
+	case h.Handing:
+		text = "not yet: 'preezm serve' goes on asking"
+	default:
+		text = "not yet, as far as this machine knows; if the one that named it is lost: 'preezm helpers renew'"
+	}
+	if h.Problem != "" && h.Kept.IsZero() {
+		text += " (" + oneLine(h.Problem) + ")"
+	}
+	return text
 }
 
 func together(k, n int) string {
@@ -192,6 +207,48 @@ and is dropped. With --all nobody helps you any more.`,
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cmd.Flags().BoolVar(&everyone, "all", false, "all of them")
+	return cmd
+}
+
+func (a *app) helpersRenewCommand() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "renew",
+		Short: "Make the parts of your helpers anew",
+		Long: `Give the same helpers new parts; the old ones are of no use with them. Do it after
+you were brought back, after a machine of yours came or went (the new parts say whom
+to warn), and after a helper left your circle.`,
+		Example: `  preezm helpers renew`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(cmd, func(ctx context.Context, api node.API) error {
+				set, err := api.Helpers(ctx)
+				if err != nil {
+					return err
+				}
+				if len(set.Helpers) == 0 {
+					return &saidError{"you have no helpers: 'preezm helpers add' names some"}
+				}
+				still := slices.DeleteFunc(slices.Clone(set.Helpers), func(h node.Helper) bool { return h.Left })
+				if err := a.sureHelpers(len(still), yes); err != nil {
+					return err
+				}
+				key, err := api.Key(ctx)
+				if err != nil {
+					return err
+				}
+				words := set.Words
+				if set, err = api.AddHelpers(ctx, node.HelperOrder{}); err != nil {
+					return err
+				}
+				if words && !key.WordsThere {
+					a.note("This machine does not hold your 24 words: the old parts brought them back too, the new ones do not.")
+				}
+				return a.printHelpers(set)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }
 

@@ -105,13 +105,24 @@ func (a *app) firstBackup(cmd *cobra.Command) error {
 // askWords gets the words and says which is wrong; on a terminal they are asked
 // for again.
 func (a *app) askWords(file string) ([32]byte, error) {
+	words, err := a.wordList(file)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	master, _, err := identity.MasterOf(words)
+	return master, err
+}
+
+// wordList is askWords for whoever needs the words themselves.
+func (a *app) wordList(file string) ([]string, error) {
 	if file != "" {
 		text, err := readWords(file, a.in)
 		if err != nil {
-			return [32]byte{}, err
+			return nil, err
 		}
-		master, _, err := identity.MasterOf(identity.SplitWords(text))
-		return master, err
+		words := identity.SplitWords(text)
+		_, _, err = identity.MasterOf(words)
+		return words, err
 	}
 	_, typing := a.keyboard()
 	if typing {
@@ -121,7 +132,7 @@ func (a *app) askWords(file string) ([32]byte, error) {
 	for {
 		text, err := a.line("")
 		if err != nil {
-			return [32]byte{}, identity.WordCountError(len(words))
+			return nil, identity.WordCountError(len(words))
 		}
 		next := identity.SplitWords(text)
 		if len(next) == 0 {
@@ -131,12 +142,12 @@ func (a *app) askWords(file string) ([32]byte, error) {
 		if words = append(words, next...); len(words) < identity.WordCount {
 			continue
 		}
-		master, _, err := identity.MasterOf(words)
+		_, _, err = identity.MasterOf(words)
 		for typing && err != nil && a.mendWord(words, err) {
-			master, _, err = identity.MasterOf(words)
+			_, _, err = identity.MasterOf(words)
 		}
 		if err == nil || !typing {
-			return master, err
+			return words, err
 		}
 		a.note("%s", sentence(err))
 		a.note("Type all 24 words again:")
@@ -211,8 +222,34 @@ func (a *app) recover(ctx context.Context, home string, o node.RecoverOptions) e
 		a.say("The list of %s is back, as it was on %s, in %s.", count(r.Files, "file", "files"), clock(r.Made), took(r.Took)),
 		a.say("This machine is %q, device ID %s.", r.Name, r.Device),
 		a.say("%d of %s of your circle know it already.", r.Keepers, machines(r.Of)),
+		a.saidBack(r),
 		a.say(""),
 		a.say("Next: 'preezm serve' runs it; 'preezm get / --to FOLDER' brings the files."),
+		a.lostRoles(),
 		a.say("If the old machine is lost or stolen: 'preezm device list', then 'preezm device remove NAME --stolen'."),
 	)
+}
+
+// saidBack tells what came back beside the files.
+func (a *app) saidBack(r *node.Recovered) error {
+	var errs []error
+	if len(r.Helpers) > 0 {
+		names := make([]string, len(r.Helpers))
+		for i, n := range r.Helpers {
+			names[i] = printable(n)
+		}
+		errs = append(errs, a.say("Your helpers are known again (%s): 'preezm helpers renew' tells them of this machine.", strings.Join(names, ", ")))
+	}
+	if b := r.Brand; b != nil {
+		errs = append(errs, a.say("This machine is the office of %s now, with its key and %s.", printable(b.Name), count(int64(b.Tickets), "ticket", "tickets")))
+		if b.Members > 0 {
+			errs = append(errs, a.say("%s of it were shut out, since some may have been after the copy: each joins again with 'preezm brand member invite'.", count(int64(b.Members), "other machine", "other machines")))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// lostRoles says what no copy brings back, on purpose.
+func (a *app) lostRoles() error {
+	return a.say("Not back, since no copy of it may exist: what the lost machine kept and decided for others. If it was somebody's custodian or helper, that person names this machine anew ('preezm custodians remove' and 'add', 'preezm helpers add').")
 }

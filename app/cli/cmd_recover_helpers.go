@@ -57,7 +57,7 @@ func (a *app) recoverByHelpers(cmd *cobra.Command, home string, o node.RecoverOp
 	if err := a.firstBackup(cmd); err != nil {
 		return err
 	}
-	a.note("Your helpers' parts were used: make new ones with 'preezm helpers add', which makes the old ones void.")
+	a.note("Your helpers' parts were used: 'preezm helpers renew' makes new ones, with which the old ones are void.")
 	return nil
 }
 
@@ -93,7 +93,9 @@ func (a *app) printHelp(h *node.Help) error {
 	if r := h.Recovered; r != nil {
 		errs = append(errs, a.say("The list of %s is back, as it was on %s.", count(r.Files, "file", "files"), clock(r.Made)),
 			a.say("This machine is %q, device ID %s.", r.Name, r.Device),
-			a.say("Next: 'preezm serve' runs it; 'preezm get / --to FOLDER' brings the files; 'preezm words' shows your words, if this machine has them again."))
+			a.saidBack(r),
+			a.lostRoles(),
+			a.say("Next: 'preezm serve' runs it; 'preezm get / --to FOLDER' brings the files; 'preezm words show' shows your words, if this machine has them again."))
 	}
 	return errors.Join(errs...)
 }

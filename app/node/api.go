@@ -40,6 +40,7 @@ type API interface {
 	MemberAPI
 	ConsentAPI
 	HelperAPI
+	BrandCopyAPI
 	Close() error
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -42,6 +43,8 @@ const (
 
 	noteCircle   = "circle"
 	noteSettings = "settings"
+	noteHelpers  = "helpers" // who they are, not what they keep
+	noteBrand    = "brand"   // what its office needs to go on elsewhere
 )
 
 // backups is what a node does about copies of its catalog.
@@ -51,7 +54,8 @@ type backups struct {
 	locator peers.Locator
 	engine  backer
 	catalog *catalog.Catalog
-	mu      sync.Mutex // one at a time
+	began   map[string][]byte // what was noted beside it when the home was opened
+	mu      sync.Mutex        // one at a time
 }
 
 type backer interface {
@@ -117,6 +121,9 @@ func (n *Node) openBackups(ctx context.Context, owner identity.OwnerKey, files *
 	n.backups.owner = owner.WithoutMaster()
 	n.backups.secrets, n.backups.locator, n.backups.engine, n.backups.catalog = s, l, files, files.Catalog()
 	n.backups.engine.SetTogether(n.others())
+	if n.backups.began, err = n.notes(); err != nil {
+		return err
+	}
 	return n.noteThisMachine(ctx)
 }
 
@@ -143,7 +150,21 @@ func (n *Node) notes() (map[string][]byte, error) {
 		return nil, err
 	}
 	settings, err := json.Marshal(savedSettings{n.settings.Name})
-	return map[string][]byte{noteCircle: them, noteSettings: settings}, err
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]byte{noteCircle: them, noteSettings: settings}
+	for name, give := range map[string]func() ([]byte, error){noteHelpers: n.helper.Record, noteBrand: n.brandCopy} {
+		raw, err := give()
+		if err != nil { // files do not wait for what is damaged beside them
+			n.log.Warn("left out of the backup", "what", name, "err", err)
+			continue
+		}
+		if len(raw) > 0 {
+			out[name] = raw
+		}
+	}
+	return out, nil
 }
 
 // Backup keeps a copy of the catalog in the circle now, unless the newest says
@@ -315,7 +336,7 @@ func (n *Node) backUpChanges(ctx context.Context) {
 	tick := time.NewTicker(backupLook)
 	defer tick.Stop()
 	var seen int64 = -1 // changes that the last backup has
-	var own, them []byte
+	var noted map[string][]byte
 	due := time.Now().Add(backupAfter) // what a crash may have left
 	told := time.Now()
 	pause, yielded := time.Duration(0), 0
@@ -338,7 +359,7 @@ func (n *Node) backUpChanges(ctx context.Context) {
 			if errors.Join(err, nerr, verr) != nil {
 				continue
 			}
-			if n.awaited(vector) || now != seen || !bytes.Equal(them, notes[noteCircle]) || !bytes.Equal(own, notes[noteSettings]) {
+			if n.awaited(vector) || now != seen || !maps.EqualFunc(noted, notes, bytes.Equal) {
 				due = time.Now().Add(max(backupAfter, pause))
 			}
 			continue
@@ -348,7 +369,7 @@ func (n *Node) backUpChanges(ctx context.Context) {
 		}
 		notes, err := n.notes()
 		if err == nil {
-			them, own = notes[noteCircle], notes[noteSettings]
+			noted = notes
 		}
 		started := time.Now()
 		r, err := n.backUp(ctx, yielded >= yields, nil)
@@ -383,13 +404,19 @@ func (n *Node) backUpChanges(ctx context.Context) {
 	}
 }
 
-// Changed says whether this process has changed the catalog.
+// Changed says whether this process has changed the catalog, the helpers or the
+// company of this home. That a machine was heard of is no reason to wait for a
+// backup.
 func (n *Node) Changed(ctx context.Context) bool {
 	if n.backups.catalog == nil || len(n.book.Peers()) == 0 {
 		return false
 	}
 	c, err := n.backups.catalog.Changes(ctx)
-	return err == nil && c > 0
+	if err == nil && c > 0 {
+		return true
+	}
+	now, err := n.notes()
+	return err == nil && !(bytes.Equal(now[noteHelpers], n.backups.began[noteHelpers]) && bytes.Equal(now[noteBrand], n.backups.began[noteBrand]))
 }
 
 // answerIn is how long a machine has to answer before a command that is done

@@ -42,7 +42,10 @@ type HelperSet struct {
 	Made    time.Time     `json:"made,omitzero"`
 	Words   bool          `json:"words"` // the words come back too
 	Helpers []Helper      `json:"helpers"`
-	Helped  []Helped      `json:"helped"`
+	// Outdated: this person has machines that the helpers would not warn, since
+	// their parts are older.
+	Outdated bool     `json:"outdated,omitempty"`
+	Helped   []Helped `json:"helped"`
 }
 
 // Helper is a machine that holds a share.
@@ -51,6 +54,8 @@ type Helper struct {
 	Device  peers.DeviceID `json:"device"`
 	Kept    time.Time      `json:"kept,omitzero"` // when it had found its share good
 	Problem string         `json:"problem,omitempty"`
+	Left    bool           `json:"left,omitempty"`    // it is no longer in the circle
+	Handing bool           `json:"handing,omitempty"` // this machine still brings it its part
 }
 
 // Helped is a person whose share is kept here.

@@ -85,7 +85,12 @@ func (n *Node) Helpers(context.Context) (HelperSet, error) {
 	}
 	out.Number, out.K, out.Delay, out.Made, out.Words = m.Number, m.K, time.Duration(m.Delay)*time.Second, m.At, m.Kind == helpers.Words
 	for _, h := range m.Helpers {
-		out.Helpers = append(out.Helpers, Helper{Name: h.Name, Device: h.Device, Kept: h.Kept, Problem: h.Problem})
+		out.Helpers = append(out.Helpers, Helper{
+			Name: h.Name, Device: h.Device, Kept: h.Kept, Problem: h.Problem, Left: !n.book.Has(h.Device), Handing: n.helper.Handing(h.Device),
+		})
+	}
+	if own, err := account.Parse(n.book.Own()); err == nil && len(m.Devices) > 0 {
+		out.Outdated = slices.ContainsFunc(own.Body.Devices, func(d peers.DeviceID) bool { return !slices.Contains(m.Devices, d) })
 	}
 	return out, nil
 }
@@ -169,7 +174,7 @@ func (n *Node) setHelpers(ctx context.Context, old helper.Mine, all []peers.Devi
 		return HelperSet{}, err
 	}
 	p.Devices = own.Body.Devices
-	mine := helper.Mine{Number: p.Number, K: p.K, Kind: p.Kind, Delay: p.Delay, At: now}
+	mine := helper.Mine{Number: p.Number, K: p.K, Kind: p.Kind, Delay: p.Delay, At: now, Devices: p.Devices}
 	if err := n.fillHelpers(ctx, &p, all); err != nil {
 		return HelperSet{}, err
 	}

@@ -186,14 +186,14 @@ func onlyOurs(home string) error {
 		// What a crash leaves of a file that was being replaced has a dot and
 		// then that file's name.
 		if name, ok := strings.CutPrefix(e.Name(), "."); ok && (strings.HasPrefix(name, circleFile+".") ||
-			strings.HasPrefix(name, settingsFile+".") || strings.HasPrefix(name, "helpers.") || strings.HasPrefix(name, "device.") || strings.HasPrefix(name, ownerFile+".") ||
+			strings.HasPrefix(name, settingsFile+".") || strings.HasPrefix(name, "helpers.") || strings.HasPrefix(name, brandCopyFile+".") || strings.HasPrefix(name, "device.") || strings.HasPrefix(name, ownerFile+".") ||
 			strings.HasPrefix(name, vault.File+".") || strings.HasPrefix(name, engine.RebuildPrefix[1:])) || vault.IsKeyFile(e.Name()) {
 			continue
 		}
 		switch e.Name() {
 		case vault.File, lockFile, certFile, keyFile, ownerFile, circleFile, depotFolder, socketFile, settingsFile,
 			catalogFile, catalogFile + "-wal", catalogFile + "-shm", identity.SignFile, identity.KEMFile,
-			gatewayFile, brandFolder, headsFolder, helper.File, attemptFile,
+			gatewayFile, brandFolder, brandCopyFile, headsFolder, helper.File, attemptFile,
 			witness.File, witness.File + "-wal", witness.File + "-shm", witness.Folder:
 		default:
 			return fmt.Errorf("%s holds other things (%q): choose an empty or new folder", home, e.Name())

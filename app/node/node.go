@@ -156,6 +156,7 @@ type Node struct {
 	pairing  pairing
 	together togetherness
 	company  company
+	copies   brandCopies
 	// One receipt at a time each way; two locks, or two machines that ask each
 	// other would wait for each other.
 	taking, giving sync.Mutex

@@ -5,6 +5,7 @@ package node
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/hpke"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,12 +16,14 @@ import (
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/backup"
+	"github.com/preezm/preezm/engine/brand"
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/account"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/helper"
 	"github.com/preezm/preezm/peers/rpc"
 	"github.com/preezm/preezm/peers/transport"
 	"github.com/preezm/preezm/peers/vault"
@@ -77,6 +80,10 @@ type Recovered struct {
 	Keepers int            `json:"keepers"` // that let this machine in
 	Of      int            `json:"of"`
 	Took    time.Duration  `json:"took_ns"`
+	// Helpers are the names of those who can bring this person back, Brand the
+	// company whose office this machine is now.
+	Helpers []string        `json:"helpers,omitempty"`
+	Brand   *brand.CopyInfo `json:"brand,omitempty"`
 }
 
 // Recover makes a home on a new machine from the words and one machine of the
@@ -126,6 +133,8 @@ type recovery struct {
 
 	secrets identity.Secrets
 	locator peers.Locator
+	boxes   map[vault.Part]*vault.Box
+	kem     hpke.PrivateKey
 	dbKey   []byte
 	id      *transport.Identity
 	book    *circle.Book
@@ -167,7 +176,8 @@ func (r *recovery) run(ctx context.Context) (*Recovered, error) {
 	if err := r.descend(ctx, head); err != nil {
 		return nil, err
 	}
-	if err := r.finish(notes); err != nil {
+	out, err := r.finish(notes)
+	if err != nil {
 		return nil, err
 	}
 	let := 0
@@ -176,10 +186,9 @@ func (r *recovery) run(ctx context.Context) (*Recovered, error) {
 			let++
 		}
 	}
-	return &Recovered{
-		Device: r.id.Device(), Name: r.settings.Name, Home: r.home, Files: head.Files, Made: time.Unix(head.At, 0),
-		Number: head.Number, Keepers: let, Of: len(r.book.Peers()), Took: time.Since(r.started),
-	}, nil
+	out.Device, out.Name, out.Home, out.Files, out.Made = r.id.Device(), r.settings.Name, r.home, head.Files, time.Unix(head.At, 0)
+	out.Number, out.Keepers, out.Of, out.Took = head.Number, let, len(r.book.Peers()), time.Since(r.started)
+	return out, nil
 }
 
 // keys makes the machine's keys, or takes those of a run that was interrupted,
@@ -190,6 +199,7 @@ func (r *recovery) keys() error {
 		return err
 	}
 	box := boxes[vault.Machine]
+	r.boxes = boxes
 	r.dbKey = boxes[vault.Owner].DBKey(catalogFile)
 	r.secrets = r.owner.Secrets()
 	if r.locator, err = backup.LocatorOf(&r.secrets); err != nil {
@@ -199,6 +209,7 @@ func (r *recovery) keys() error {
 	if err != nil {
 		return err
 	}
+	r.kem = device.KEM
 	if r.id, err = loadIdentity(box, r.home); err != nil {
 		return err
 	}
@@ -476,11 +487,12 @@ func (r *recovery) descend(ctx context.Context, h *backup.Head) error {
 	return errors.Join(err, c.Close())
 }
 
-// finish takes over the circle and makes the folder a home.
-func (r *recovery) finish(notes map[string][]byte) error {
+// finish takes over what lay beside the catalog and makes the folder a home.
+func (r *recovery) finish(notes map[string][]byte) (*Recovered, error) {
+	out := &Recovered{}
 	them, old, err := readNotes(notes)
 	if err != nil {
-		return fmt.Errorf("the circle in the backup: %w", err)
+		return nil, fmt.Errorf("the circle in the backup: %w", err)
 	}
 	for _, t := range them {
 		p := t.Peer
@@ -489,7 +501,7 @@ func (r *recovery) finish(notes map[string][]byte) error {
 			p.Sign, p.KEM, p.Witness = now.Sign, now.KEM, now.Witness
 		}
 		if err := r.book.Put(p); err != nil {
-			return err
+			return nil, err
 		}
 		if len(t.List) > 0 {
 			if _, err := r.book.Introduce(p.Device, t.List); err != nil && !errors.Is(err, circle.ErrOldList) {
@@ -497,13 +509,59 @@ func (r *recovery) finish(notes map[string][]byte) error {
 			}
 		}
 	}
+	if out.Helpers, err = r.takeHelpers(notes[noteHelpers]); err != nil {
+		return nil, fmt.Errorf("the helpers in the backup: %w", err)
+	}
+	if out.Brand, err = r.takeBrand(notes[noteBrand]); err != nil {
+		return nil, fmt.Errorf("the company in the backup: %w", err)
+	}
 	if r.o.Name == "" && checkName(old.Name) == nil {
 		r.settings.Name = old.Name
 	}
 	if err := durable.SyncDir(r.home); err != nil {
-		return err
+		return nil, err
 	}
-	return r.settings.write(r.home)
+	return out, r.settings.write(r.home)
+}
+
+// takeHelpers writes down who this person's helpers are.
+func (r *recovery) takeHelpers(record []byte) (names []string, err error) {
+	s, err := helper.Open(helper.Options{
+		Device: r.id.Device(), KEM: r.kem, Box: r.boxes[vault.Machine], Path: filepath.Join(r.home, helper.File), Now: time.Now, Logger: r.o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Adopt(record); errors.Is(err, helper.ErrRecord) {
+		r.o.Note("Who your helpers are could not be read in the copy: name them anew with 'preezm helpers add'.")
+	} else if err != nil {
+		return nil, err
+	}
+	m, _ := s.Mine()
+	for _, h := range m.Helpers {
+		names = append(names, h.Name)
+	}
+	return names, nil
+}
+
+// takeBrand makes this machine the office of the company whose office was lost.
+// One that joins beside others only keeps the copy: there is an office.
+func (r *recovery) takeBrand(raw []byte) (*brand.CopyInfo, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	box := r.boxes[vault.Owner]
+	if err := keepBrandCopy(box, r.home, raw); errors.Is(err, brand.ErrCopy) {
+		r.o.Note("The copy of your company is damaged and was passed over; 'preezm brand restore FILE' takes one that was saved.")
+		return nil, nil
+	} else if err != nil || len(r.given) > 0 {
+		return nil, err
+	}
+	info, err := brand.NewRegister(box, filepath.Join(r.home, brandFolder)).Restore(raw, time.Now())
+	if errors.Is(err, brand.ErrExists) { // of a run that was cut off after it
+		err = nil
+	}
+	return &info, err
 }
 
 // splitPlace takes "DEVICE", "DEVICE@host:port" or "host:port" apart.

@@ -112,6 +112,7 @@ func (s *localServer) handler() http.Handler {
 	s.memberCalls(mux)
 	s.consentCalls(mux)
 	s.helperCalls(mux)
+	s.brandCopyCalls(mux)
 	return s.guarded(mux)
 }
 

@@ -126,6 +126,10 @@ func (n *Node) importFrom(ctx context.Context, h *backup.Head) error {
 	if err != nil {
 		return fmt.Errorf("the circle of %s: %w", h.Device.Short(), err)
 	}
+	if err := errors.Join(n.helper.Adopt(notes[noteHelpers]), n.keepCopy(notes[noteBrand])); err != nil {
+		// Files do not wait for it; the next backup of that machine has it again.
+		n.log.Warn("helpers or company of another machine", "machine", h.Device.Short(), "err", err)
+	}
 	for _, t := range them {
 		if t.Peer.Device == n.device || n.book.Has(t.Peer.Device) || slices.Contains(n.others(), t.Peer.Device) {
 			continue

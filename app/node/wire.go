@@ -158,6 +158,8 @@ func sentinels() map[string]error {
 		"no-brand":        brand.ErrNoBrand,
 		"brand-exists":    brand.ErrExists,
 		"not-office":      brand.ErrNotOffice,
+		"company-copy":    brand.ErrCopy,
+		"copy-key":        brand.ErrCopyKey,
 		"no-member":       brand.ErrNoMember,
 		"member-code":     brand.ErrCode,
 		"office-away":     brand.ErrOffice,

@@ -238,6 +238,8 @@ func (b *Brand) writeList(in *register) error {
 	if old != nil {
 		l.Number = old.Body.Number + 1
 	}
+	// An office that was brought back from a copy does not know the last number.
+	l.Number = max(l.Number, uint64(max(l.At, 1)))
 	for _, m := range in.Members {
 		if m.Revoked != 0 && l.At < m.Revoked+2*certLife {
 			l.Devices = append(l.Devices, custody.Key(m.Key))

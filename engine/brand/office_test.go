@@ -252,6 +252,8 @@ func TestRevokedMemberGetsNothing(t *testing.T) {
 	}
 	_, err = f.b.Revoke(f.reg, "desk 2")
 	f.must(err)
+	first, err := f.b.revoked()
+	f.must(err)
 	// The office: for everything it is asked.
 	var no *OfficeError
 	if _, err := m.open().Sync(t.Context()); !errors.As(err, &no) || no.Reason != string(custody.MemberRevoked) {
@@ -300,7 +302,7 @@ func TestRevokedMemberGetsNothing(t *testing.T) {
 		t.Errorf("let in again: %v", err)
 	}
 	list, err := f.b.revoked()
-	if err != nil || list.Body.Number != 2 || len(list.Body.Devices) != 0 {
+	if err != nil || list.Body.Number <= first.Body.Number || len(list.Body.Devices) != 0 {
 		t.Errorf("the list is %+v, %v", list.Body, err)
 	}
 }

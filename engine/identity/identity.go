@@ -43,6 +43,7 @@ type Secrets struct {
 	Catalog  [32]byte // seals what is backed up of the catalog
 	Locator  [32]byte // leads to the name under which keepers hold that backup
 	Recovery [32]byte // seed of the X-Wing key of the person, not of one device
+	Copies   [32]byte // seals copies of a company's keys that the person keeps elsewhere
 }
 
 // RootKey is the person's own signing key: it certifies devices, appoints
@@ -100,7 +101,7 @@ func (k *OwnerKey) Secrets() Secrets {
 		label string
 		into  *[32]byte
 	}{{"dedup", &s.Dedup}, {"chunker", &s.Chunker}, {"identity", &s.Identity}, {"custody", &s.Custody},
-		{"catalog/1", &s.Catalog}, {"locator", &s.Locator}, {"recovery-kem", &s.Recovery}} {
+		{"catalog/1", &s.Catalog}, {"locator", &s.Locator}, {"recovery-kem", &s.Recovery}, {"copies", &s.Copies}} {
 		b, err := hkdf.Expand(sha256.New, k.root[:], p.label, 32)
 		if err != nil {
 			panic(err) // only for a length that no hash can give

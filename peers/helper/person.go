@@ -246,15 +246,15 @@ func (s *Service) Veto(text string) (View, error) {
 	return s.view(id)
 }
 
-// Mine gives this person's own helpers.
-func (s *Service) Mine() (Mine, bool) {
+// Mine gives this person's own helpers; ok says whether there are any.
+func (s *Service) Mine() (m Mine, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now.Mine == nil {
 		return Mine{}, false
 	}
 	c := s.now.clone()
-	return *c.Mine, true
+	return *c.Mine, len(c.Mine.Helpers) > 0
 }
 
 // SetMine replaces this person's helpers: docs go to them, in order, and drop to
@@ -270,10 +270,6 @@ func (s *Service) SetMine(m Mine, docs [][]byte, gone []peers.DeviceID, drop []b
 		}
 		for _, d := range gone {
 			st.send(letter{To: d, Verb: VerbDrop, Raw: drop, At: s.o.Now()})
-		}
-		if len(m.Helpers) == 0 {
-			st.Mine = nil
-			return nil
 		}
 		st.Mine = &m
 		return nil

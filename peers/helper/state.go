@@ -137,7 +137,9 @@ type Mine struct {
 	Kind    uint8        `json:"kind"`
 	Delay   int64        `json:"delay"`
 	At      time.Time    `json:"at"`
-	Helpers []MineHelper `json:"helpers"`
+	Helpers []MineHelper `json:"helpers"` // none: there were some, and are no more
+	// Devices are the person's machines that helpers warn, as of then.
+	Devices []peers.DeviceID `json:"devices,omitempty"`
 }
 
 // MineHelper is one of them.
@@ -163,7 +165,7 @@ func (s *state) clone() (c state) {
 	}
 	if s.Mine != nil {
 		m := *s.Mine
-		m.Helpers = slices.Clone(m.Helpers)
+		m.Helpers, m.Devices = slices.Clone(m.Helpers), slices.Clone(m.Devices)
 		c.Mine = &m
 	}
 	return c

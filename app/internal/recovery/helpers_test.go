@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/app/node"
@@ -232,8 +233,20 @@ func TestHelpersGiveARoot(t *testing.T) {
 		w.later(k, "61m")
 	}
 	help, code := w.helped(h)
-	if code != 0 || help.Recovered == nil {
+	if code != 0 || help.Recovered == nil || len(help.Recovered.Helpers) != 3 {
 		t.Fatalf("exit %d: %+v", code, help)
 	}
 	w.same(h)
+	// Who the helpers are came back, and new parts name the new machine.
+	w.must(h.Must(w.ctx, &set, "helpers", "list"))
+	if len(set.Helpers) != 3 || set.K != 2 || !set.Outdated || set.Delay != time.Hour {
+		t.Fatalf("helpers after the recovery: %+v", set)
+	}
+	set = node.HelperSet{}
+	w.must(h.Must(w.ctx, &set, "helpers", "renew", "--yes"))
+	for _, k := range set.Helpers {
+		if k.Kept.IsZero() || set.Outdated || set.Delay != time.Hour {
+			t.Errorf("after the renewal: %+v", set)
+		}
+	}
 }

@@ -198,13 +198,21 @@ func TestGrantsComeBack(t *testing.T) {
 	w.must(brand.Init(w.ctx, "desk", ""))
 	var card node.BrandInfo
 	w.must(brand.Must(w.ctx, &card, "brand", "init", "--name", "ACME", "--label", "desk 1"))
+	var own node.BrandInfo // the owner has a company too, which must not be lost
+	w.must(owner.Must(w.ctx, &own, "brand", "init", "--name", "Bakery"))
 	var granted node.Granted
 	w.must(owner.Must(w.ctx, &granted, "grant", card.Card, "src/letters/03.txt", "--for", "48h", "--purpose", "a test", "--via", "keeper4"))
 	w.must(brand.Must(w.ctx, nil, "grants", "received", granted.Ticket))
 	w.destroy()
 
 	h := w.fresh("new")
-	w.must(h.Must(w.ctx, nil, w.recoverArgs(w.fleet.Keepers[0])...))
+	var back node.Recovered
+	w.must(h.Must(w.ctx, &back, w.recoverArgs(w.fleet.Keepers[0])...))
+	var office node.BrandInfo
+	w.must(h.Must(w.ctx, &office, "brand", "card"))
+	if back.Brand == nil || office.Key != own.Key || !office.Office {
+		t.Errorf("the company: %+v, %+v; was %s", back.Brand, office, own.Key)
+	}
 	var list node.GrantList
 	w.must(h.Must(w.ctx, &list, "grants"))
 	if len(list.Grants) != 1 || list.Grants[0].ID != granted.ID {
