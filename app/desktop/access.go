@@ -36,6 +36,7 @@ type access struct {
 	panel   *widget.RichText
 	grant   *widget.Button
 	change  *widget.Button
+	asks    *askedCards
 	cards   *fyne.Container
 	root    fyne.CanvasObject
 }
@@ -47,10 +48,12 @@ func newAccess(u *UI) *access {
 	a.grant.Importance = widget.HighImportance
 	a.change = widget.NewButton(u.t("access.custodians-change"), a.askCustodians)
 	a.change.Importance = widget.LowImportance
-	head := container.NewBorder(nil, nil, nil, container.NewCenter(a.grant), newTitle(u.t("nav.access")))
+	a.asks = newAskedCards(u)
+	take := widget.NewButtonWithIcon(u.t("asked.add"), icon("inbox", theme.ColorNameForeground), a.asks.askForText)
+	head := container.NewBorder(nil, nil, nil, container.NewCenter(container.NewHBox(take, a.grant)), newTitle(u.t("nav.access")))
 	deciders := newPanel(colorSidebar, 10, container.NewBorder(nil, nil, nil, container.NewCenter(a.change), a.panel))
 	top := container.NewVBox(head, container.New(tightLayout{}, a.summary, a.trouble), deciders)
-	a.root = container.NewBorder(top, nil, nil, nil, scrolled(a.cards))
+	a.root = container.NewBorder(top, nil, nil, nil, scrolled(container.NewVBox(a.asks.view, a.cards)))
 	return a
 }
 
@@ -62,6 +65,7 @@ func (a *access) refresh() {
 	if n == nil || a.asking {
 		return
 	}
+	a.asks.refresh()
 	a.asking = true
 	a.ui.work(func(ctx context.Context) func() {
 		custodians, err := n.Custodians(ctx)

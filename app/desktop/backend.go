@@ -26,6 +26,8 @@ type Node interface {
 	Status(ctx context.Context, o engine.StatusOptions) (*engine.Status, error)
 	ownerNode
 	brandNode
+	consentNode
+	memberNode
 	historyNode
 	circleNode
 	careNode
@@ -117,6 +119,25 @@ type brandNode interface {
 	OpenGrant(ctx context.Context, o node.OpenOrder, progress func(engine.Progress)) (*node.OpenReport, error)
 	View(ctx context.Context, grant string) (node.View, error)
 	EndView(ctx context.Context, token string) (node.View, error)
+}
+
+// consentNode is what is asked about companies' requests, on both sides.
+type consentNode interface {
+	TakeRequest(ctx context.Context, text string) (node.AskedRequest, error)
+	Requests(ctx context.Context) ([]node.AskedRequest, error)
+	AcceptRequest(ctx context.Context, o node.AcceptOrder) (*node.Accepted, error)
+	RefuseRequest(ctx context.Context, o node.RefuseOrder) (node.AskedRequest, error)
+	BrandRequest(ctx context.Context, o node.RequestOrder) (node.SentRequest, error)
+	BrandRequests(ctx context.Context) ([]node.SentRequest, error)
+	BrandAnswer(ctx context.Context, text string) (node.SentRequest, error)
+}
+
+// memberNode is what is asked about a company's desks.
+type memberNode interface {
+	InviteMember(ctx context.Context, role string) (node.MemberInvite, error)
+	JoinBrand(ctx context.Context, code string) (node.BrandInfo, error)
+	BrandMembers(ctx context.Context) ([]node.BrandMember, error)
+	RevokeMember(ctx context.Context, who string) (node.BrandMember, error)
 }
 
 // Setup is what the Welcome screen asks for.

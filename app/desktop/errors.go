@@ -10,6 +10,7 @@ import (
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/brand"
+	"github.com/preezm/preezm/engine/consent"
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/ticket"
@@ -58,6 +59,10 @@ func (u *UI) say(err error) string {
 		return u.t("error.not-ours")
 	case errors.Is(err, ticket.ErrTicket), errors.Is(err, custody.ErrMalformed):
 		return u.t("error.ticket")
+	case errors.Is(err, consent.ErrText):
+		return u.t("error.request")
+	case errors.Is(err, consent.ErrExpired):
+		return u.t("error.request-over")
 	case errors.Is(err, grants.ErrNoCustodians):
 		return u.t("error.no-custodians")
 	case errors.Is(err, grants.ErrNoGateway):

@@ -30,6 +30,7 @@ type fakeNode struct {
 	fakeGrants
 	fakeMore
 	fakeCare
+	fakeAsked
 	fakeDevices
 	mu      sync.Mutex
 	entries []engine.Entry

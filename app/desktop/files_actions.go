@@ -18,6 +18,7 @@ import (
 
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/consent"
 	"github.com/preezm/preezm/engine/ticket"
 )
 
@@ -60,6 +61,12 @@ func (u *UI) tookCode(file string) bool {
 	case strings.HasPrefix(text, ticket.Prefix):
 		u.goTo("received")
 		u.frame.pages["received"].(*received).take(text)
+	case strings.HasPrefix(text, consent.ConsentPrefix), strings.HasPrefix(text, consent.RefusalPrefix):
+		u.goTo("received")
+		u.frame.pages["received"].(*received).take(text)
+	case strings.HasPrefix(text, consent.RequestPrefix):
+		u.goTo("access")
+		u.frame.pages["access"].(*access).asks.take(text)
 	case isCard(text):
 		if g := u.frame.granting; g == nil || u.frame.front != screen(g) {
 			u.grantPage(nil)

@@ -104,6 +104,7 @@ type granting struct {
 	known   []brandChoice
 	members []node.Member
 	busy    bool
+	request *answering // a company's request that is answered; nil: none
 
 	brands  *widget.Select
 	card    *widget.Entry
@@ -126,14 +127,14 @@ func (u *UI) grantPage(picked []engine.Path) {
 	if u.frame == nil {
 		return
 	}
-	g := newGranting(u)
+	g := newGranting(u, nil)
 	u.frame.granting = g
 	u.frame.open(g, "access")
 	g.choose(picked)
 }
 
-func newGranting(u *UI) *granting {
-	g := &granting{ui: u, cardBad: newTrouble(), trouble: newTrouble(), files: newNote(u.t("grant.no-files")),
+func newGranting(u *UI, answer *answering) *granting {
+	g := &granting{ui: u, request: answer, cardBad: newTrouble(), trouble: newTrouble(), files: newNote(u.t("grant.no-files")),
 		deciders: newNote(" "), lacks: newNote(""), preview: container.New(factsLayout{})}
 	g.brands = widget.NewSelect(nil, func(string) { g.pickBrand() })
 	g.brands.PlaceHolder = u.t("grant.choose-brand")
@@ -144,13 +145,21 @@ func newGranting(u *UI) *granting {
 		u.pickText(u.t("grant.brand"), func(text string) { g.card.SetText(strings.TrimSpace(text)) })
 	})
 	choose := widget.NewButtonWithIcon(u.t("grant.choose-files"), theme.ContentAddIcon(), g.pickFiles)
-	g.period = newPeriod(u)
+	g.period = newPeriodUpTo(u, answer.span())
 	g.period.changed = g.decided
 	purpose := widget.NewEntry()
 	purpose.SetPlaceHolder(u.t("grant.purpose-example"))
 	purpose.OnChanged = func(s string) { g.draft.purpose = s; g.decided() }
-	counts := []uint32{0, 1, 3, 10}
-	g.opens = widget.NewSelect([]string{u.t("grant.opens-any"), u.n("grant.opens", 1), u.n("grant.opens", 3), u.n("grant.opens", 10)}, nil)
+	counts := answer.counts()
+	var often []string
+	for _, count := range counts {
+		words := u.t("grant.opens-any")
+		if count > 0 {
+			words = u.n("grant.opens", int64(count))
+		}
+		often = append(often, words)
+	}
+	g.opens = widget.NewSelect(often, nil)
 	g.opens.SetSelectedIndex(0)
 	g.opens.OnChanged = func(string) { g.draft.opens = counts[max(g.opens.SelectedIndex(), 0)]; g.decided() }
 	follow := widget.NewCheck(u.t("grant.follow"), func(on bool) { g.draft.follow = on; g.decided() })
@@ -165,12 +174,20 @@ func newGranting(u *UI) *granting {
 	g.ask.Importance = widget.HighImportance
 	g.ask.Hide()
 
+	company := field(u.t("grant.brand"), container.NewVBox(g.brands, g.card, g.cardBad, container.NewHBox(fromFile)))
+	what := field(u.t("grant.purpose"), purpose)
+	title := u.t("grant.title")
+	if answer != nil {
+		company, what, title = answer.asked(u), answer.purposes(u, g.decided), u.t("answer.title")
+		follow.Hide()
+		g.draft.brand, g.draft.opens, g.draft.follow = answer.company(), counts[0], answer.want.Access.Follow
+	}
 	form := newCard(container.NewVBox(
-		field(u.t("grant.brand"), container.NewVBox(g.brands, g.card, g.cardBad, container.NewHBox(fromFile))),
+		company,
 		field(u.t("grant.files"), container.NewVBox(g.files, container.NewHBox(choose))),
 		field(u.t("grant.period"), g.period.view),
 		field(u.t("grant.opens-title"), g.opens),
-		field(u.t("grant.purpose"), purpose),
+		what,
 		follow,
 		field(u.t("grant.via"), container.NewVBox(g.via, newNote(u.t("grant.via-note")))),
 		field(u.t("grant.deciders"), container.NewVBox(g.deciders, container.NewHBox(g.ask))),
@@ -180,7 +197,7 @@ func newGranting(u *UI) *granting {
 	aside := newCard(container.NewVBox(newHeading(u.t("grant.before")), g.preview, g.trouble, g.lacks, g.sign))
 	back := widget.NewButtonWithIcon("", theme.NavigateBackIcon(), func() { u.goTo("access") })
 	back.Importance = widget.LowImportance
-	head := container.NewBorder(nil, nil, back, nil, newTitle(u.t("grant.title")))
+	head := container.NewBorder(nil, nil, back, nil, newTitle(title))
 	body := container.New(twoLayout{aside: 372, stack: 680}, form, container.NewVBox(aside))
 	g.root = container.NewBorder(head, nil, nil, nil, scrolled(body))
 	g.decided()
@@ -353,6 +370,9 @@ func (g *granting) decided() {
 	d.span, d.spanOK = g.period.span()
 	d.until, _ = g.period.until()
 	lacks := d.missing(u.locale)
+	if lacks == "" && g.request != nil {
+		lacks = g.request.missing(u.locale)
+	}
 	setText(g.lacks, lacks)
 	enable(g.sign, lacks == "" && !g.busy)
 	g.preview.Objects = nil
@@ -381,7 +401,14 @@ func (g *granting) make() {
 	g.decided()
 	order := g.draft.order()
 	u.work(func(ctx context.Context) func() {
-		made, err := n.Grant(ctx, order)
+		var made *node.Granted
+		var err error
+		answer := ""
+		if g.request != nil {
+			made, answer, err = g.request.give(ctx, n, order, g.draft.span)
+		} else {
+			made, err = n.Grant(ctx, order)
+		}
 		return func() {
 			g.busy = false
 			if err != nil {
@@ -393,7 +420,11 @@ func (g *granting) make() {
 			if u.frame != nil && u.frame.front == screen(g) {
 				u.goTo("access")
 			}
-			u.showTicket(shownName(made.Brand), made.ID, made.Ticket)
+			if answer != "" {
+				u.showAnswer(u.t("answer.given", i18n.A{"brand": shownName(made.Brand)}), made.ID, made.Ticket+"\n"+answer)
+			} else {
+				u.showTicket(shownName(made.Brand), made.ID, made.Ticket)
+			}
 		}
 	})
 }

@@ -35,16 +35,29 @@ type period struct {
 	choice  *widget.Select
 	other   *widget.Entry
 	spans   []time.Duration
+	most    time.Duration
 	view    fyne.CanvasObject
 	changed func()
 }
 
-func newPeriod(u *UI) *period {
-	p := &period{ui: u}
-	most := u.prefs.longest()
+func newPeriod(u *UI) *period { return newPeriodUpTo(u, 0) }
+
+// newPeriodUpTo proposes a period that somebody asked for, and shorter ones; 0
+// is nobody asked.
+func newPeriodUpTo(u *UI, asked time.Duration) *period {
+	p := &period{ui: u, most: u.prefs.longest()}
+	usual := min(u.prefs.usual(), p.most)
+	all := periods()
+	if asked > 0 {
+		p.most, usual = asked, asked
+		if !slices.Contains(all, asked) {
+			all = append(all, asked)
+			slices.Sort(all)
+		}
+	}
 	var names []string
-	for _, span := range periods() {
-		if span <= most {
+	for _, span := range all {
+		if span <= p.most {
 			p.spans = append(p.spans, span)
 			names = append(names, u.locale.Duration(span))
 		}
@@ -55,15 +68,18 @@ func newPeriod(u *UI) *period {
 	p.other.OnChanged = func(string) { p.tell() }
 	p.other.Hide()
 	p.choice = widget.NewSelect(names, nil)
-	p.choice.SetSelectedIndex(max(slices.Index(p.spans, min(u.prefs.usual(), most)), 0))
+	p.choice.SetSelectedIndex(max(slices.Index(p.spans, usual), 0))
 	row := container.NewGridWithColumns(2, p.choice, p.other)
 	p.choice.OnChanged = func(string) {
 		visible(p.other, p.choice.SelectedIndex() == len(p.spans))
 		row.Refresh()
 		p.tell()
 	}
-	p.view = container.New(tightLayout{}, row, newNote(u.t("period.note", i18n.A{
-		"usual": u.locale.Duration(u.prefs.usual()), "most": u.locale.Duration(most)})))
+	note := u.t("period.note", i18n.A{"usual": u.locale.Duration(u.prefs.usual()), "most": u.locale.Duration(p.most)})
+	if asked > 0 {
+		note = u.t("period.asked", i18n.A{"most": u.locale.Duration(asked)})
+	}
+	p.view = container.New(tightLayout{}, row, newNote(note))
 	return p
 }
 
@@ -79,7 +95,7 @@ func (p *period) span() (time.Duration, bool) {
 		return p.spans[i], true
 	}
 	d, ok := parsePeriod(p.other.Text)
-	return d, ok && d <= p.ui.prefs.longest()
+	return d, ok && d <= p.most
 }
 
 // until is the moment at which the period ends when it begins now.

@@ -21,7 +21,6 @@ import (
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/brand"
 	"github.com/preezm/preezm/engine/custody"
-	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
 )
 
@@ -31,6 +30,7 @@ type received struct {
 	ui      *UI
 	brand   *node.BrandInfo // nil: this home is no company's
 	list    []node.Received
+	sent    []node.SentRequest
 	loaded  bool
 	openers map[string]*opener // by grant
 
@@ -47,7 +47,7 @@ func newReceived(u *UI) *received {
 	r.ticket.SetPlaceHolder(u.t("received.ticket"))
 	r.ticket.OnChanged = func(s string) {
 		// A ticket is pasted, never typed: it is taken at once.
-		if strings.HasPrefix(strings.TrimSpace(s), ticket.Prefix) {
+		if len(letters(s)) > 0 {
 			r.take(s)
 		} else if s == "" {
 			setText(r.bad, "")
@@ -68,24 +68,28 @@ func (r *received) refresh() {
 	u.work(func(ctx context.Context) func() {
 		info, err := n.Brand(ctx)
 		if errors.Is(err, brand.ErrNoBrand) {
-			return func() { r.show(nil, nil) }
+			return func() { r.show(nil, nil, nil) }
 		}
 		var list []node.Received
 		if err == nil {
 			list, err = n.Received(ctx)
 		}
+		var sent []node.SentRequest
+		if err == nil {
+			sent, err = n.BrandRequests(ctx)
+		}
 		if err != nil {
 			return func() { u.heard(err); setText(r.bad, u.say(err)) }
 		}
-		return func() { r.show(&info, list) }
+		return func() { r.show(&info, list, sent) }
 	})
 }
 
-func (r *received) show(info *node.BrandInfo, list []node.Received) {
-	if r.loaded && reflect.DeepEqual(info, r.brand) && reflect.DeepEqual(list, r.list) {
+func (r *received) show(info *node.BrandInfo, list []node.Received, sent []node.SentRequest) {
+	if r.loaded && reflect.DeepEqual(sent, r.sent) && reflect.DeepEqual(info, r.brand) && reflect.DeepEqual(list, r.list) {
 		return
 	}
-	r.brand, r.list, r.loaded = info, list, true
+	r.brand, r.list, r.sent, r.loaded = info, list, sent, true
 	r.build()
 }
 
@@ -100,13 +104,18 @@ func (r *received) build() {
 		return
 	}
 	name := newHeading(shownName(r.brand.Name))
-	under := newNote(join(u.t("received.label", i18n.A{"label": shownName(r.brand.Label)}), u.t("received.key", i18n.A{"key": shortKey(r.brand.Key)})))
+	facts := []string{u.t("received.label", i18n.A{"label": shownName(r.brand.Label)}), u.t("received.key", i18n.A{"key": shortKey(r.brand.Key)})}
+	if !r.brand.Office && !r.brand.Until.IsZero() {
+		facts = append(facts, u.t("desks.until", i18n.A{"when": u.locale.When(r.brand.Until, u.opt.Now())}))
+	}
+	under := newNote(join(facts...))
 	card := widget.NewButtonWithIcon(u.t("received.card"), theme.AccountIcon(), r.showCard)
 	fromFile := widget.NewButtonWithIcon(u.t("dialog.from-file"), theme.FolderOpenIcon(), func() { u.pickText(u.t("received.ticket-file"), r.take) })
 	r.page.Add(newCard(container.NewVBox(
 		container.NewBorder(nil, nil, nil, container.NewCenter(card), container.New(tightLayout{}, name, under)),
 		container.NewBorder(nil, nil, nil, fromFile, r.ticket),
 		r.bad,
+		r.tools(),
 	)))
 	if len(r.list) == 0 {
 		r.page.Add(emptyPage(icon("inbox", theme.ColorNamePrimary), u.t("received.empty-title"), u.t("received.empty")))
@@ -116,6 +125,19 @@ func (r *received) build() {
 	}
 	r.root.Refresh()
 	u.lives()
+}
+
+// tools are what a company does beside opening what it was granted.
+func (r *received) tools() fyne.CanvasObject {
+	u := r.ui
+	box := container.New(flowLayout{}, widget.NewButtonWithIcon(u.t("ask.title"), theme.MailComposeIcon(), r.askPerson))
+	if len(r.sent) > 0 {
+		box.Add(widget.NewButton(u.n("ask.sent-count", int64(len(r.sent))), r.showSent))
+	}
+	if r.brand.Office {
+		box.Add(widget.NewButtonWithIcon(u.t("desks.title"), theme.ComputerIcon(), r.showDesks))
+	}
+	return box
 }
 
 // tick is part of living.
@@ -164,7 +186,7 @@ func (r *received) setUp() fyne.CanvasObject {
 		container.NewBorder(nil, nil, nil, begin),
 	))
 	return container.New(narrowLayout{620}, container.NewVBox(
-		emptyPage(icon("inbox", theme.ColorNamePrimary), u.t("received.none-title"), u.t("received.none")), form))
+		emptyPage(icon("inbox", theme.ColorNamePrimary), u.t("received.none-title"), u.t("received.none")), form, r.joinForm()))
 }
 
 // showCard shows what people need to grant this company files.
@@ -193,7 +215,7 @@ func (r *received) take(text string) {
 	}
 	setText(r.bad, "")
 	u.work(func(ctx context.Context) func() {
-		_, err := n.Receive(ctx, text)
+		err := takeAnswer(ctx, n, text)
 		return func() {
 			if err != nil {
 				u.heard(err)

@@ -80,6 +80,31 @@ func shots() []shot {
 			b.settle("all is known", func() bool { return len(g.draft.files) == 2 && g.draft.via != nil })
 			g.brands.SetSelectedIndex(0)
 		}},
+		{"asked", wantedFrom, func(b *bench) {
+			b.goTo("access")
+			a := b.frame.pages["access"].(*access)
+			b.settle("the requests are shown", func() bool { return a.loaded && a.asks.loaded })
+		}},
+		{"answer", wantedFrom, func(b *bench) {
+			b.goTo("access")
+			a := b.frame.pages["access"].(*access)
+			b.settle("the requests are shown", func() bool { return a.loaded && a.asks.loaded })
+			b.answerPage(&a.asks.list[0])
+			g := b.frame.granting
+			b.settle("all is known", func() bool { return g.draft.asked && g.draft.via != nil })
+		}},
+		{"ask", office, func(b *bench) {
+			b.goTo("received")
+			r := b.frame.pages["received"].(*received)
+			b.settle("it is known", func() bool { return r.loaded })
+			r.askPerson()
+		}},
+		{"desks", office, func(b *bench) {
+			b.goTo("received")
+			r := b.frame.pages["received"].(*received)
+			b.settle("it is known", func() bool { return r.loaded })
+			r.desksDialog(b.host.node.fakeAsked.members)
+		}},
 		{"ticket", lending, func(b *bench) {
 			b.showTicket("ACME Insurance", "g-7f3a9b21", "preezm-ticket1-QIAxN2M3MjE1ZTk4ZjE1YjI2YzYxZmQ1NmE0N2E3ZTgy")
 		}},

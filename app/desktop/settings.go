@@ -51,6 +51,7 @@ func newSettings(u *UI) *settings {
 		newHeading(u.t("settings.notices")),
 		noticeBox(u, noticeOpened, u.t("settings.notice-opened")),
 		noticeBox(u, noticeEnding, u.t("settings.notice-ending")),
+		noticeBox(u, noticeAsked, u.t("settings.notice-asked")),
 		noticeBox(u, noticeMissing, u.t("settings.notice-missing")),
 		noticeBox(u, noticeRepaired, u.t("settings.notice-repaired")),
 	))

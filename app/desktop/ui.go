@@ -180,6 +180,7 @@ func (u *UI) lives() {
 func (u *UI) readLogs() {
 	if u.frame != nil {
 		u.frame.pages["activity"].refresh()
+		u.frame.pages["access"].(*access).asks.refresh()
 		if u.prefs.wanted(noticeMissing) {
 			u.frame.pages["circle"].refresh()
 		}
