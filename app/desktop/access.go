@@ -211,7 +211,7 @@ func stateIcon(g *grants.Info, grade grade) fyne.Resource {
 		return icon("key", theme.ColorNamePrimary)
 	}
 	if g.State == grants.Revoked {
-		return theme.NewColoredResource(theme.CancelIcon(), colorQuiet)
+		return tinted(theme.CancelIcon(), colorQuiet)
 	}
 	return icon("key", colorQuiet)
 }
@@ -264,7 +264,7 @@ func (a *access) buttons(g *grants.Info) fyne.CanvasObject {
 		box.Add(b)
 	}
 	if runningGrant(g) && u.opt.Now().Before(g.NotAfter) {
-		add(u.t("access.withdraw"), theme.NewColoredResource(theme.CancelIcon(), colorLost), widget.MediumImportance, func() { a.askToWithdraw(g) })
+		add(u.t("access.withdraw"), tinted(theme.CancelIcon(), colorLost), widget.MediumImportance, func() { a.askToWithdraw(g) })
 		add(u.t("access.extend"), theme.HistoryIcon(), widget.MediumImportance, func() { a.askToExtend(g) })
 		if g.Follow {
 			add(u.t("access.replace"), theme.DocumentCreateIcon(), widget.MediumImportance, func() { a.askToReplace(g) })

@@ -90,7 +90,7 @@ func (m *ownMachines) row(d node.Device) fyne.CanvasObject {
 	if !d.Removed.IsZero() {
 		color = colorQuiet
 	}
-	mark := container.NewCenter(iconOf(theme.NewColoredResource(theme.ComputerIcon(), color), 20))
+	mark := container.NewCenter(iconOf(tinted(theme.ComputerIcon(), color), 20))
 	remove := widget.NewButton(u.t("devices.remove"), func() { m.askToRemove(d) })
 	visible(remove, !d.This && d.Removed.IsZero())
 	return container.NewBorder(nil, nil, mark, container.NewCenter(remove), container.New(tightLayout{}, name, line))

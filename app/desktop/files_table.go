@@ -99,7 +99,7 @@ func (e *emptyState) show(query string, inFolder bool) {
 	e.sign.SetResource(icon("drop", theme.ColorNamePrimary))
 	switch {
 	case query != "":
-		e.sign.SetResource(theme.NewColoredResource(theme.SearchIcon(), colorQuiet))
+		e.sign.SetResource(tinted(theme.SearchIcon(), colorQuiet))
 		setText(e.title, u.t("files.empty-search-title", i18n.A{"query": ellipsize(printable(query), 320, theme.TextSize(), fyne.TextStyle{Bold: true})}))
 		setText(e.text, u.t("files.empty-search"))
 	case inFolder:

@@ -146,7 +146,7 @@ func (h *happening) picture() fyne.Resource {
 	case h.Kind == "grant":
 		return icon("key", theme.ColorNamePrimary)
 	case h.kind == kindGranted:
-		return theme.NewColoredResource(theme.CancelIcon(), colorQuiet)
+		return tinted(theme.CancelIcon(), colorQuiet)
 	case h.kind == kindErased:
 		return icon("safe", colorSafe)
 	}

@@ -25,6 +25,10 @@ type seen struct {
 	On         bool // ticked, chosen
 }
 
+// checksThreads lets the toolkit complain, in the log, of what another thread
+// than the window's does to a widget.
+func checksThreads() bool { return os.Getenv("PREEZM_THREADS") != "" }
+
 // startProbe answers each connection to the socket that PREEZM_PROBE names
 // with what is on the screen. Only builds for tests have it.
 func startProbe(u *UI) {
@@ -32,6 +36,7 @@ func startProbe(u *UI) {
 	if path == "" {
 		return
 	}
+	startPace(u, path)
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		fyne.LogError("probe", err)

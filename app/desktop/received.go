@@ -288,7 +288,7 @@ func (r *received) file(g *node.Received, i int, f node.ReceivedFile, open bool)
 	if !open {
 		buttons = container.NewHBox(size)
 	}
-	return container.NewBorder(nil, nil, widget.NewIcon(theme.NewColoredResource(theme.FileIcon(), colorQuiet)), buttons, name)
+	return container.NewBorder(nil, nil, widget.NewIcon(tinted(theme.FileIcon(), colorQuiet)), buttons, name)
 }
 
 // askWhere says what saving means before it is done.

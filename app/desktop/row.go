@@ -139,41 +139,46 @@ func (n *rowRenderer) Refresh() {
 	if r.item.shownEntry == nil {
 		return
 	}
-	n.ground.FillColor = color.Transparent
+	fill := color.Color(color.Transparent)
 	if r.picked {
-		n.ground.FillColor = themeColor(theme.ColorNameSelection)
+		fill = themeColor(theme.ColorNameSelection)
 	}
-	n.ground.CornerRadius = 8
-	text, quiet := themeColor(theme.ColorNameForeground), themeColor(colorQuiet)
-
-	n.name.Color, n.name.TextSize = text, theme.TextSize()
-	n.within.Color, n.within.TextSize = quiet, theme.CaptionTextSize()
-	n.size.Color, n.size.TextSize = quiet, theme.TextSize()
-	n.date.Color, n.date.TextSize = quiet, theme.TextSize()
-
-	n.size.Text, n.date.Text = "", ""
+	if n.ground.FillColor != fill {
+		n.ground.FillColor, n.ground.CornerRadius = fill, 8
+		n.ground.Refresh()
+	}
+	size, date := "", ""
 	if r.item.Kind != engine.Symlink {
-		n.size.Text = r.locale.Size(r.item.Size)
+		size = r.locale.Size(r.item.Size)
 	}
 	if !r.item.ModTime.IsZero() {
-		n.date.Text = r.locale.When(r.item.ModTime, r.now())
+		date = r.locale.When(r.item.ModTime, r.now())
 	}
+	quiet := themeColor(colorQuiet)
+	say(n.size, size, theme.TextSize(), quiet)
+	say(n.date, date, theme.TextSize(), quiet)
 	g, words := entryHealth(r.locale, r.item.Entry, r.home)
 	if r.twice {
 		g, words = gradeFragile, r.locale.T("twice.mark")
 	}
-	n.health.Text, n.health.TextSize, n.health.Color = words, theme.TextSize(), themeColor(g.color())
+	say(n.health, words, theme.TextSize(), themeColor(g.color()))
 	n.mark.SetResource(g.icon())
 	n.icon.SetResource(kindIcon(r.item.Entry))
-
 	n.Layout(r.Size())
-	for _, o := range n.objects {
-		o.Refresh()
+}
+
+// say changes a text that says something else now. While a list scrolls most
+// of a row stays as it is, and what stays is not drawn anew.
+func say(t *canvas.Text, text string, size float32, c color.Color) {
+	if t.Text != text || t.TextSize != size || t.Color != c {
+		t.Text, t.TextSize, t.Color = text, size, c
+		t.Refresh()
 	}
 }
 
 func (n *rowRenderer) Layout(s fyne.Size) {
-	if n.row.item.shownEntry == nil {
+	it := n.row.item
+	if it.shownEntry == nil {
 		return
 	}
 	name, size, date, health := n.row.columns.place(s.Width)
@@ -190,11 +195,13 @@ func (n *rowRenderer) Layout(s fyne.Size) {
 		t.Resize(m)
 		t.Move(fyne.NewPos(x, y-m.Height/2))
 	}
-	n.name.Text = ellipsize(n.row.item.name, name[1], theme.TextSize(), fyne.TextStyle{})
-	n.within.Text = ""
-	middle := s.Height / 2
-	if n.row.found && n.row.item.within != "" {
-		n.within.Text = ellipsize(n.row.item.within, name[1], theme.CaptionTextSize(), fyne.TextStyle{})
+	say(n.name, ellipsize(it.name, name[1], theme.TextSize(), fyne.TextStyle{}), theme.TextSize(), themeColor(theme.ColorNameForeground))
+	middle, within := s.Height/2, ""
+	if n.row.found {
+		within = it.within
+	}
+	say(n.within, ellipsize(within, name[1], theme.CaptionTextSize(), fyne.TextStyle{}), theme.CaptionTextSize(), themeColor(colorQuiet))
+	if within != "" {
 		line(n.name, name[0], middle-9)
 		line(n.within, name[0], middle+9)
 	} else {
@@ -211,9 +218,9 @@ func (n *rowRenderer) Destroy()                     {}
 func kindIcon(e engine.Entry) fyne.Resource {
 	switch e.Kind {
 	case engine.Folder:
-		return theme.NewColoredResource(theme.FolderIcon(), theme.ColorNamePrimary)
+		return tinted(theme.FolderIcon(), theme.ColorNamePrimary)
 	case engine.Symlink:
-		return theme.NewColoredResource(theme.MailForwardIcon(), colorQuiet)
+		return tinted(theme.MailForwardIcon(), colorQuiet)
 	}
-	return theme.NewColoredResource(theme.FileIcon(), colorQuiet)
+	return tinted(theme.FileIcon(), colorQuiet)
 }

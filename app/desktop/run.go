@@ -36,6 +36,7 @@ func Run(home, version string) (err error) {
 	if err != nil {
 		hostname = "" // the person types a name
 	}
+	app.SetMetadata(fyne.AppMetadata{ID: appID, Name: "Preezm", Version: version, Migrations: map[string]bool{"fyneDo": !checksThreads()}})
 	a := app.NewWithID(appID)
 	o := Options{Version: version, Home: home, Hostname: hostname, Locales: systemLocales(), Toolkit: speakToolkit, Login: newLogin(home)}
 	if t, ok := a.(desktop.App); ok && hasTray() {

@@ -205,9 +205,9 @@ func (t *transfer) picture() fyne.Resource {
 	case t.trouble() != gradeNone:
 		return t.trouble().icon()
 	case t.over && t.err == nil:
-		return theme.NewColoredResource(theme.ConfirmIcon(), colorSafe)
+		return tinted(theme.ConfirmIcon(), colorSafe)
 	}
-	return theme.NewColoredResource(t.sign, theme.ColorNamePrimary)
+	return tinted(t.sign, theme.ColorNamePrimary)
 }
 
 func (t *transfer) fraction() float64 {

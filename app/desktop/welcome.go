@@ -103,8 +103,8 @@ func (w *welcome) choose() {
 		container.New(widthLayout{welcomeWidth - 24}, centred(newNote(u.t("welcome.text")))),
 		pick(wayNew, icon("circle", theme.ColorNamePrimary), u.t("welcome.create"), u.t("welcome.create-text")),
 		pick(wayJoin, icon("invite", theme.ColorNamePrimary), u.t("welcome.join"), u.t("welcome.join-text")),
-		pick(wayDevice, theme.NewColoredResource(theme.ComputerIcon(), theme.ColorNamePrimary), u.t("welcome.device"), u.t("welcome.device-text")),
-		pick(wayRecover, theme.NewColoredResource(theme.HistoryIcon(), theme.ColorNamePrimary), u.t("welcome.recover"), u.t("welcome.recover-text")),
+		pick(wayDevice, tinted(theme.ComputerIcon(), theme.ColorNamePrimary), u.t("welcome.device"), u.t("welcome.device-text")),
+		pick(wayRecover, tinted(theme.HistoryIcon(), theme.ColorNamePrimary), u.t("welcome.recover"), u.t("welcome.recover-text")),
 		container.NewHBox(languagePicker(u, func() { u.showWelcome() })),
 	))
 }

@@ -75,7 +75,7 @@ func newScreen(t *testing.T, ctx context.Context, name, home string) *screen {
 	s.display = ":" + strings.TrimSpace(line)
 	s.env = append(os.Environ(), "DISPLAY="+s.display, "HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir+"/.config", "XDG_CACHE_HOME="+s.dir+"/.cache",
 		"LANG=C.UTF-8", "LANGUAGE=en", "LC_ALL=C.UTF-8", "WAYLAND_DISPLAY=", "DBUS_SESSION_BUS_ADDRESS=", "FYNE_SCALE=1",
-		"PREEZM_PROBE="+s.probe, "LIBGL_ALWAYS_SOFTWARE=1", "LP_NUM_THREADS=1")
+		"PREEZM_PROBE="+s.probe, "PREEZM_THREADS=check", "LIBGL_ALWAYS_SOFTWARE=1", "LP_NUM_THREADS=1")
 	return s
 }
 
@@ -83,6 +83,7 @@ func newScreen(t *testing.T, ctx context.Context, name, home string) *screen {
 func (s *screen) open(binary string) time.Duration {
 	s.t.Helper()
 	os.Remove(s.probe)
+	os.Remove(s.probe + ".pace")
 	s.window = exec.Command(binary, "--home", s.home)
 	s.window.Env = s.env
 	s.window.Stdout, s.window.Stderr = &s.log, &s.log

@@ -185,6 +185,11 @@ func TestStory(t *testing.T) {
 	step("activity verified")
 	owner.picture()
 	brand.picture()
+	for _, s := range []*screen{owner, brand} {
+		if strings.Contains(s.log.String(), "Error in Fyne call thread") {
+			t.Errorf("%s: another thread reached into the window:\n%s", s.name, s.log.String())
+		}
+	}
 }
 
 // firstRun goes through the first screens: a new circle, and the 24 words, of
