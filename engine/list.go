@@ -18,72 +18,80 @@ import (
 // List gives what lies in a folder, folders first within each name's order as
 // the catalog has it. A file's own path lists just it.
 func (e *Engine) List(ctx context.Context, o ListOptions) ([]Entry, error) {
-	view := e.viewAt(o.At)
-	entries, versions, err := e.listed(ctx, view, o)
+	out := []Entry{}
+	err := e.ListEach(ctx, o, func(en *Entry) error {
+		out = append(out, *en)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
+	return out, nil
+}
+
+// manyFiles is from how many on the segments of all chunks are loaded at once
+// rather than looked up file by file.
+const manyFiles = 1000
+
+// ListEach calls f for every entry of a listing, in its order, and holds no
+// more than a page of them. It stops at f's first error.
+func (e *Engine) ListEach(ctx context.Context, o ListOptions, f func(*Entry) error) error {
+	view := e.viewAt(o.At)
 	var h *health
 	if o.Health {
-		if h, err = e.health(ctx, nil, len(entries) > 1000 || o.Folder == "", nil); err != nil {
-			return nil, err
+		var err error
+		if h, err = e.health(ctx, nil, o.Folder == "", nil); err != nil {
+			return err
 		}
 	}
-	for i := range entries {
-		en := &entries[i]
+	count := 0
+	return e.listed(ctx, view, o, func(v *catalog.Version) error {
+		en := entryOf(v)
+		if count++; count == manyFiles && h != nil && h.of1 == nil {
+			var err error
+			if h.of1, err = e.cat.ChunkSegments(ctx); err != nil {
+				return err
+			}
+		}
 		switch {
-		case en.Kind == Folder:
-			if err := e.sum(ctx, view, en, h); err != nil {
-				return nil, err
+		case v.Kind == catalog.Folder:
+			if err := e.sum(ctx, view, &en, h); err != nil {
+				return err
 			}
 		case h != nil:
-			if en.MayLose, en.Keepers, err = h.of(ctx, &versions[i]); err != nil {
-				return nil, err
+			var err error
+			if en.MayLose, en.Keepers, err = h.of(ctx, v); err != nil {
+				return err
 			}
 		}
 		if en.MayLose == noLimit {
 			en.MayLose, en.Keepers = 0, 0
 		}
-	}
-	return entries, nil
-}
-
-// listed gives the entries of a listing as far as their own rows tell, and the
-// rows too where the health is asked for, which needs their parts.
-func (e *Engine) listed(ctx context.Context, view catalog.View, o ListOptions) (entries []Entry, versions []catalog.Version, err error) {
-	entries = []Entry{}
-	add := func(v *catalog.Version) error {
-		entries = append(entries, entryOf(v))
-		if o.Health {
-			versions = append(versions, *v)
+		if err := f(&en); err != nil {
+			return err
 		}
 		return ctx.Err()
-	}
+	})
+}
+
+func (e *Engine) listed(ctx context.Context, view catalog.View, o ListOptions, f func(*catalog.Version) error) error {
 	folder := string(o.Folder)
 	if folder != "" {
 		if err := checkPath(o.Folder); err != nil {
-			return nil, nil, err
+			return err
 		}
 		v, err := view.Version(ctx, folder)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%q: %w", folder, err)
+			return fmt.Errorf("%q: %w", folder, err)
 		}
 		if v.Kind != catalog.Folder {
-			err = add(&v)
-			return entries, versions, err
+			return f(&v)
 		}
 	}
-	if o.Recursive {
-		err = view.Below(ctx, folder, add)
-		return entries, versions, err
+	if !o.Recursive {
+		return view.EachChild(ctx, folder, f)
 	}
-	children, err := view.Children(ctx, folder)
-	for i := range children {
-		if err == nil {
-			err = add(&children[i])
-		}
-	}
-	return entries, versions, err
+	return view.Below(ctx, folder, f)
 }
 
 func entryOf(v *catalog.Version) Entry {

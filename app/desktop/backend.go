@@ -21,7 +21,7 @@ type Node interface {
 	Circle(ctx context.Context, probe bool) ([]node.Member, error)
 	Put(ctx context.Context, o engine.PutOptions, progress func(engine.Progress)) (*engine.PutReport, error)
 	Get(ctx context.Context, o engine.GetOptions, progress func(engine.Progress)) (*engine.GetReport, error)
-	List(ctx context.Context, o engine.ListOptions) ([]engine.Entry, error)
+	ListPages(ctx context.Context, o engine.ListOptions, page func([]engine.Entry) error) error
 	Remove(ctx context.Context, names []engine.Path) (*engine.RemoveReport, error)
 	Status(ctx context.Context, o engine.StatusOptions) (*engine.Status, error)
 	ownerNode

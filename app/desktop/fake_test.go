@@ -108,9 +108,17 @@ func (n *fakeNode) Get(_ context.Context, o engine.GetOptions, _ func(engine.Pro
 	return &engine.GetReport{Files: 1, Bytes: 1000}, nil
 }
 
-func (n *fakeNode) List(_ context.Context, o engine.ListOptions) ([]engine.Entry, error) {
+func (n *fakeNode) ListPages(_ context.Context, o engine.ListOptions, page func([]engine.Entry) error) error {
 	n.mu.Lock()
-	defer n.mu.Unlock()
+	list, err := n.listed(o), n.failed
+	n.mu.Unlock()
+	if len(list) > 0 {
+		err = errors.Join(err, page(list))
+	}
+	return err
+}
+
+func (n *fakeNode) listed(o engine.ListOptions) []engine.Entry {
 	var list []engine.Entry
 	for _, e := range n.entries {
 		dir := path.Dir(string(e.Path))
@@ -121,7 +129,7 @@ func (n *fakeNode) List(_ context.Context, o engine.ListOptions) ([]engine.Entry
 			list = append(list, e)
 		}
 	}
-	return list, n.failed
+	return list
 }
 
 func (n *fakeNode) Remove(_ context.Context, names []engine.Path) (*engine.RemoveReport, error) {

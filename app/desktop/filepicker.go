@@ -52,8 +52,7 @@ func (g *granting) pickFiles() {
 		list.Refresh()
 	}
 	u.work(func(ctx context.Context) func() {
-		entries, err := n.List(ctx, engine.ListOptions{Recursive: true})
-		items := newItems(entries)
+		items, err := listItems(ctx, n, engine.ListOptions{Recursive: true})
 		order(items, byName, false)
 		return func() {
 			if err != nil {
@@ -108,7 +107,7 @@ func (r *pickRow) set(it item, on bool, changed func(bool)) {
 	}
 	r.check.SetChecked(on)
 	r.check.OnChanged = changed
-	setText(r.within, it.within)
+	setText(r.within, it.within())
 	r.check.Refresh()
 	r.line.Refresh()
 }

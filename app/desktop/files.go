@@ -145,11 +145,10 @@ func (f *files) refresh() {
 		options = engine.ListOptions{Recursive: true, Health: true}
 	}
 	f.ui.work(func(ctx context.Context) func() {
-		entries, err := n.List(ctx, options)
+		items, err := listItems(ctx, n, options)
 		if err != nil {
 			return func() { f.listFailed(asked, err) }
 		}
-		items := newItems(entries)
 		return func() {
 			switch {
 			case asked != f.asked: // a newer question is on its way

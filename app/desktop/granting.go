@@ -30,8 +30,8 @@ type brandChoice struct {
 // draft is what the person has decided so far. It knows no widget.
 type draft struct {
 	brand   *brandChoice
-	picked  []engine.Path  // as chosen, folders too
-	files   []engine.Entry // what they are at this moment, files only
+	picked  []engine.Path // as chosen, folders too
+	files   []item        // what they are at this moment, files only
 	until   time.Time
 	span    time.Duration
 	spanOK  bool
@@ -331,11 +331,14 @@ func (g *granting) choose(picked []engine.Path) {
 		return
 	}
 	u.work(func(ctx context.Context) func() {
-		all, err := n.List(ctx, engine.ListOptions{Recursive: true})
+		var files []item
+		err := n.ListPages(ctx, engine.ListOptions{Recursive: true}, func(page []engine.Entry) error {
+			files = append(files, filesOf(page, picked)...)
+			return nil
+		})
 		if err != nil {
 			return func() { u.heard(err); setText(g.trouble, u.say(err)) }
 		}
-		files := filesOf(all, picked)
 		return func() {
 			g.draft.files = files
 			var names []string
@@ -348,17 +351,14 @@ func (g *granting) choose(picked []engine.Path) {
 	})
 }
 
-// filesOf gives the files that paths name: a folder is the files in it now.
-func filesOf(all []engine.Entry, picked []engine.Path) []engine.Entry {
-	var out []engine.Entry
-	for _, e := range all {
-		if e.Kind == engine.File && slices.ContainsFunc(picked, func(p engine.Path) bool {
+// filesOf gives of a page the files that paths name: a folder is the files in it
+// now. The page is not good for anything else afterwards.
+func filesOf(entries []engine.Entry, picked []engine.Path) []item {
+	return newItems(slices.DeleteFunc(entries, func(e engine.Entry) bool {
+		return e.Kind != engine.File || !slices.ContainsFunc(picked, func(p engine.Path) bool {
 			return e.Path == p || strings.HasPrefix(string(e.Path), string(p)+"/")
-		}) {
-			out = append(out, e)
-		}
-	}
-	return out
+		})
+	}))
 }
 
 // decided shows what will be true with what is decided now.

@@ -56,24 +56,25 @@ func (g grade) icon() fyne.Resource {
 
 // entryHealth says in a few words how an entry is doing. What has no data, as
 // an empty file or folder or a link, has nothing that could be lost.
-func entryHealth(l *i18n.Locale, e engine.Entry, h *health) (grade, string) {
+func entryHealth(l *i18n.Locale, e item, h *health) (grade, string) {
 	if e.Kind == engine.Folder && e.Files == 0 || e.Keepers == 0 && e.MayLose == 0 {
 		return gradeNone, l.T("health.empty")
 	}
 	// A listing counts every machine that holds a piece, here or away. Where
 	// all of the circle hold one, those that do not answer come off, so that
 	// the rows say the same as the sentence above them.
-	if h != nil && e.Keepers == h.keepers && e.MayLose >= 0 {
-		e.MayLose = max(e.MayLose-h.away, -1)
+	mayLose := int(e.MayLose)
+	if h != nil && int(e.Keepers) == h.keepers && mayLose >= 0 {
+		mayLose = max(mayLose-h.away, -1)
 	}
-	g := gradeOf(e.MayLose)
+	g := gradeOf(mayLose)
 	switch g {
 	case gradeLost:
 		return g, l.T("health.lost")
 	case gradeFragile:
 		return g, l.T("health.fragile")
 	}
-	return g, l.N("health.safe", int64(e.MayLose))
+	return g, l.N("health.safe", int64(mayLose))
 }
 
 // health is the one sentence on the first screen, and a line of detail.

@@ -4,9 +4,12 @@ package desktop
 
 import (
 	"cmp"
+	"context"
+	"math"
 	"path"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
@@ -18,25 +21,63 @@ import (
 // copied, cut and sorted all the time and may be long, so it is a pointer.
 type item struct{ *shownEntry }
 
+// shownEntry is what a list holds of an entry. There may be a hundred thousand
+// of them: it is a third of the size of what the node tells.
 type shownEntry struct {
-	engine.Entry
-	name   string // what is shown: the last part of the path
-	within string // the folder it is in, shown among search results
-	folded string // name without case and accents, for search and order
+	Path    engine.Path
+	name    string // what is shown: the last part of the path
+	folded  string // name without case and accents, for search and order
+	Size    int64
+	changed int64 // nanoseconds since 1970; 0: not known
+	Files   int64 // below a folder
+	MayLose int16
+	Keepers int16
+	Kind    engine.Kind
 }
+
+// when is when the entry was changed.
+func (e *shownEntry) when() time.Time {
+	if e.changed == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, e.changed)
+}
+
+// within is the folder it is in, shown among search results.
+func (e *shownEntry) within() string {
+	dir, _ := path.Split(showable(e.Path))
+	return printable(strings.TrimSuffix(dir, "/"))
+}
+
+// showable is a path as text. Linux allows names that are no text; what cannot
+// be shown is replaced on screen only, the Path stays what it is.
+func showable(p engine.Path) string { return strings.ToValidUTF8(string(p), "\uFFFD") }
 
 func newItems(entries []engine.Entry) []item {
 	items := make([]item, len(entries))
 	rows := make([]shownEntry, len(entries))
-	for i, e := range entries {
-		// Linux allows names that are no text; what cannot be shown is
-		// replaced on screen only, the Path stays what it is.
-		shown := strings.ToValidUTF8(string(e.Path), "\uFFFD")
-		dir, name := path.Split(shown)
-		rows[i] = shownEntry{Entry: e, name: printable(name), within: printable(strings.TrimSuffix(dir, "/")), folded: fold(name)}
+	short := func(n int) int16 { return int16(min(max(n, math.MinInt16), math.MaxInt16)) }
+	for i := range entries {
+		e := &entries[i]
+		_, name := path.Split(showable(e.Path))
+		rows[i] = shownEntry{Path: e.Path, name: printable(name), folded: fold(name), Size: e.Size, Files: e.Files,
+			MayLose: short(e.MayLose), Keepers: short(e.Keepers), Kind: e.Kind}
+		if !e.ModTime.IsZero() {
+			rows[i].changed = e.ModTime.UnixNano()
+		}
 		items[i] = item{&rows[i]}
 	}
 	return items
+}
+
+// listItems gives what a listing holds, as items.
+func listItems(ctx context.Context, n Node, o engine.ListOptions) ([]item, error) {
+	var items []item
+	err := n.ListPages(ctx, o, func(page []engine.Entry) error {
+		items = append(items, newItems(page)...)
+		return nil
+	})
+	return items, err
 }
 
 // printable keeps control characters out of a line: a file name may hold a
@@ -104,7 +145,7 @@ func order(items []item, by column, descending bool) {
 		case bySize:
 			c = cmp.Compare(a.Size, b.Size)
 		case byDate:
-			c = a.ModTime.Compare(b.ModTime)
+			c = cmp.Compare(a.changed, b.changed)
 		case byHealth:
 			c = cmp.Compare(a.MayLose, b.MayLose)
 		}

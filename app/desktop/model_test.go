@@ -62,7 +62,7 @@ func TestHealthWithoutColour(t *testing.T) {
 		{Kind: engine.Folder}, {Kind: engine.File, MayLose: 2}, {Kind: engine.File}, {Kind: engine.File, MayLose: -1},
 	} {
 		e.Keepers = 5
-		g, w := entryHealth(l, e, nil)
+		g, w := entryHealth(l, newItems([]engine.Entry{e})[0], nil)
 		shapes[g.icon().Name()[strings.LastIndex(g.icon().Name(), "_")+1:]] = true
 		words[w] = true
 	}
@@ -91,7 +91,7 @@ func TestEntryHealthCountsWhoIsAway(t *testing.T) {
 		{file(0, 0), &health{keepers: 5, away: 1}, "Empty"},
 		{file(-1, 0), &health{keepers: 5}, "Out of reach for now"},
 	} {
-		if _, got := entryHealth(english(t), c.entry, c.home); got != c.want {
+		if _, got := entryHealth(english(t), newItems([]engine.Entry{c.entry})[0], c.home); got != c.want {
 			t.Errorf("%+v, %+v: %q, want %q", c.entry, c.home, got, c.want)
 		}
 	}
@@ -146,8 +146,8 @@ func TestFold(t *testing.T) {
 // A name must not be able to break a line or to hide its ending.
 func TestPrintable(t *testing.T) {
 	items := newItems([]engine.Entry{{Path: "a\nb/photo\u202Egpj.exe"}, {Path: "caf\xe9"}})
-	if items[0].name != "photo\uFFFDgpj.exe" || items[0].within != "a\uFFFDb" || items[1].name != "caf\uFFFD" {
-		t.Errorf("%q %q %q", items[0].name, items[0].within, items[1].name)
+	if items[0].name != "photo\uFFFDgpj.exe" || items[0].within() != "a\uFFFDb" || items[1].name != "caf\uFFFD" {
+		t.Errorf("%q %q %q", items[0].name, items[0].within(), items[1].name)
 	}
 	if items[1].Path != "caf\xe9" {
 		t.Error("the path itself was changed")

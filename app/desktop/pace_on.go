@@ -17,9 +17,9 @@ import (
 	"fyne.io/fyne/v2"
 )
 
-// pace is how soon the window's thread came to what it was asked to do, since
+// threadPace is how soon the window's thread came to what it was asked to do, since
 // the last time somebody wanted to know.
-type pace struct {
+type threadPace struct {
 	Count                int
 	Median, Late, Latest time.Duration // half, 99 of 100, and all came sooner
 }
@@ -83,8 +83,8 @@ func startPace(u *UI, path string) {
 	}()
 }
 
-func paceOf(took []time.Duration) pace {
-	p := pace{Count: len(took)}
+func paceOf(took []time.Duration) threadPace {
+	p := threadPace{Count: len(took)}
 	if p.Count > 0 {
 		sorted := slices.Sorted(slices.Values(took))
 		p.Median, p.Late, p.Latest = sorted[len(sorted)/2], sorted[len(sorted)*99/100], sorted[len(sorted)-1]

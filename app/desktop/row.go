@@ -151,19 +151,19 @@ func (n *rowRenderer) Refresh() {
 	if r.item.Kind != engine.Symlink {
 		size = r.locale.Size(r.item.Size)
 	}
-	if !r.item.ModTime.IsZero() {
-		date = r.locale.When(r.item.ModTime, r.now())
+	if when := r.item.when(); !when.IsZero() {
+		date = r.locale.When(when, r.now())
 	}
 	quiet := themeColor(colorQuiet)
 	say(n.size, size, theme.TextSize(), quiet)
 	say(n.date, date, theme.TextSize(), quiet)
-	g, words := entryHealth(r.locale, r.item.Entry, r.home)
+	g, words := entryHealth(r.locale, r.item, r.home)
 	if r.twice {
 		g, words = gradeFragile, r.locale.T("twice.mark")
 	}
 	say(n.health, words, theme.TextSize(), themeColor(g.color()))
 	n.mark.SetResource(g.icon())
-	n.icon.SetResource(kindIcon(r.item.Entry))
+	n.icon.SetResource(kindIcon(r.item.Kind))
 	n.Layout(r.Size())
 }
 
@@ -198,7 +198,7 @@ func (n *rowRenderer) Layout(s fyne.Size) {
 	say(n.name, ellipsize(it.name, name[1], theme.TextSize(), fyne.TextStyle{}), theme.TextSize(), themeColor(theme.ColorNameForeground))
 	middle, within := s.Height/2, ""
 	if n.row.found {
-		within = it.within
+		within = it.within()
 	}
 	say(n.within, ellipsize(within, name[1], theme.CaptionTextSize(), fyne.TextStyle{}), theme.CaptionTextSize(), themeColor(colorQuiet))
 	if within != "" {
@@ -215,8 +215,8 @@ func (n *rowRenderer) Layout(s fyne.Size) {
 func (n *rowRenderer) Objects() []fyne.CanvasObject { return n.objects }
 func (n *rowRenderer) Destroy()                     {}
 
-func kindIcon(e engine.Entry) fyne.Resource {
-	switch e.Kind {
+func kindIcon(k engine.Kind) fyne.Resource {
+	switch k {
 	case engine.Folder:
 		return tinted(theme.FolderIcon(), theme.ColorNamePrimary)
 	case engine.Symlink:

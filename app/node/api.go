@@ -29,6 +29,7 @@ type API interface {
 	KeyAPI
 	HistoryAPI
 	ReadAPI
+	ListAPI
 	CareAPI
 	NetAPI
 	MailAPI

@@ -55,6 +55,13 @@ func (f *fakeAPI) Put(ctx context.Context, o engine.PutOptions, p func(engine.Pr
 func (f *fakeAPI) List(ctx context.Context, o engine.ListOptions) ([]engine.Entry, error) {
 	return f.list(ctx, o)
 }
+func (f *fakeAPI) ListPages(ctx context.Context, o engine.ListOptions, page func([]engine.Entry) error) error {
+	list, err := f.list(ctx, o)
+	for i := 0; i < len(list) && err == nil; i++ {
+		err = page(list[i : i+1])
+	}
+	return err
+}
 func (f *fakeAPI) Remove(ctx context.Context, names []engine.Path) (*engine.RemoveReport, error) {
 	return f.remove(ctx, names)
 }

@@ -68,6 +68,7 @@ type (
 		Put(context.Context, engine.PutOptions, func(engine.Progress)) (*engine.PutReport, error)
 		Get(context.Context, engine.GetOptions, func(engine.Progress)) (*engine.GetReport, error)
 		List(context.Context, engine.ListOptions) ([]engine.Entry, error)
+		ListEach(context.Context, engine.ListOptions, func(*engine.Entry) error) error
 		Remove(context.Context, []engine.Path) (*engine.RemoveReport, error)
 		Status(context.Context, engine.StatusOptions) (*engine.Status, error)
 		Keepers(ctx context.Context, probe bool) ([]engine.KeeperStatus, error)

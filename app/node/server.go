@@ -91,7 +91,6 @@ func (s *localServer) handler() http.Handler {
 	handle(mux, s, pathCircle, call1(func(ctx context.Context, r circleRequest) ([]Member, error) { return s.api.Circle(ctx, r.Probe) }))
 	handle(mux, s, pathPut, s.api.Put)
 	handle(mux, s, pathGet, s.api.Get)
-	s.listCalls(mux)
 	handle(mux, s, pathRemove, call1(func(ctx context.Context, r removeRequest) (*engine.RemoveReport, error) {
 		return s.api.Remove(ctx, r.Names)
 	}))
@@ -101,6 +100,7 @@ func (s *localServer) handler() http.Handler {
 	s.keyCalls(mux)
 	s.historyCalls(mux)
 	s.readCalls(mux)
+	s.listCalls(mux)
 	s.careCalls(mux)
 	s.netCalls(mux)
 	s.mailCalls(mux)

@@ -50,6 +50,18 @@ func TestCallsSurviveTheTrip(t *testing.T) {
 	if got, err := c.List(ctx, engine.ListOptions{}); err != nil || !reflect.DeepEqual(got, entries) {
 		t.Errorf("List: %v\n got %+v\nwant %+v", err, got, entries)
 	}
+	var pages []engine.Entry
+	err := c.ListPages(ctx, engine.ListOptions{}, func(page []engine.Entry) error {
+		pages = append(pages, page...)
+		return nil
+	})
+	if err != nil || !reflect.DeepEqual(pages, entries) {
+		t.Errorf("ListPages: %v\n got %+v\nwant %+v", err, pages, entries)
+	}
+	enough := errors.New("enough")
+	if err := c.ListPages(ctx, engine.ListOptions{}, func([]engine.Entry) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("ListPages went on: %v", err)
+	}
 	if got, err := c.Circle(ctx, true); err != nil || !reflect.DeepEqual(got, members) {
 		t.Errorf("Circle: %v\n got %+v\nwant %+v", err, got, members)
 	}

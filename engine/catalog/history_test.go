@@ -105,14 +105,14 @@ func listing(t *testing.T, v View, folder string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	children, err := v.Children(t.Context(), folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, child := range children {
+	err = v.EachChild(t.Context(), folder, func(child *Version) error {
 		if !slices.Contains(out, fmt.Sprintf("%s=%d", child.Path, child.Number)) {
 			t.Errorf("%s is a child and not below", child.Path)
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	s, err := v.SumBelow(t.Context(), folder)
 	if err != nil || s.Files+s.Folders != int64(len(out)) {

@@ -106,6 +106,26 @@ func (c *Catalog) Children(ctx context.Context, folder string) ([]Version, error
 		"SELECT "+versionColumns+" FROM versions WHERE parent = ? ORDER BY name", []byte(folder))
 }
 
+// EachChild calls f for what is directly in folder, by name, page by page. It
+// stops at f's first error.
+func (c *Catalog) EachChild(ctx context.Context, folder string, f func(*Version) error) error {
+	return eachPage(func(last string) ([]Version, error) {
+		where, args := childAfter(folder, last)
+		return collect(ctx, c.r, scanVersion,
+			"SELECT "+versionColumns+" FROM versions WHERE "+where+" ORDER BY name LIMIT ?", append(args, pageSize)...)
+	}, f)
+}
+
+// childAfter is the condition, with its arguments, for what is directly in
+// folder and comes after the path last; "" is before everything.
+func childAfter(folder, last string) (string, []any) {
+	if last == "" {
+		return "parent = ?", []any{[]byte(folder)}
+	}
+	_, name := SplitPath(last)
+	return "parent = ? AND name > ?", []any{[]byte(folder), []byte(name)}
+}
+
 // below is the condition, with its arguments, for everything under folder,
 // however deep, without the folder itself: one run of the primary key, less
 // the siblings between "folder" and "folder/". '0' follows '/'.

@@ -13,8 +13,8 @@ import (
 type View interface {
 	// Version gives what was at path, or ErrNotFound.
 	Version(ctx context.Context, path string) (Version, error)
-	// Children lists what lay directly in folder, by name.
-	Children(ctx context.Context, folder string) ([]Version, error)
+	// EachChild calls f for what lay directly in folder, by name, page by page.
+	EachChild(ctx context.Context, folder string, f func(*Version) error) error
 	// Below calls f for everything under folder, page by page.
 	Below(ctx context.Context, folder string, f func(*Version) error) error
 	// SumBelow counts everything under folder.
@@ -80,8 +80,11 @@ func (p past) Version(ctx context.Context, path string) (Version, error) {
 	return vs[0], nil
 }
 
-func (p past) Children(ctx context.Context, folder string) ([]Version, error) {
-	return p.query(ctx, "parent = ?", []any{[]byte(folder)}, "ORDER BY name")
+func (p past) EachChild(ctx context.Context, folder string, f func(*Version) error) error {
+	return eachPage(func(last string) ([]Version, error) {
+		where, args := childAfter(folder, last)
+		return p.query(ctx, where, args, "ORDER BY name LIMIT ?", pageSize)
+	}, f)
 }
 
 func (p past) Below(ctx context.Context, folder string, f func(*Version) error) error {

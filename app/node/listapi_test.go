@@ -15,7 +15,7 @@ func TestLongListsComeWhole(t *testing.T) {
 	ctx := testContext(t)
 	var entries []engine.Entry
 	c := dialFake(t, &fakeAPI{list: func(context.Context, engine.ListOptions) ([]engine.Entry, error) { return entries, nil }})
-	for _, n := range []int{0, 1, listPiece, listPiece + 1, 2 * listPiece, 2*listPiece + 7} {
+	for _, n := range []int{0, 1, listPage, listPage + 1, 2 * listPage, 2*listPage + 7} {
 		entries = make([]engine.Entry, n)
 		for i := range entries {
 			entries[i] = engine.Entry{Path: engine.Path(fmt.Sprint("a/", i)), Kind: engine.File, Size: int64(i)}
