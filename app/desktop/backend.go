@@ -28,6 +28,7 @@ type Node interface {
 	brandNode
 	consentNode
 	memberNode
+	helperNode
 	historyNode
 	circleNode
 	careNode
@@ -140,6 +141,16 @@ type memberNode interface {
 	RevokeMember(ctx context.Context, who string) (node.BrandMember, error)
 }
 
+// helperNode is what is asked about helpers, on both sides.
+type helperNode interface {
+	Helpers(ctx context.Context) (node.HelperSet, error)
+	AddHelpers(ctx context.Context, o node.HelperOrder) (node.HelperSet, error)
+	RemoveHelpers(ctx context.Context, o node.HelperOrder) (node.HelperSet, error)
+	HelperRequests(ctx context.Context) ([]node.HelperRequest, error)
+	ApproveRequest(ctx context.Context, o node.ApproveOrder) (node.HelperRequest, error)
+	VetoRequest(ctx context.Context, id string) (node.HelperRequest, error)
+}
+
 // Setup is what the Welcome screen asks for.
 type Setup struct {
 	Name  string // this machine, as the circle sees it
@@ -166,6 +177,11 @@ type Host interface {
 	// Init makes the home, or brings it back. Show is called where another
 	// machine has to agree.
 	Init(ctx context.Context, s Setup, show Showing, progress func(engine.Progress)) error
+	// ByHelpers brings the home of a person back whose words are lost, as far
+	// as their helpers let it now; the same again goes on. Owner is the name
+	// that the helpers know, invites are codes of theirs. Show is called with
+	// the words of each helper that was joined.
+	ByHelpers(ctx context.Context, s Setup, owner string, invites []string, show Showing, progress func(engine.Progress)) (*node.Help, error)
 	// Open gives the running node, or starts one. Open may be called again
 	// after a node was lost; the one before is closed.
 	Open(ctx context.Context) (Node, error)

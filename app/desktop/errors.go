@@ -16,6 +16,7 @@ import (
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/helper"
 )
 
 // gone tells whether an error means that the node is no longer there: it says
@@ -77,6 +78,10 @@ func (u *UI) say(err error) string {
 		return u.t("error.waiting")
 	case errors.Is(err, errRate):
 		return u.t("error.rate")
+	case errors.Is(err, helper.ErrWrongWords):
+		return u.t("error.wrong-words")
+	case errors.Is(err, helper.ErrOver), errors.Is(err, helper.ErrNoRequest):
+		return u.t("error.request-decided")
 	case errors.Is(err, errCount):
 		return u.t("error.count")
 	case errors.Is(err, engine.ErrNotDrained):

@@ -30,6 +30,7 @@ type fakeNode struct {
 	fakeGrants
 	fakeMore
 	fakeCare
+	fakeHelpers
 	fakeAsked
 	fakeDevices
 	mu      sync.Mutex
@@ -192,6 +193,9 @@ type fakeHost struct {
 	opened  int
 	closed  bool
 	lost    chan error
+	owner   string
+	invites []string
+	help    node.Help
 	words   map[string][]string // that another machine shows too
 }
 

@@ -39,6 +39,7 @@ type frame struct {
 	name  *widget.Label
 	said  *widget.RichText // a remark that needs no answer
 	note  *panel
+	alert *alert // somebody is being brought back
 }
 
 // screens are the ones of the sidebar, from top to bottom.
@@ -76,7 +77,8 @@ func (u *UI) showHome(name string) {
 	hide.Importance = widget.LowImportance
 	f.note = newPanel(colorChosen, 8, container.NewBorder(nil, nil, nil, hide, f.said))
 	f.note.Hide()
-	page := container.New(layout.NewCustomPaddedLayout(18, 16, 22, 22), container.NewBorder(nil, f.note, nil, nil, f.stage))
+	f.alert = newAlert(u)
+	page := container.New(layout.NewCustomPaddedLayout(18, 16, 22, 22), container.NewBorder(f.alert.view, f.note, nil, nil, f.stage))
 	u.win.SetContent(newPanel(theme.ColorNameBackground, 0, container.New(frameLayout{narrow: func(narrow bool) { visible(title, !narrow) }}, sidebar, page)))
 	u.goTo(name)
 }

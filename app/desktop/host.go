@@ -60,6 +60,14 @@ func (h *homeHost) Init(ctx context.Context, s Setup, show Showing, progress fun
 	return err
 }
 
+// ByHelpers is part of Host.
+func (h *homeHost) ByHelpers(ctx context.Context, s Setup, owner string, invites []string, show Showing, progress func(engine.Progress)) (*node.Help, error) {
+	return node.RecoverByHelpers(ctx, h.home, node.HelpOptions{
+		Recover: node.RecoverOptions{Name: s.Name, Offer: s.Offer, Keychain: node.SystemKeychain(os.Getenv), NoDiscovery: h.alone, Version: h.version, Logger: h.log},
+		Owner:   owner, Invites: invites, Joined: show,
+	}, progress)
+}
+
 // Lost is part of Host.
 func (h *homeHost) Lost() <-chan error { return h.lost }
 

@@ -20,6 +20,7 @@ const (
 	noticeOpened   notice = "opened"   // a company opened what it was granted
 	noticeEnding   notice = "ending"   // a grant ends within a day
 	noticeAsked    notice = "asked"    // a company asks for files
+	noticeHelp     notice = "help"     // somebody is being brought back by helpers
 	noticeMissing  notice = "missing"  // a machine has not been seen for long
 	noticeRepaired notice = "repaired" // everything is safe again
 )
@@ -31,7 +32,7 @@ const missingAfter = 3 * day
 // wanted tells whether the person wants to be told. What a person did not
 // ask for and may not be able to help is off until they say so.
 func (p prefs) wanted(n notice) bool {
-	return p.store.BoolWithFallback("notify."+string(n), n == noticeOpened || n == noticeEnding || n == noticeAsked)
+	return p.store.BoolWithFallback("notify."+string(n), n == noticeOpened || n == noticeEnding || n == noticeAsked || n == noticeHelp)
 }
 
 func (p prefs) want(n notice, on bool) { p.store.SetBool("notify."+string(n), on) }

@@ -33,6 +33,12 @@ func shots() []shot {
 			b.prefs.store.SetString("welcome.way", "device")
 			b.showWelcome().showDeviceWords("study laptop", []string{"apple", "river", "stone", "cloud"})
 		}},
+		{"welcome-helpers", nil, func(b *bench) {
+			b.prefs.store.SetString("welcome.way", "helpers")
+			w := b.showWelcome()
+			h := halfway()
+			w.showHelp(&h, container.NewVBox())
+		}},
 		{"words-24", nil, func(b *bench) { b.wordsPage(words24(), func() {}) }},
 		{"words-check", nil, func(b *bench) { b.node = b.host.node; b.checkPage(words24(), func() {}) }},
 		{"locked", nil, func(b *bench) { b.showLocked() }},
@@ -145,6 +151,22 @@ func shots() []shot {
 			c.past.askPolicy()
 		}},
 		{"settings", family, page("settings")},
+		{"helpers", helped, func(b *bench) {
+			b.goTo("settings")
+			s := b.frame.pages["settings"].(*settings)
+			b.settle("the helpers are shown", func() bool { return s.helpers.loaded && b.frame.alert.loaded })
+			scrollTo(b, s.helpers.view)
+		}},
+		{"helpers-choose", helped, func(b *bench) {
+			b.goTo("settings")
+			s := b.frame.pages["settings"].(*settings)
+			b.settle("the helpers are shown", func() bool { return s.helpers.loaded && b.frame.alert.loaded })
+			s.helpers.chooseAmong(b.host.node.members)
+		}},
+		{"alert", helped, func(b *bench) {
+			b.settle("it is told", func() bool { return b.frame.alert.loaded })
+			b.frame.alert.look()
+		}},
 		{"devices", several, func(b *bench) {
 			b.goTo("settings")
 			s := b.frame.pages["settings"].(*settings)

@@ -33,6 +33,7 @@ type settings struct {
 	ways    *fyne.Container
 	key     *keyCard
 	own     *ownMachines
+	helpers *helperCard
 }
 
 func newSettings(u *UI) *settings {
@@ -52,6 +53,7 @@ func newSettings(u *UI) *settings {
 		noticeBox(u, noticeOpened, u.t("settings.notice-opened")),
 		noticeBox(u, noticeEnding, u.t("settings.notice-ending")),
 		noticeBox(u, noticeAsked, u.t("settings.notice-asked")),
+		noticeBox(u, noticeHelp, u.t("settings.notice-help")),
 		noticeBox(u, noticeMissing, u.t("settings.notice-missing")),
 		noticeBox(u, noticeRepaired, u.t("settings.notice-repaired")),
 	))
@@ -69,13 +71,14 @@ func newSettings(u *UI) *settings {
 	s.rates = newRates(u)
 	s.key = newKeyCard(u)
 	s.own = newOwnMachines(u)
+	s.helpers = newHelperCard(u)
 	s.ways = container.NewVBox()
 	network := newCard(container.NewVBox(newHeading(u.t("settings.network")), s.ways,
 		container.NewHBox(widget.NewButtonWithIcon(u.t("settings.server"), theme.ContentAddIcon(), s.askServer))))
 	about := newCard(container.NewVBox(newHeading(u.t("settings.about")), s.about, newNote(u.t("settings.licence")),
 		container.NewHBox(widget.NewButton(u.t("settings.licences"), s.showLicences))))
 	s.root = container.NewBorder(newTitle(u.t("nav.settings")), nil, nil, nil,
-		scrolled(container.NewVBox(look, s.key.view, s.own.view, watched, storage, s.rates.view, network, lasting, notices, start, about)))
+		scrolled(container.NewVBox(look, s.key.view, s.helpers.view, s.own.view, watched, storage, s.rates.view, network, lasting, notices, start, about)))
 	return s
 }
 
@@ -156,6 +159,7 @@ func (s *settings) refresh() {
 		return
 	}
 	s.own.refresh()
+	s.helpers.refresh()
 	u.work(func(ctx context.Context) func() {
 		states, err := n.Watched(ctx)
 		if err != nil {

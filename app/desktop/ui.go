@@ -300,6 +300,7 @@ func (u *UI) refresh() {
 		}
 	})
 	u.healthIfDue()
+	f.alert.refresh() // also for a window that cannot be seen: it may have to be forbidden
 	if !u.away {
 		f.files.askTwice()
 	}

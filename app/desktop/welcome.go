@@ -41,7 +41,8 @@ const (
 	wayNew     way = "new"
 	wayJoin    way = "join"
 	wayRecover way = "recover"
-	wayDevice  way = "device" // one more machine of the same person
+	wayHelpers way = "helpers" // back by helpers
+	wayDevice  way = "device"  // one more machine of the same person
 )
 
 // welcome is the first screen of a new home: one of three ways to begin, then
@@ -57,6 +58,7 @@ type welcome struct {
 	amount   *widget.Label
 	code     *widget.Entry
 	words    *widget.Entry
+	owner    *widget.Entry // whom the helpers know
 	from     *widget.Entry
 	page     *fyne.Container
 	trouble  *widget.RichText
@@ -76,7 +78,7 @@ func (u *UI) showWelcome() *welcome {
 	w := &welcome{ui: u, way: way(u.prefs.store.String("welcome.way"))}
 	u.frame = nil
 	switch w.way {
-	case wayNew, wayJoin, wayRecover, wayDevice:
+	case wayNew, wayJoin, wayRecover, wayHelpers, wayDevice:
 		w.ask()
 	default:
 		w.way = wayNone
@@ -169,10 +171,16 @@ func (w *welcome) ask() {
 		form.Add(newHeading(u.t("welcome.device-code")))
 		form.Add(w.code)
 		form.Add(newNote(u.t("welcome.device-note")))
+	case wayHelpers:
+		title = u.t("welcome.helpers")
+		w.helperForm(form)
 	case wayRecover:
 		title = u.t("welcome.recover")
 		form.Add(newHeading(u.t("welcome.words")))
 		form.Add(w.words)
+		lost := widget.NewButton(u.t("welcome.words-lost"), func() { w.take(wayHelpers) })
+		lost.Importance = widget.LowImportance
+		form.Add(container.NewHBox(lost))
 		form.Add(newHeading(u.t("welcome.from")))
 		form.Add(w.from)
 		form.Add(newNote(u.t("welcome.from-note")))
@@ -220,6 +228,8 @@ func (w *welcome) check() {
 	switch w.way {
 	case wayJoin, wayDevice:
 		ready = ready && strings.TrimSpace(w.code.Text) != ""
+	case wayHelpers:
+		ready = ready && strings.TrimSpace(w.owner.Text) != ""
 	case wayRecover:
 		ready = ready && len(identity.SplitWords(w.words.Text)) == identity.WordCount
 	}
@@ -233,6 +243,10 @@ func (w *welcome) begin() {
 		return
 	}
 	u := w.ui
+	if w.way == wayHelpers && w.opened == nil {
+		w.askHelpers()
+		return
+	}
 	setup := Setup{Name: strings.TrimSpace(w.name.Text), Offer: offers()[int(w.offer.Value)]}
 	code := ""
 	switch w.way {
@@ -317,7 +331,7 @@ func (w *welcome) working(busy bool) {
 	setText(w.trouble, "")
 	setText(w.state, "")
 	w.compared.Objects = nil
-	visible(w.stop, busy && (w.way == wayRecover || w.way == wayDevice))
+	visible(w.stop, busy && (w.way == wayRecover || w.way == wayHelpers || w.way == wayDevice))
 	if busy {
 		w.start.SetText(w.ui.t("welcome.working"))
 	} else {
@@ -331,10 +345,15 @@ func (w *welcome) working(busy bool) {
 func (w *welcome) made() {
 	u := w.ui
 	u.node = w.opened
-	for _, key := range []string{"welcome.way", "welcome.name", "welcome.offer"} {
+	for _, key := range []string{"welcome.way", "welcome.name", "welcome.offer", "welcome.owner"} {
 		u.prefs.store.RemoveValue(key)
 	}
 	next := func() { w.enter() }
+	if w.way == wayHelpers {
+		w.enter()
+		u.inform(u.t("welcome.helped-title"), newNote(u.t("welcome.helped")))
+		return
+	}
 	if w.way == wayRecover || w.way == wayDevice {
 		next()
 		return

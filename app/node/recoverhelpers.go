@@ -38,6 +38,9 @@ type HelpOptions struct {
 	Recover RecoverOptions // but for Master and From
 	Owner   string         // the name that the helpers know, or the root; empty: as before
 	Invites []string       // of helpers that this machine did not join yet
+	// Joined gets the words of each helper that was joined, by language; nil:
+	// they are a note.
+	Joined func(name string, words map[string][]string)
 }
 
 // Asked is how far one helper is.
@@ -251,6 +254,10 @@ func (h *helping) join(ctx context.Context, code string) error {
 	w, err := circle.NewPairing(inv.Device, h.id, inv.Token)
 	if err != nil {
 		return err
+	}
+	if h.o.Joined != nil {
+		h.o.Joined(p.Name, words(w))
+		return nil
 	}
 	h.o.Recover.Note(fmt.Sprintf("Joined %s. Its screen shows these words when nobody stands between: %s (%s)", p.Name, strings.Join(w.In("en"), " "), strings.Join(w.In("fr"), " ")))
 	return nil
