@@ -56,7 +56,7 @@ func TestGetWithTwoBadKeepers(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v (%+v)", err, r)
 			}
-			if d := time.Since(started); d > 30*time.Second {
+			if d := time.Since(started); d > 60*time.Second {
 				t.Errorf("took %v", d)
 			}
 			sameTree(t, dir, filepath.Join(to, "d"))
@@ -151,7 +151,7 @@ func TestPutWithoutRoom(t *testing.T) {
 	if !errors.Is(err, ErrTooFewKeepers) || !strings.Contains(err.Error(), "keeper-0 has a full disk") {
 		t.Fatalf("got %v", err)
 	}
-	if time.Since(started) > 10*time.Second {
+	if time.Since(started) > 30*time.Second {
 		t.Error("waited for room that nobody promised")
 	}
 	c.keepers[0].refuse.Store(nil)
@@ -179,7 +179,7 @@ func TestSlowKeeperDoesNotHoldAPut(t *testing.T) {
 	c.keepers[2].rate.Store(10_000)
 	started := time.Now()
 	r := c.put(dir)
-	if d := time.Since(started); d > 20*time.Second {
+	if d := time.Since(started); d > 60*time.Second {
 		t.Errorf("took %v", d)
 	}
 	if r.Debt == 0 {

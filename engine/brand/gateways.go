@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
@@ -24,6 +25,12 @@ type Gateway interface {
 
 // Dial prepares a connection under a pass.
 type Dial func(device peers.DeviceID, name string, addresses []string, pass []byte) Gateway
+
+const (
+	// chunkWait is how long a chunk is asked for that no gateway can give now.
+	chunkWait  = 15 * time.Second
+	chunkPause = time.Second
+)
 
 // maxCollects bounds how often one gateway is asked for more answers.
 const maxCollects = 16
@@ -52,6 +59,17 @@ func (e *GatewayError) Unwrap() []error {
 		}
 	}
 	return all
+}
+
+// passing says whether all of it is about machines that may be back soon.
+func (e *GatewayError) passing() bool {
+	all := e.Unwrap()
+	for _, err := range all {
+		if !errors.Is(err, peers.ErrUnreachable) {
+			return false
+		}
+	}
+	return len(all) > 0
 }
 
 // doors are a grant's gateways. The one that answered last is asked first, so
@@ -111,13 +129,30 @@ func (d *doors) ask(ctx context.Context, verb string, raw []byte, good func([]by
 	return nil, e
 }
 
-// chunk asks for a sealed chunk.
-func (d *doors) chunk(ctx context.Context, a gateway.Ask) ([]byte, error) {
+// chunk asks for a sealed chunk. The custodians have just agreed, and a machine
+// that was away a moment ago is left alone for some seconds by those that dial
+// it: so what may pass is waited for, as long as the opening waits, and a little
+// while in any case.
+func (d *doors) chunk(ctx context.Context, a gateway.Ask, wait time.Duration) ([]byte, error) {
 	raw, err := custody.Marshal(a)
 	if err != nil {
 		return nil, err
 	}
-	return d.ask(ctx, gateway.VerbChunk, raw, func([]byte) bool { return true })
+	until := time.Now().Add(max(wait, chunkWait))
+	for {
+		sealed, err := d.ask(ctx, gateway.VerbChunk, raw, func([]byte) bool { return true })
+		var e *GatewayError
+		if err == nil || !errors.As(err, &e) || !e.passing() || !time.Now().Before(until) {
+			return sealed, err
+		}
+		timer := time.NewTimer(chunkPause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, context.Cause(ctx)
+		case <-timer.C:
+		}
+	}
 }
 
 // letter brings a letter, and gives the custodian's answer; none when the

@@ -552,7 +552,7 @@ func (v *visit) chunk(ctx context.Context, dst []byte, p *ticket.Piece, e *custo
 	for _, check := range []bool{false, true} {
 		sealed, err := v.gws.chunk(ctx, gateway.Ask{
 			Grant: v.r.Ticket.Grant.Hash, File: e.File, Version: e.Version, Index: index, Check: check,
-		})
+		}, v.wait)
 		if err != nil {
 			return dst, err
 		}

@@ -216,6 +216,23 @@ func TestGatewaysAreTriedInTurn(t *testing.T) {
 	}
 }
 
+// TestMachinesBehindTheGatewayComeBack: a chunk that cannot be had right after
+// the custodians agreed is asked for again.
+func TestMachinesBehindTheGatewayComeBack(t *testing.T) {
+	s := newScene(t, 3)
+	r, err := s.b.Receive(t.Context(), s.grant(0, 2, 1))
+	s.must(err)
+	s.away = 3 // the second time one of two gateways
+	done, err := s.open().Open(t.Context(), r, nil, t.TempDir(), 0, s.dial, nil)
+	s.must(err)
+	if len(done) != 1 || s.away != 0 {
+		t.Errorf("%d files", len(done))
+	}
+	if e := (&GatewayError{Said: []error{peers.ErrUnreachable, peers.ErrRefused}}); e.passing() {
+		t.Error("a refusal is waited for")
+	}
+}
+
 // TestOneOrderAtATime keeps two commands from writing one file.
 func TestOneOrderAtATime(t *testing.T) {
 	s := newScene(t, 3)

@@ -38,6 +38,7 @@ type scene struct {
 	down     map[peers.DeviceID]error        // gateways
 	asked    map[peers.DeviceID]int
 	letters  int
+	away     int              // times that a chunk cannot be had
 	mail     map[int][][]byte // requests that wait for a custodian
 	replies  [][]byte         // that wait for the brand
 }
@@ -154,6 +155,10 @@ func (g *door) Ask(ctx context.Context, verb string, raw []byte) ([]byte, error)
 		if err := custody.Unmarshal(raw, &a); err != nil {
 			return nil, err
 		}
+		if s.away > 0 {
+			s.away--
+			return nil, fmt.Errorf("%s: %w", g.name, peers.ErrUnreachable)
+		}
 		return s.chunks[a.File], nil
 	}
 	if verb == gateway.VerbCollect {
@@ -192,7 +197,7 @@ func (s *scene) waits(i int) {
 	s.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(10 * time.Second); ; <-tick.C {
+	for end := time.Now().Add(60 * time.Second); ; <-tick.C {
 		s.mu.Lock()
 		n := len(s.mail[i])
 		s.mu.Unlock()

@@ -191,7 +191,7 @@ func (b *bench) write(name, content string) {
 
 func (b *bench) until(what string, ok func() bool) {
 	b.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.Fatalf("%s did not come; kept %q, %+v", what, b.eng.names(), b.w.List())
 		}

@@ -39,7 +39,7 @@ func TestNonsenseOnControl(t *testing.T) {
 		if _, err := c.Write(raw); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		closed := false

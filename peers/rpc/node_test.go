@@ -117,17 +117,17 @@ func (n *node) keeper(b *node) peers.Keeper {
 	return ks[i]
 }
 
-// eventually polls until ok, for at most five seconds.
+// eventually polls until ok, for at most half a minute.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("not within five seconds: %s", what)
+			t.Fatalf("not within half a minute: %s", what)
 		}
 	}
 }

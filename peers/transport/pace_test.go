@@ -63,9 +63,14 @@ func TestLimitsHold(t *testing.T) {
 				from, to *Conn
 				slow     bool
 			}{{c, s, tc.up}, {s, c, tc.down}} {
-				took := carry(t, way.from, way.to, n)
 				// What lies in buffers and the first burst are ahead of the rate.
-				if slow := took > 600*time.Millisecond; way.slow != slow {
+				const soon = 600 * time.Millisecond
+				took := carry(t, way.from, way.to, n)
+				// A busy machine may be as slow as a limit, but not each time.
+				for more := 30; !way.slow && took > soon && more > 0; more-- {
+					took = carry(t, way.from, way.to, n)
+				}
+				if slow := took > soon; way.slow != slow {
 					t.Errorf("1 MiB took %v, slow: want %v", took, way.slow)
 				}
 			}
@@ -106,7 +111,7 @@ func TestCloseEndsAWaitForTheLimit(t *testing.T) {
 		if err == nil {
 			t.Error("a write to a closed connection succeeded")
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("it waits for a closed connection")
 	}
 }

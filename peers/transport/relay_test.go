@@ -259,7 +259,7 @@ func TestRelay(t *testing.T) {
 	if _, _, err := a.Dial(short, b.Device(), []string{"relay://" + silent.Addr().String() + "/?id=" + f.id.Device().String()}, DialOptions{}); err == nil {
 		t.Error("a silent relay is a way")
 	}
-	if d := time.Since(started); d > 2*time.Second {
+	if d := time.Since(started); d > 8*time.Second {
 		t.Errorf("took %s", d)
 	}
 }

@@ -199,7 +199,7 @@ func TestWriteGivesUpWhenNothingMoves(t *testing.T) {
 	for err == nil {
 		_, err = c.Write(make([]byte, 1<<20)) // nobody reads
 	}
-	if took := time.Since(started); !errors.Is(err, os.ErrDeadlineExceeded) || took > 3*time.Second {
+	if took := time.Since(started); !errors.Is(err, os.ErrDeadlineExceeded) || took > 20*time.Second {
 		t.Errorf("%v after %s", err, took)
 	}
 }
@@ -225,7 +225,7 @@ func TestCloseUnblocks(t *testing.T) {
 			if err == nil {
 				t.Error("no error")
 			}
-		case <-time.After(3 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("blocked after Close")
 		}
 	}
@@ -257,7 +257,7 @@ func TestDial(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			started := time.Now()
-			conn, addr, err := a.Dial(t.Context(), b.Device(), c.addresses, DialOptions{Timeout: time.Second})
+			conn, addr, err := a.Dial(t.Context(), b.Device(), c.addresses, DialOptions{Timeout: 3 * time.Second})
 			if !errors.Is(err, c.want) || (c.want == nil) != (err == nil) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
@@ -267,7 +267,7 @@ func TestDial(t *testing.T) {
 					t.Error("through", addr)
 				}
 			}
-			if took := time.Since(started); took > 3*time.Second {
+			if took := time.Since(started); took > 9*time.Second {
 				t.Errorf("took %s", took)
 			}
 		})
@@ -278,7 +278,7 @@ func TestDial(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	started := time.Now()
-	if _, _, err := a.Dial(ctx, b.Device(), []string{silent.Addr().String()}, DialOptions{}); err == nil || time.Since(started) > time.Second {
+	if _, _, err := a.Dial(ctx, b.Device(), []string{silent.Addr().String()}, DialOptions{}); err == nil || time.Since(started) > 5*time.Second {
 		t.Errorf("cancelled: %v after %s", err, time.Since(started))
 	}
 }
@@ -290,7 +290,7 @@ func TestHandshakeIsNotWaitedForForever(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {

@@ -48,7 +48,7 @@ func TestGossip(t *testing.T) {
 	}()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(60 * time.Second)
 	for heard := 0; heard < 2; {
 		select {
 		case <-tick.C:
