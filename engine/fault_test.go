@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,16 +219,21 @@ func TestCancelledPutResumes(t *testing.T) {
 
 func TestCancelledGetLeavesNothing(t *testing.T) {
 	c, dir := keptTree(t, 5)
-	for _, k := range c.keepers {
-		k.rate.Store(20 << 20)
-	}
+	// Not when progress says so: that is told now and then, and the get may be
+	// over by then. It takes nine reads at least.
 	ctx, cancel := context.WithCancel(t.Context())
-	to := t.TempDir()
-	_, err := c.Get(ctx, GetOptions{Names: []Path{"d"}, To: to}, func(p Progress) {
-		if p.Bytes > 0 {
+	reads := atomic.Int32{}
+	stop := func(reading context.Context) {
+		if reads.Add(1) > 5 {
 			cancel()
+			<-reading.Done()
 		}
-	})
+	}
+	for _, k := range c.keepers {
+		k.onRead.Store(&stop)
+	}
+	to := t.TempDir()
+	_, err := c.Get(ctx, GetOptions{Names: []Path{"d"}, To: to}, nil)
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
 	}
@@ -237,7 +243,7 @@ func TestCancelledGetLeavesNothing(t *testing.T) {
 		}
 	}
 	for _, k := range c.keepers {
-		k.rate.Store(0)
+		k.onRead.Store(nil)
 	}
 	if _, err := c.Get(t.Context(), GetOptions{Names: []Path{"d"}, To: to, Resume: true}, nil); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -232,6 +233,32 @@ func TestRemovalReachesTheOther(t *testing.T) {
 	exchange(a, b)
 	if _, err := b.cat.Version(t.Context(), "docs/two"); err == nil {
 		t.Error("it came back")
+	}
+}
+
+// A folder that was removed for good, with all that was in it, leaves nothing
+// behind; one in which something new was put here stays with that.
+func TestRemovedFolderLeavesNothing(t *testing.T) {
+	a, b := newTwins(t)
+	root := t.TempDir()
+	a.keep(filepath.Join(root, "gone"), "deep/below/one", data(1, 3000))
+	a.keep(filepath.Join(root, "half"), "deep/below/one", data(2, 3000))
+	exchange(a, b)
+	if _, err := b.Forget(t.Context(), []Path{"gone", "half"}); err != nil {
+		t.Fatal(err)
+	}
+	a.keep(filepath.Join(root, "half"), "deep/new", []byte("put here meanwhile"))
+	exchange(a, b)
+	l, err := a.List(t.Context(), ListOptions{Recursive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range l {
+		names = append(names, string(e.Path))
+	}
+	if want := []string{"half", "half/deep", "half/deep/new"}; !slices.Equal(names, want) {
+		t.Errorf("left: %q, want %q", names, want)
 	}
 }
 

@@ -4,10 +4,12 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/preezm/preezm/peers"
@@ -315,77 +317,78 @@ func (m *merger) removals() error {
 			gone = append(gone, row{gid, id})
 		}
 	}
+	var files, folders []*present
 	for _, g := range gone {
-		if err := m.remove(g.gid, g.removal); err != nil {
+		p, err := m.present(g.gid, g.removal)
+		switch {
+		case err != nil:
+			return err
+		case p == nil:
+		case p.kind == Folder:
+			folders = append(folders, p)
+		default:
+			files = append(files, p)
+		}
+	}
+	// Folders after what is in them, the deepest first: one that still holds
+	// something then stays.
+	slices.SortFunc(folders, func(a, b *present) int { return cmp.Compare(len(b.path), len(a.path)) })
+	for _, p := range slices.Concat(files, folders) {
+		if err := m.remove(p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// remove moves the version of that name to the trash, if it is present.
-func (m *merger) remove(gid, removal []byte) error {
+// present is a version that is shown here and was removed on the other machine.
+type present struct {
+	gid, removal []byte
+	path         string
+	kind         Kind
+	size, kept   int64
+}
+
+// present gives the version of that name; nil when it is not shown here.
+func (m *merger) present(gid, removal []byte) (*present, error) {
+	p := present{gid: gid, removal: removal}
 	var parent, name []byte
-	var kind Kind
-	var size, kept int64
-	err := m.tx.QueryRowContext(m.ctx, "SELECT parent, name, kind, size, kept FROM versions WHERE gid = ?", gid).Scan(&parent, &name, &kind, &size, &kept)
+	err := m.tx.QueryRowContext(m.ctx, "SELECT parent, name, kind, size, kept FROM versions WHERE gid = ?", gid).Scan(&parent, &name, &p.kind, &p.size, &p.kept)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	} else if err != nil {
-		return err
+		return nil, nil
 	}
-	path := JoinPath(string(parent), string(name))
-	if kind == Folder {
-		var inside int
-		where, args := below(path)
-		if err := m.tx.QueryRowContext(m.ctx, "SELECT count(*) FROM versions WHERE "+where, args...).Scan(&inside); err != nil {
+	p.path = JoinPath(string(parent), string(name))
+	return &p, err
+}
+
+// remove moves a version to the trash, but no folder with something in it.
+func (m *merger) remove(p *present) error {
+	if p.kind == Folder {
+		where, args := below(p.path)
+		inside, err := exists(m.ctx, m.tx, "SELECT 1 FROM versions WHERE "+where+" LIMIT 1", args...)
+		if err != nil || inside {
 			return err
 		}
-		if inside > 0 { // something was put into it here
-			left, err := m.leftBelow(path)
-			if err != nil || left {
-				return err
-			}
-		}
 	}
-	now := max(kept+1, time.Now().UnixNano())
-	if _, err := m.tx.ExecContext(m.ctx, toHistory+"gid = ?", now, removal, gid); err != nil {
+	now := max(p.kept+1, time.Now().UnixNano())
+	if _, err := m.tx.ExecContext(m.ctx, toHistory+"gid = ?", now, p.removal, p.gid); err != nil {
 		return err
 	}
-	if _, err := m.tx.ExecContext(m.ctx, "DELETE FROM versions WHERE gid = ?", gid); err != nil {
+	if _, err := m.tx.ExecContext(m.ctx, "DELETE FROM versions WHERE gid = ?", p.gid); err != nil {
 		return err
 	}
-	files := int64(0)
-	if kind == File {
-		files = 1
-	} else {
-		size = 0
+	files, size := int64(0), int64(0)
+	if p.kind == File {
+		files, size = 1, p.size
 	}
 	// All that one removal took there is one entry of the trash here.
-	_, err = m.tx.ExecContext(m.ctx, `INSERT INTO trash(id, path, kind, files, bytes, removed, origin) VALUES(?,?,?,?,?,?,?)
+	_, err := m.tx.ExecContext(m.ctx, `INSERT INTO trash(id, path, kind, files, bytes, removed, origin) VALUES(?,?,?,?,?,?,?)
 		ON CONFLICT(id) DO UPDATE SET files = files + excluded.files, bytes = bytes + excluded.bytes,
 		path = CASE WHEN length(excluded.path) < length(path) THEN excluded.path ELSE path END,
 		kind = CASE WHEN length(excluded.path) < length(path) THEN excluded.kind ELSE kind END`,
-		removal, []byte(path), kind, files, size, now, m.o.Device[:])
+		p.removal, []byte(p.path), p.kind, files, size, now, m.o.Device[:])
 	m.out.Removed++
 	return err
-}
-
-// leftBelow says whether anything in a folder will stay: what there is there was
-// not removed on the other machine.
-func (m *merger) leftBelow(path string) (bool, error) {
-	where, args := below(path)
-	gids, err := collect(m.ctx, m.tx, scanBlob, "SELECT gid FROM versions WHERE "+where, args...)
-	if err != nil {
-		return false, err
-	}
-	for _, g := range gids {
-		removed, err := exists(m.ctx, m.o.Theirs.r, "SELECT 1 FROM history WHERE gid = ? AND length(removal) > 0", g)
-		if err != nil || !removed {
-			return err == nil, err
-		}
-	}
-	return false, nil
 }
 
 // note writes down how far the other machine is known, and what it needs.
