@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/argon2"
@@ -96,6 +97,15 @@ type content struct {
 	// be expected.
 	Sealing bool          `json:"sealing,omitempty"`
 	Parts   map[Part]wrap `json:"parts"`
+	// Spare are keys that are being made, or given up: whoever finds them here
+	// and in no part removes them. It is empty but while a change is under way.
+	Spare []spare `json:"spare,omitempty"`
+}
+
+// spare is a key that lies somewhere.
+type spare struct {
+	By  By     `json:"by"`
+	Ref string `json:"ref"`
 }
 
 // Vault is the wrapped keys of one home. The caller holds the home's lock.
@@ -180,6 +190,11 @@ func decode(raw []byte) (content, error) {
 				return content{}, ErrDamaged
 			}
 		default:
+			return content{}, ErrDamaged
+		}
+	}
+	for _, s := range in.Spare {
+		if ref, err := hex.DecodeString(s.Ref); err != nil || len(ref) != 8 || s.By != ByKeychain && s.By != ByKeyFile {
 			return content{}, ErrDamaged
 		}
 	}
@@ -305,103 +320,164 @@ func stretch(passphrase []byte, a *params) ([]byte, error) {
 }
 
 // Rewrap wraps the keys of boxes anew. A crash leaves the old way or the new
-// one: the new key is kept before vault.json names it, and the old one goes
-// after.
+// one: the new key is kept before vault.json names it as a part's, and the old one
+// goes after. All that may lie about meanwhile is noted there, for Tidy.
 func (v *Vault) Rewrap(boxes map[Part]*Box, how map[Part]How) error {
-	in := content{Format: format, Sealing: v.in.Sealing, Parts: map[Part]wrap{}}
-	made := map[By]wrap{}
-	keys := map[By][]byte{}
 	for _, p := range Parts {
-		h := how[p]
-		w, ok := made[h.By]
-		if !ok {
-			var err error
-			if w, keys[h.By], err = v.newWrap(h); err != nil {
-				return errors.Join(err, v.dropUnused(in))
-			}
-			made[h.By] = w
-			v.at("key kept")
-		}
 		if boxes[p] == nil {
 			return fmt.Errorf("the %s part is locked", p)
 		}
-		var err error
-		if w.Sealed, err = closeKey(keys[h.By], p, w, boxes[p].key); err != nil {
+	}
+	made := map[By]*newKey{}
+	var fresh, old []spare
+	for _, p := range Parts {
+		h := how[p]
+		if made[h.By] != nil {
+			continue
+		}
+		n, err := v.newKey(h)
+		if err != nil {
 			return err
+		}
+		made[h.By] = n
+		if h.By != ByPassphrase {
+			fresh = append(fresh, spare{h.By, n.wrap.Ref})
+		}
+	}
+	for _, w := range v.in.Parts {
+		if w.By != ByPassphrase && !slices.Contains(old, spare{w.By, w.Ref}) {
+			old = append(old, spare{w.By, w.Ref})
+		}
+	}
+	if len(v.in.Parts) > 0 { // a new vault has no file to note anything in
+		in := v.in
+		in.Spare = fresh
+		if err := v.write(in); err != nil {
+			return err
+		}
+		v.at("noted")
+	}
+	in := content{Format: format, Sealing: v.in.Sealing, Parts: map[Part]wrap{}, Spare: old}
+	for _, n := range made {
+		if err := v.keep(n); err != nil {
+			return errors.Join(err, v.dropSpare(fresh))
+		}
+		v.at("key kept")
+	}
+	for _, p := range Parts {
+		n := made[how[p].By]
+		w := n.wrap
+		var err error
+		if w.Sealed, err = closeKey(n.key, p, w, boxes[p].key); err != nil {
+			return errors.Join(err, v.dropSpare(fresh))
 		}
 		in.Parts[p] = w
 	}
-	old := v.in
 	if err := v.write(in); err != nil {
-		return err
+		return err // the disk has one or the other: both keys stay for Tidy
 	}
 	v.at("written")
-	// What is left when this is cut off is of no use to anybody without an old
-	// copy of vault.json; Tidy removes it.
-	return v.dropUnused(old)
+	return v.dropSpare(old)
 }
 
-func (v *Vault) newWrap(h How) (wrap, []byte, error) {
+// newKey is a key that is to wrap, and how.
+type newKey struct {
+	wrap wrap
+	key  []byte
+}
+
+// newKey draws a key, or makes it of a passphrase. Nothing keeps it yet.
+func (v *Vault) newKey(h How) (*newKey, error) {
 	id := make([]byte, 8)
 	rand.Read(id)
-	w := wrap{By: h.By, Ref: hex.EncodeToString(id)}
-	key := make([]byte, keySize)
-	rand.Read(key)
+	n := &newKey{wrap{By: h.By, Ref: hex.EncodeToString(id)}, make([]byte, keySize)}
+	rand.Read(n.key)
 	switch h.By {
 	case ByKeychain:
 		if v.chain == nil {
-			return w, nil, ErrNoKeychain
-		}
-		if err := v.chain.Set(w.Ref, key); err != nil {
-			return w, nil, fmt.Errorf("the system's keychain: %w", err)
+			return nil, ErrNoKeychain
 		}
 	case ByPassphrase:
 		if len([]rune(string(h.Passphrase))) < MinPassphrase {
-			return w, nil, ErrWeak
+			return nil, ErrWeak
 		}
 		salt := make([]byte, saltSize)
 		rand.Read(salt)
-		w.Argon = &params{argonTime, argonMemory, argonThreads, hex.EncodeToString(salt)}
+		n.wrap.Argon = &params{argonTime, argonMemory, argonThreads, hex.EncodeToString(salt)}
 		var err error
-		if key, err = stretch(h.Passphrase, w.Argon); err != nil {
-			return w, nil, err
+		if n.key, err = stretch(h.Passphrase, n.wrap.Argon); err != nil {
+			return nil, err
 		}
 	case ByKeyFile:
-		if err := durable.WriteNew(v.keyFile(w.Ref), []byte(keyFileHeader+hex.EncodeToString(key)+"\n"), 0o600); err != nil {
-			return w, nil, fmt.Errorf("write the key file: %w", err)
-		}
 	default:
-		return w, nil, fmt.Errorf("a key is kept by the keychain, a passphrase or a key file, not by %q", h.By)
+		return nil, fmt.Errorf("a key is kept by the keychain, a passphrase or a key file, not by %q", h.By)
 	}
-	return w, key, nil
+	return n, nil
 }
 
-// dropUnused removes the keys that old names and vault.json does not.
-func (v *Vault) dropUnused(old content) error {
+// keep puts a new key where it stays.
+func (v *Vault) keep(n *newKey) error {
+	switch n.wrap.By {
+	case ByKeychain:
+		if err := v.chain.Set(n.wrap.Ref, n.key); err != nil {
+			return fmt.Errorf("the system's keychain: %w", err)
+		}
+	case ByKeyFile:
+		if err := durable.WriteNew(v.keyFile(n.wrap.Ref), []byte(keyFileHeader+hex.EncodeToString(n.key)+"\n"), 0o600); err != nil {
+			return fmt.Errorf("write the key file: %w", err)
+		}
+	}
+	return nil
+}
+
+// dropSpare removes keys that no part names, and then the note of them. One that
+// cannot be removed now, since the keychain is not there, stays noted.
+func (v *Vault) dropSpare(keys []spare) error {
 	var errs []error
-	used := map[string]bool{}
-	for _, w := range v.in.Parts {
-		used[w.Ref] = true
-	}
-	for _, w := range old.Parts {
-		if used[w.Ref] {
+	var left []spare
+	for _, s := range keys {
+		var err error
+		switch {
+		case v.uses(s):
 			continue
+		case s.By == ByKeyFile:
+			err = removeFile(v.keyFile(s.Ref))
+		case v.chain != nil:
+			err = v.chain.Delete(s.Ref)
+		default:
+			err = ErrNoKeychain
 		}
-		used[w.Ref] = true // once
-		switch w.By {
-		case ByKeychain:
-			if v.chain != nil {
-				errs = append(errs, v.chain.Delete(w.Ref))
-			}
-		case ByKeyFile:
-			errs = append(errs, removeFile(v.keyFile(w.Ref)))
+		if err != nil {
+			errs, left = append(errs, err), append(left, s)
 		}
 	}
-	return errors.Join(errs...)
+	v.at("dropped")
+	if len(v.in.Parts) == 0 || len(v.in.Spare) == 0 && len(left) == 0 {
+		return errors.Join(errs...) // nothing was noted
+	}
+	in := v.in
+	in.Spare = left
+	return errors.Join(append(errs, v.write(in))...)
 }
 
-// Tidy removes key files that a change of keys left when it was cut off.
+func (v *Vault) uses(s spare) bool {
+	for _, w := range v.in.Parts {
+		if w.By == s.By && w.Ref == s.Ref {
+			return true
+		}
+	}
+	return false
+}
+
+// Tidy removes keys that a change of keys left when it was cut off: those that
+// were noted, and key files that nothing names. A keychain that is not there now is
+// asked the next time.
 func (v *Vault) Tidy() error {
+	if len(v.in.Spare) > 0 {
+		if err := v.dropSpare(v.in.Spare); err != nil && !errors.Is(err, ErrNoKeychain) {
+			return err
+		}
+	}
 	entries, err := os.ReadDir(v.dir)
 	if err != nil {
 		return err
@@ -412,11 +488,7 @@ func (v *Vault) Tidy() error {
 		if id, err := hex.DecodeString(ref); !IsKeyFile(e.Name()) || err != nil || len(id) != 8 {
 			continue
 		}
-		used := false
-		for _, w := range v.in.Parts {
-			used = used || w.By == ByKeyFile && w.Ref == ref
-		}
-		if !used {
+		if !v.uses(spare{ByKeyFile, ref}) {
 			errs = append(errs, removeFile(filepath.Join(v.dir, e.Name())))
 		}
 	}
