@@ -399,21 +399,8 @@ func (n *Node) RemoveDevice(ctx context.Context, o DeviceRemoval) (DeviceRemoved
 	}); err != nil {
 		return out, err
 	}
-	known, err := n.backups.catalog.Machines(ctx)
-	if err != nil {
+	if err := n.silence(ctx, d, o.Stolen); err != nil {
 		return out, err
-	}
-	for _, m := range known {
-		if m.Device != d.Device {
-			continue
-		}
-		m.Removed, m.Stolen = n.now().Unix(), o.Stolen
-		if err := n.backups.catalog.PutMachine(ctx, m); err != nil {
-			return out, err
-		}
-		if err := n.desk.RemoveDevice(ctx, custody.Key(m.Sign)); err != nil {
-			return out, err
-		}
 	}
 	n.backups.engine.SetTogether(n.others())
 	if err := n.backups.catalog.DropBackups(ctx, d.Device); err != nil {
@@ -422,6 +409,35 @@ func (n *Node) RemoveDevice(ctx context.Context, o DeviceRemoval) (DeviceRemoved
 	out.Told, out.Of = n.tellMachines(ctx), len(n.book.Peers())
 	out.Custodians, out.CustodianN, err = n.shareDevices(ctx)
 	return out, err
+}
+
+// silence sees to it that what a removed machine signs counts for nothing.
+func (n *Node) silence(ctx context.Context, d Device, stolen bool) error {
+	known, err := n.backups.catalog.Machines(ctx)
+	if err != nil {
+		return err
+	}
+	m := catalog.Machine{Device: d.Device, Name: d.Name, Added: n.now().Unix()}
+	i := slices.IndexFunc(known, func(k catalog.Machine) bool { return k.Device == d.Device })
+	if i >= 0 {
+		m = known[i]
+	} else {
+		// Its own catalog never came here. Custodians may know it all the same,
+		// from itself; its newest backup says which key it signs with.
+		for _, h := range n.otherHeads(ctx) {
+			if c, err := custody.Parse[custody.DeviceCert](h.Cert); err == nil && h.Device == d.Device {
+				m.Sign = c.Body.Device
+			}
+		}
+	}
+	m.Removed, m.Stolen = n.now().Unix(), stolen
+	if err := n.backups.catalog.PutMachine(ctx, m); err != nil {
+		return err
+	}
+	if i >= 0 {
+		return n.desk.RemoveDevice(ctx, custody.Key(m.Sign))
+	}
+	return n.desk.Exclude(ctx, custody.Key(m.Sign))
 }
 
 func findDevice(all []Device, who string) (Device, error) {

@@ -116,6 +116,17 @@ func (d *Desk) RemoveDevice(ctx context.Context, device custody.Key) error {
 	return err
 }
 
+// Exclude says anew who signs for this person, without a device whose key may not
+// be known here: what it told custodians of itself before counts no more.
+func (d *Desk) Exclude(ctx context.Context, device custody.Key) error {
+	set, err := d.DeviceSet(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = d.SetDevices(ctx, slices.DeleteFunc(slices.Clone(set.Body.Devices), func(k custody.Key) bool { return k == device }))
+	return err
+}
+
 // publish signs a set that takes old's place and writes it down. With setMu held.
 func (d *Desk) publish(ctx context.Context, old *custody.Signed[custody.DeviceSet], devices []custody.Key) (*custody.Signed[custody.DeviceSet], error) {
 	now := d.cfg.Now().Unix()
