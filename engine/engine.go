@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -91,6 +92,8 @@ type Engine struct {
 	maintaining chan struct{}
 	urgent      atomic.Int32
 	foreground  atomic.Int32
+	// regaining: one at a time looks for what a caretaker made.
+	regaining sync.Mutex
 }
 
 // Open opens the catalog in cfg.Dir, which it makes when missing.

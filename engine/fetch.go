@@ -86,12 +86,35 @@ type race struct {
 // bufs has one buffer of u.Hi-u.Lo bytes for each of the n shards; those of
 // other shards may be used too. The bytes are not authenticated: the caller
 // opens the chunks in them. It returns when nothing uses the buffers any more.
+//
+// When too few pieces are where they should be, those are used that a caretaker
+// made anew elsewhere.
 func (f *fetcher) unit(ctx context.Context, seg *catalog.Segment, u segment.Unit, bufs [][]byte) error {
+	why, err := f.once(ctx, seg, u, bufs)
+	if !errors.Is(err, ErrTooFewKeepers) {
+		return err
+	}
+	now := f.e.elsewhere(ctx, seg, why)
+	if now == nil {
+		return err
+	}
+	_, err = f.once(ctx, now, u, bufs)
+	return err
+}
+
+// once is unit with the pieces where they should be, and why which did not come.
+func (f *fetcher) once(ctx context.Context, seg *catalog.Segment, u segment.Unit, bufs [][]byte) (map[int]error, error) {
 	r := &race{
 		fetcher: f, ctx: ctx, seg: seg, u: u, bufs: bufs, results: make(chan shardRead, seg.N),
 		stop: map[int]context.CancelFunc{}, began: map[int]time.Time{}, have: make([]bool, seg.N), tried: make([]bool, seg.N), why: map[int]error{},
 	}
-	defer r.drain()
+	err := r.run()
+	r.drain()
+	return r.why, err
+}
+
+func (r *race) run() error {
+	f, ctx, seg, u := r.fetcher, r.ctx, r.seg, r.u
 	for _, i := range u.Shards {
 		sh := seg.Shards[i]
 		if f.keepers[sh.Keeper] != nil && sh.State == catalog.There && !f.e.scores.avoid(sh.Keeper) {

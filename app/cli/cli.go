@@ -126,7 +126,7 @@ Each machine has a home folder and runs 'preezm serve' (or the window).`,
 		a.custodiansCommand(), a.grantCommand(), a.grantsCommand(), a.requestsCommand(), a.revokeCommand(), a.extendCommand(), a.refreshCommand(),
 		a.ledgerCommand(), a.verifyLedgerCommand(), a.proofCommand(), a.brandCommand(), a.openCommand(), a.viewCommand(),
 		a.netCommand(), a.mailCommand(),
-		a.backupCommand(), a.recoverCommand(), a.deviceCommand(), a.settleCommand(), a.helpersCommand(),
+		a.backupCommand(), a.recoverCommand(), a.deviceCommand(), a.settleCommand(), a.helpersCommand(), a.careCommand(),
 		a.wordsCommand(), a.sheetCommand(), a.lockCommand(), a.unlockCommand(), a.rewrapCommand(),
 		a.versionCommand(), a.completionCommand(),
 	)

@@ -42,6 +42,9 @@ machines that did not answer, and which machines answer now.`,
 				}
 				err = a.printStatus(st, about, b)
 				if err == nil {
+					err = a.saidCare(ctx, api)
+				}
+				if err == nil {
 					err = a.saidWatched(ctx, api)
 				}
 				if err == nil {

@@ -31,6 +31,7 @@ type API interface {
 	ReadAPI
 	ListAPI
 	CareAPI
+	CaretakerAPI
 	NetAPI
 	MailAPI
 	WatchAPI

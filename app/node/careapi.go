@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/engine"
-	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/peers"
 )
 
@@ -31,7 +30,7 @@ type CareAPI interface {
 
 // carer is what of the engine stands behind CareAPI.
 type carer interface {
-	Catalog() *catalog.Catalog
+	entruster
 	Noticed(ctx context.Context, list []engine.Notice) error
 	Threatened(ctx context.Context, without peers.DeviceID) ([]engine.Path, error)
 	BeginLeave(ctx context.Context, l engine.Leave) error

@@ -24,6 +24,7 @@ import (
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/engine/watch"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/caretaker"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/depot"
 	"github.com/preezm/preezm/peers/gateway"
@@ -145,6 +146,10 @@ type Node struct {
 	views   views
 	servers []*server // that this node runs for its circle
 
+	care      *caretaker.Service // nil: opened for a command
+	entrusted entrusting
+	called    func(d peers.DeviceID, addresses []string) *rpc.Client
+
 	helper     *helper.Service
 	callHelper helper.Call
 
@@ -252,6 +257,9 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.openHelper(&cfg); err != nil {
 		return err
 	}
+	if err := n.openCare(ctx, o, &cfg); err != nil {
+		return err
+	}
 	cfg.Pairs = &n.pairing
 	if err := n.configureNet(o, &cfg); err != nil {
 		return err
@@ -270,7 +278,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	n.callHelper = func(ctx context.Context, d peers.DeviceID, addresses []string, verb string, raw []byte) ([]byte, error) {
 		return service.Fellow(d, addresses).Helper(ctx, verb, raw)
 	}
-	n.peer, n.visit = service.Peer, service.Visit
+	n.peer, n.visit, n.called = service.Peer, service.Visit, service.Fellow
 	if n.shut {
 		return nil
 	}
@@ -400,6 +408,9 @@ func (n *Node) Close() error {
 		}
 		if n.witness != nil {
 			errs = append(errs, n.witness.Close())
+		}
+		if n.care != nil {
+			errs = append(errs, n.care.Close())
 		}
 		if n.depot != nil {
 			errs = append(errs, n.depot.Close())

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/preezm/preezm/engine/identity"
+	"github.com/preezm/preezm/peers/caretaker"
 	"github.com/preezm/preezm/peers/durable"
 	"github.com/preezm/preezm/peers/helper"
 	"github.com/preezm/preezm/peers/sqlite"
@@ -139,7 +140,7 @@ func (n *Node) sealOld(ctx context.Context, step func(string) error) error {
 		files []string
 		dbs   []string
 	}{
-		{n.box, []string{keyFile, circleFile, gatewayFile, identity.SignFile, identity.KEMFile, helper.File}, []string{witness.File, gatewayDB}},
+		{n.box, []string{keyFile, circleFile, gatewayFile, identity.SignFile, identity.KEMFile, helper.File}, []string{witness.File, gatewayDB, caretaker.File}},
 		{n.ownerBox, []string{ownerFile, watchFile}, []string{catalogFile}},
 	} {
 		for _, name := range part.files {

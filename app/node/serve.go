@@ -72,11 +72,11 @@ func (n *Node) Serve(ctx context.Context) error {
 // chores are what a serving node does by itself. The owner's rest while the
 // owner's part is shut.
 func (n *Node) chores(local *localServer) []func(context.Context) {
-	all := []func(context.Context){n.watch, n.runServers, n.mail.Run, n.carryLetters, n.carryHelpers, n.keepLimits}
+	all := []func(context.Context){n.watch, n.runServers, n.mail.Run, n.carryLetters, n.carryHelpers, n.keepLimits, n.takeCare}
 	if n.shut {
 		return all
 	}
-	all = append(all, n.maintain, n.errands, n.tidy, n.careLoop, n.backUpChanges, n.importOthers,
+	all = append(all, n.maintain, n.errands, n.tidy, n.careLoop, n.entrustLoop, n.backUpChanges, n.importOthers,
 		func(ctx context.Context) { n.lockWhenIdle(ctx, local.idle) })
 	if n.watcher != nil {
 		all = append(all, n.watcher.Run)

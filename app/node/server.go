@@ -102,6 +102,7 @@ func (s *localServer) handler() http.Handler {
 	s.readCalls(mux)
 	s.listCalls(mux)
 	s.careCalls(mux)
+	s.caretakerCalls(mux)
 	s.netCalls(mux)
 	s.mailCalls(mux)
 	s.watchCalls(mux)

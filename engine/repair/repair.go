@@ -74,6 +74,9 @@ type Policy struct {
 	// Now: repair at once whatever is not as it should be, machines that are
 	// only away included.
 	Now bool
+	// Fixed: nothing but missing pieces is made anew, in the geometry there is.
+	// That is what a caretaker may do for an owner who is off.
+	Fixed bool
 }
 
 // Move is a piece to be made anew: number Piece, on the machine To.
@@ -141,6 +144,10 @@ func Decide(s *Segment, ms []Machine, pol Policy) Plan {
 	todo := append(urgent, lazy...)
 	slices.Sort(todo)
 	takers := takers(ms, pol)
+	if pol.Fixed {
+		plan.fill(s, takers, held, todo)
+		return plan
+	}
 	if g := placement.Target(s.Geometry, members(ms)); g != s.Geometry && plan.Spare >= 0 && (g.K == s.K || !s.Pinned) {
 		if plan.regroup(s, g, takers, held) {
 			return plan

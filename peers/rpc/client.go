@@ -4,7 +4,6 @@ package rpc
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -50,20 +49,7 @@ func (c *Client) Name() string {
 // PutShard implements peers.Keeper. It does not return before it is done with
 // data, also when ctx ends.
 func (c *Client) PutShard(ctx context.Context, id peers.ShardID, root erasure.Root, data []byte) error {
-	if len(data) > peers.MaxShard {
-		return c.wrap(fmt.Errorf("%w (a shard of %d bytes is too large)", peers.ErrRefused, len(data)))
-	}
-	b := newBody(data)
-	req := b.request(http.MethodPut, c.link.host, pathShards+id.String())
-	req.Header[headerRoot] = []string{hex.EncodeToString(root[:])}
-	resp, err := c.link.do(ctx, req)
-	// The transport may still be reading from data when it has an answer, or
-	// gave up: the caller gets its bytes back only when it no longer does.
-	if resp != nil {
-		err = c.finish(resp, nil)
-	}
-	b.wait()
-	return c.wrap(err)
+	return c.wrap(c.sendShard(ctx, pathShards, id, root, data))
 }
 
 // ReadShard implements peers.Keeper. What is in dst after an error is not to

@@ -55,6 +55,7 @@ type Guests interface {
 // passRoutes are for guests with a pass.
 func (v *server) passRoutes() http.Handler {
 	mux := http.NewServeMux()
+	v.careRoutes(mux)
 	mux.HandleFunc("POST "+pathPass, v.present)
 	mux.HandleFunc("POST "+pathWitness+"gossip", v.gossip("gossip"))
 	mux.HandleFunc("POST "+pathWitness+"revoked", v.gossip("revoked"))

@@ -43,6 +43,7 @@ func (v *server) routes() http.Handler {
 	mux.Handle("POST "+pathGateway+"{verb}", v.member(v.gateway))
 	mux.Handle("POST "+pathHeadsPut, v.member(v.putHead))
 	mux.Handle("POST "+pathHeadsGet, v.member(v.getHeads))
+	v.careRoutes(mux)
 	mux.HandleFunc("POST "+pathAccount, v.claim)
 	mux.HandleFunc("POST "+pathPair, v.pair)
 	mux.Handle("POST "+pathMailPut, v.member(v.mailPut))
@@ -202,36 +203,7 @@ func (v *server) hello(w http.ResponseWriter, r *http.Request, owner peers.Devic
 }
 
 func (v *server) put(w http.ResponseWriter, r *http.Request, owner peers.DeviceID) error {
-	id, err := parseShardID(r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	var root erasure.Root
-	if err := parseHex(root[:], r.Header.Get(headerRoot)); err != nil {
-		return fmt.Errorf("root: %w", err)
-	}
-	if r.ContentLength < 0 {
-		return fmt.Errorf("%w: a shard without a length", errMessage)
-	}
-	if r.ContentLength > peers.MaxShard {
-		return errTooLarge
-	}
-	if v.s.cfg.Depot == nil {
-		return peers.ErrRefused
-	}
-	b := v.body(w, r)
-	err = v.s.cfg.Depot.Put(r.Context(), owner, id, root, r.ContentLength, b)
-	if b.err != nil { // the sender's fault, whatever the depot made of it
-		return fmt.Errorf("%w: body: %w", errMessage, b.err)
-	}
-	if err != nil {
-		return err
-	}
-	if err := v.drain(w, r); err != nil { // a shard that was there already
-		return fmt.Errorf("%w: %w", errMessage, err)
-	}
-	v.done204(w)
-	return nil
+	return v.store(w, r, func(peers.ShardID, erasure.Root, int64) (peers.DeviceID, error) { return owner, nil })
 }
 
 func (v *server) get(w http.ResponseWriter, r *http.Request, owner peers.DeviceID) error {

@@ -109,7 +109,7 @@ func (v *server) admit(id peers.DeviceID, kind transport.Kind) transport.Welcome
 	if kind != transport.Requests {
 		return transport.Refused
 	}
-	if !v.s.cfg.Book.MayJoin(id, time.Now()) && !v.s.cfg.Book.MayClaim() && !v.pairing() && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) && !v.helping(id) && !v.mayCome(id) {
+	if !v.s.cfg.Book.MayJoin(id, time.Now()) && !v.s.cfg.Book.MayClaim() && !v.pairing() && (v.s.cfg.Guests == nil || !v.s.cfg.Guests.Open()) && !v.fellow(id) && !v.helping(id) && !v.caring(id) && !v.mayCome(id) {
 		return transport.Refused
 	}
 	return transport.Guest
@@ -141,7 +141,7 @@ func (v *server) serveBack(c *transport.Conn) {
 // serve answers on a connection.
 func (v *server) serve(c *transport.Conn) {
 	to := v.toJoin
-	pass := c.Welcome() != transport.Member && (v.s.cfg.Guests != nil && v.s.cfg.Guests.Known(c.Device()) || v.fellow(c.Device()) || v.helping(c.Device()) || v.employee(c.Device()))
+	pass := c.Welcome() != transport.Member && (v.s.cfg.Guests != nil && v.s.cfg.Guests.Known(c.Device()) || v.fellow(c.Device()) || v.helping(c.Device()) || v.caring(c.Device()) || v.employee(c.Device()))
 	if pass || c.Welcome() == transport.Member {
 		to = v.toHTTP
 		if !pass {

@@ -43,6 +43,7 @@ type Config struct {
 	Pairs          Pairs                       // nil: takes no further machine of its person
 	Office         Office                      // nil: this device is no organisation's office
 	Helpers        Helpers                     // nil: this device helps nobody
+	Care           Care                        // nil: no caretaker works with this device
 	Now            func() time.Time            // the clock peers are told; nil: time.Now
 	Logger         *slog.Logger
 

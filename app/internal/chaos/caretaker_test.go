@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package chaos
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine"
+)
+
+// TestRepairWithoutTheOwner gives a keeper that task, turns the owner off and
+// takes more keepers away, one after the other, than could be lost at once: the
+// caretaker has to make anew in between what each of them held. It is killed
+// on the way.
+func TestRepairWithoutTheOwner(t *testing.T) {
+	r := newRig(t, 5, "4GB", nil) // 3 of 5
+	src := r.material()
+	nas := r.Keepers[4]
+	r.check(r.Owner.Start(r.ctx))
+	r.must(nil, "repair", "--after", "3s")
+	// Copies of the catalog from before all keepers were there are one piece
+	// each until they get more.
+	r.until("the circle is not used", func() error {
+		var s engine.Status
+		r.must(&s, "status")
+		if o := s.Outlook; o.Recode+o.Todo+s.Debt > 0 {
+			return fmt.Errorf("%+v", o)
+		}
+		return nil
+	})
+	var given node.CareState
+	r.must(&given, "care", "give", nas.About().Name)
+	if g := given.Given; g == nil || !g.Asked || g.Work.Segments == 0 || g.Work.Lacking > 0 || len(g.Knows) != 5 {
+		t.Fatalf("the task was not taken as a whole: %+v", g)
+	}
+	r.check(r.Owner.Stop(r.ctx))
+	made := int64(0)
+	for _, lost := range r.Keepers[:2] {
+		r.check(lost.Kill())
+		r.check(nas.Kill())
+		r.check(nas.Start(r.ctx))
+		want := made + given.Given.Work.Segments
+		r.until("the caretaker does not repair", func() error {
+			var s node.CareState
+			if err := nas.Must(r.ctx, &s, "care"); err != nil {
+				return err
+			}
+			if len(s.For) != 1 || s.For[0].Work.Pieces < want {
+				return fmt.Errorf("%+v", s.For)
+			}
+			made = s.For[0].Work.Pieces
+			return nil
+		})
+	}
+	// With a third one gone, two places that the owner knows of are left. One
+	// piece of each segment at least can only be where the caretaker put it.
+	r.check(r.Keepers[2].Kill())
+	to := filepath.Join(r.dir, "back")
+	r.must(nil, "get", "src", "--to", to)
+	r.same(src, filepath.Join(to, "src"))
+	r.check(r.Keepers[2].Start(r.ctx))
+	r.check(r.Owner.Start(r.ctx))
+	r.until("the owner does not take over what was made", func() error {
+		var s node.CareState
+		r.must(&s, "care")
+		if s.Given == nil || s.Given.Work.Pieces > 0 || s.Given.Work.Lacking > 0 {
+			return fmt.Errorf("%+v", s.Given)
+		}
+		return nil
+	})
+	if v := r.verify([]int{0, 1}); v.Lost > 0 {
+		t.Errorf("%+v", v)
+	}
+	// Once it is taken back, nothing is done any more.
+	var s node.CareState
+	r.must(&s, "care", "take")
+	r.until("the caretaker does not hear of the end", func() error {
+		if err := nas.Must(r.ctx, &s, "care"); err != nil || len(s.For) > 0 {
+			return fmt.Errorf("%w %+v", err, s.For)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package caretaker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/caretask"
+)
+
+const (
+	// maxPermits bounds the segments that a caretaker works on at once.
+	maxPermits = 64
+	// permitTime is how long a segment that was shown stays open.
+	permitTime = 10 * time.Minute
+)
+
+// permit is a segment of a task that its caretaker has shown.
+type permit struct {
+	owner  peers.DeviceID
+	number uint64
+	seg    *caretask.Segment
+	until  time.Time
+}
+
+// Held says, for each piece of a segment, what of it is at a keeper.
+type Held struct {
+	Pieces []uint8 `cbor:"1,keyasint"`
+}
+
+// What a keeper holds of a piece.
+const (
+	Lacks    = 0
+	HasIt    = 1 // under the name of the task
+	HasMoved = 2 // under that of a piece made anew
+)
+
+// permit opens a segment to a caretaker, and says what is here of it.
+func (s *Service) permit(ctx context.Context, from peers.DeviceID, raw []byte) (*Held, error) {
+	p, err := caretask.DecodeProof(raw)
+	if err != nil {
+		return nil, err
+	}
+	t := s.known(p.Owner)
+	if t == nil || t.Body.Caretaker != from {
+		return nil, peers.ErrRefused
+	}
+	if p.Number != t.Body.Number {
+		return nil, peers.ErrStale
+	}
+	now := s.o.Now()
+	if !t.Body.Holds(now.Unix()) || s.o.Sign(p.Owner) == nil {
+		return nil, peers.ErrRefused
+	}
+	seg, err := t.Body.Segment(p)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.held(ctx, p.Owner, seg)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := append(s.permits[from], permit{p.Owner, p.Number, seg, now.Add(permitTime)})
+	s.permits[from] = list[max(0, len(list)-maxPermits):]
+	return out, nil
+}
+
+// held looks what of a segment is here.
+func (s *Service) held(ctx context.Context, owner peers.DeviceID, seg *caretask.Segment) (*Held, error) {
+	ids := make([]peers.ShardID, 0, 2*len(seg.Pieces))
+	for i := range seg.Pieces {
+		ids = append(ids, seg.Pieces[i].ID, caretask.Moved(seg.Pieces[i].ID, s.o.Device))
+	}
+	sizes, err := s.o.Depot.Stat(ctx, owner, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := &Held{Pieces: make([]uint8, len(seg.Pieces))}
+	for i := range seg.Pieces {
+		switch size := int64(seg.Size); {
+		case sizes[2*i] == size:
+			out.Pieces[i] = HasIt
+		case sizes[2*i+1] == size:
+			out.Pieces[i] = HasMoved
+		}
+	}
+	return out, nil
+}
+
+// open finds the permit under which a device may ask for a shard; where says
+// which piece of which segment it is.
+func (s *Service) open(from peers.DeviceID, is func(seg *caretask.Segment, i int) bool) (permit, int, bool) {
+	now := s.o.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.permits[from]
+	for j := len(list) - 1; j >= 0; j-- {
+		p := list[j]
+		t := s.tasks[p.owner]
+		if t == nil || t.Body.Number != p.number || !t.Body.Holds(now.Unix()) || now.After(p.until) {
+			continue
+		}
+		for i := range p.seg.Pieces {
+			if is(p.seg, i) {
+				return p, i, true
+			}
+		}
+	}
+	return permit{}, 0, false
+}
+
+// Reads gives the owner whose shard a caretaker may read; peers.ErrRefused.
+func (s *Service) Reads(from peers.DeviceID, id peers.ShardID) (peers.DeviceID, error) {
+	p, _, ok := s.open(from, func(seg *caretask.Segment, i int) bool {
+		return seg.Pieces[i].ID == id || caretask.Moved(seg.Pieces[i].ID, s.o.Device) == id
+	})
+	if !ok {
+		return peers.DeviceID{}, peers.ErrRefused
+	}
+	return p.owner, nil
+}
+
+// Writes gives the owner under whose account a caretaker may store a shard:
+// one piece more of each segment, and none that is here already.
+func (s *Service) Writes(ctx context.Context, from peers.DeviceID, id peers.ShardID, root peers.Root, size int64) (peers.DeviceID, error) {
+	p, at, ok := s.open(from, func(seg *caretask.Segment, i int) bool {
+		return caretask.Moved(seg.Pieces[i].ID, s.o.Device) == id
+	})
+	if !ok || p.seg.Pieces[at].Root != root || int64(p.seg.Size) != size {
+		return peers.DeviceID{}, peers.ErrRefused
+	}
+	t := s.known(p.owner)
+	if t == nil || t.Body.Keeper(s.o.Device) < 0 || s.o.Sign(p.owner) == nil {
+		return peers.DeviceID{}, peers.ErrRefused
+	}
+	held, err := s.held(ctx, p.owner, p.seg)
+	if err != nil {
+		return peers.DeviceID{}, err
+	}
+	for i, h := range held.Pieces {
+		if i == at && h == HasIt || i != at && h == HasMoved {
+			return peers.DeviceID{}, fmt.Errorf("%w: it has its part of that segment", peers.ErrRefused)
+		}
+	}
+	return p.owner, nil
+}

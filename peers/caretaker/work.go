@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package caretaker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/caretask"
+)
+
+// What follows is for whoever does the work on the caretaker.
+
+// Job is a task of this machine.
+type Job struct {
+	*custody.Signed[caretask.Task]
+	Refused bool // this machine's user does not want it
+}
+
+// Jobs lists the tasks that this machine has, those it refused too.
+func (s *Service) Jobs() (out []Job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.tasks {
+		if t.Body.Caretaker == s.o.Device && !t.Body.Ended() && s.o.Sign(t.Body.Owner) != nil {
+			out = append(out, Job{t.Signed, t.refused})
+		}
+	}
+	slices.SortFunc(out, func(a, b Job) int { return slices.Compare(a.Body.Owner[:], b.Body.Owner[:]) })
+	return out
+}
+
+// Refuse ends the work for an owner's device, whatever it says, or takes it up
+// again.
+func (s *Service) Refuse(ctx context.Context, owner peers.DeviceID, on bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tasks[owner]
+	if t == nil || t.Body.Caretaker != s.o.Device {
+		return peers.ErrNotFound
+	}
+	if err := s.store.refuse(ctx, owner, on); err != nil {
+		return err
+	}
+	s.tasks[owner] = &kept{t.Signed, on}
+	s.poke()
+	return nil
+}
+
+// Part gives a part of a task; nil: it is not here yet.
+func (s *Service) Part(ctx context.Context, j Job, part int) (caretask.Part, []*caretask.Segment, error) {
+	body, err := s.store.part(ctx, j.Body.Owner, j.Body.Parts[part])
+	if err != nil || body == nil {
+		return nil, nil, err
+	}
+	p, segs, err := caretask.DecodePart(body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", File, err)
+	}
+	return p, segs, nil
+}
+
+// Made gives the pieces of an owner's device that are elsewhere than its task
+// says, by their name there.
+func (s *Service) Made(ctx context.Context, owner peers.DeviceID) (map[peers.ShardID]Made, error) {
+	list, err := s.store.made(ctx, owner)
+	out := make(map[peers.ShardID]Made, len(list))
+	for _, m := range list {
+		out[m.Piece] = m
+	}
+	return out, err
+}
+
+// Note writes down where a piece is.
+func (s *Service) Note(ctx context.Context, owner peers.DeviceID, m Made) error {
+	return s.store.setMade(context.WithoutCancel(ctx), owner, m)
+}
+
+// Forget drops the notes of pieces that a task does not name any more.
+func (s *Service) Forget(ctx context.Context, owner peers.DeviceID, needed map[peers.ShardID]bool) error {
+	return s.store.keepMade(ctx, owner, needed)
+}
+
+// Seen gives how often each keeper answered.
+func (s *Service) Seen(ctx context.Context, owner peers.DeviceID) (map[peers.DeviceID][]byte, error) {
+	return s.store.seen(ctx, owner)
+}
+
+// SaveSeen keeps it.
+func (s *Service) SaveSeen(ctx context.Context, owner peers.DeviceID, of map[peers.DeviceID][]byte) error {
+	return s.store.saveSeen(ctx, owner, of)
+}
+
+// SetMissed notes which keepers are taken for lost.
+func (s *Service) SetMissed(owner peers.DeviceID, missed []peers.DeviceID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.missed[owner] = missed
+}
+
+// Reports tells of each task of this machine what was done.
+func (s *Service) Reports(ctx context.Context) ([]Report, error) {
+	var out []Report
+	for _, j := range s.Jobs() {
+		w, err := s.wanted(ctx, j.Signed)
+		if err != nil {
+			return nil, err
+		}
+		r := Report{Owner: j.Body.Owner, Number: j.Body.Number, Lacking: int64(len(w.Parts)), Segments: int64(j.Body.Segments), Missed: []peers.DeviceID{}}
+		made, err := s.store.made(ctx, j.Body.Owner)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range made {
+			if m.Lost {
+				r.Lost++
+				continue
+			}
+			r.Pieces++
+			r.Bytes += m.Size
+			r.Last = max(r.Last, m.At)
+		}
+		s.mu.Lock()
+		r.Missed = append(r.Missed, s.missed[j.Body.Owner]...)
+		s.mu.Unlock()
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// EncodeLook writes the question how a keeper stands to an owner's task.
+func EncodeLook(owner peers.DeviceID) ([]byte, error) { return custody.Marshal(lookMsg{owner}) }
+
+// EncodePart writes the message that brings a part of a task.
+func EncodePart(number uint64, part uint16, p caretask.Part) ([]byte, error) {
+	body, err := p.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return custody.Marshal(partMsg{number, part, body})
+}
+
+// DecodeWanted reads which parts a caretaker lacks.
+func DecodeWanted(raw []byte) ([]uint16, error) {
+	var w wanted
+	err := custody.Unmarshal(raw, &w)
+	return w.Parts, err
+}
+
+// DecodeReports reads what a caretaker did.
+func DecodeReports(raw []byte) ([]Report, error) {
+	var r reports
+	err := custody.Unmarshal(raw, &r)
+	return r.Of, err
+}
