@@ -16,10 +16,12 @@ import (
 	"github.com/preezm/preezm/peers/witness"
 )
 
-// introduced remembers whom this person was introduced to, in this process.
+// introduced remembers whom this person was introduced to, in this process, and
+// which list of this person's devices each was told since.
 type introduced struct {
 	mu   sync.Mutex
 	done map[peers.DeviceID]bool
+	set  map[peers.DeviceID]uint64 // epoch
 }
 
 // carryLetters tries what brands left for custodians that slept, until ctx ends. It
@@ -84,6 +86,11 @@ func (n *Node) ownErrands(ctx context.Context) error {
 	if err := n.replan(ctx); err != nil {
 		return err
 	}
+	// Behind the plans: a gateway that knows of a removal takes none of the
+	// removed device's any more.
+	if err := n.tellDevices(ctx); err != nil {
+		return err
+	}
 	if err := n.desk.Release(ctx); err != nil {
 		return err
 	}
@@ -114,6 +121,39 @@ func (n *Node) introduce(ctx context.Context) {
 		}
 		n.told.done[c.Device()] = true
 	})
+}
+
+// tellDevices tells every machine of the circle which devices sign for this
+// person: as a gateway or keeper it then goes by nothing that others signed.
+func (n *Node) tellDevices(ctx context.Context) error {
+	set, err := n.desk.DeviceSet(ctx)
+	if err != nil {
+		return err
+	}
+	var todo []peers.DeviceID
+	n.told.mu.Lock()
+	for d := range n.told.done {
+		if n.told.set[d] < set.Body.Epoch {
+			todo = append(todo, d)
+		}
+	}
+	n.told.mu.Unlock()
+	n.everybody(ctx, todo, func(ctx context.Context, c *rpc.Client) {
+		err := c.TellOwner(ctx, set.Raw)
+		if err != nil && !errors.Is(err, peers.ErrRefused) {
+			return // again later
+		}
+		if err != nil { // an earlier program, which is asked again in another process
+			n.log.Debug("a machine takes no list of devices", "machine", c.Name(), "err", err)
+		}
+		n.told.mu.Lock()
+		defer n.told.mu.Unlock()
+		if n.told.set == nil {
+			n.told.set = map[peers.DeviceID]uint64{}
+		}
+		n.told.set[c.Device()] = set.Body.Epoch
+	})
+	return nil
 }
 
 func (n *Node) untold() (out []peers.DeviceID) {

@@ -48,6 +48,7 @@ type planned struct {
 	at        time.Time
 	changes   int64
 	addresses [32]byte
+	devices   uint64 // epoch of the list of this person's
 }
 
 // replan makes new plans where shards were repaired to other machines or
@@ -61,10 +62,14 @@ func (n *Node) replan(ctx context.Context) error {
 	for _, m := range n.members() {
 		fmt.Fprintf(h, "%s %q\n", m.Device, m.Addresses)
 	}
-	next := planned{at: time.Now(), changes: changes, addresses: [32]byte(h.Sum(nil))}
+	set, err := n.desk.DeviceSet(ctx)
+	if err != nil {
+		return err
+	}
+	next := planned{at: time.Now(), changes: changes, addresses: [32]byte(h.Sum(nil)), devices: set.Body.Epoch}
 	last := &n.plans
 	// While files are put the catalog changes all the time; machines seldom move.
-	if next.addresses != last.addresses || next.changes != last.changes && next.at.Sub(last.at) >= replanEvery {
+	if next.addresses != last.addresses || next.devices != last.devices || next.changes != last.changes && next.at.Sub(last.at) >= replanEvery {
 		if err := n.desk.Replan(ctx); err != nil {
 			n.log.Warn("say anew where granted files lie", "err", err)
 		}

@@ -67,6 +67,7 @@ func (n *Node) sharePanel(ctx context.Context) error {
 func (n *Node) forgetTold(d peers.DeviceID) {
 	n.told.mu.Lock()
 	delete(n.told.done, d)
+	delete(n.told.set, d)
 	n.told.mu.Unlock()
 	n.panel.mu.Lock()
 	delete(n.panel.told, d)

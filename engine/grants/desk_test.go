@@ -139,14 +139,14 @@ func TestPlanLeadsToEveryMachine(t *testing.T) {
 	o.must(err)
 	plan, err := ticket.OpenPlan(tk.Plans[0], o.kems[1], tk.Grant, o.members[1].Device)
 	o.must(err)
-	if len(plan.Contacts) != 3 || len(plan.Segments) != 1 || len(plan.Files) != 1 || plan.Owner != o.cfg.Device {
+	if len(plan.Body.Contacts) != 3 || len(plan.Body.Segments) != 1 || len(plan.Body.Files) != 1 || plan.Body.Owner != o.cfg.Device {
 		t.Fatalf("plan %+v", plan)
 	}
-	if sp := plan.Files[0].Spans; len(sp) != 1 || sp[0] != (ticket.Span{Off: 100, Len: 1016}) {
+	if sp := plan.Body.Files[0].Spans; len(sp) != 1 || sp[0] != (ticket.Span{Off: 100, Len: 1016}) {
 		t.Errorf("spans %+v", sp)
 	}
 	boxes := map[custody.Key]bool{}
-	for _, c := range plan.Contacts {
+	for _, c := range plan.Body.Contacts {
 		boxes[c.Mailbox] = true
 		p, err := custody.Parse[ticket.Permit](c.Permit)
 		o.must(err)

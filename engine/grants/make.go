@@ -167,7 +167,7 @@ func (d *Desk) lock(ctx context.Context, g *custody.Signed[custody.Grant], seq, 
 		return nil, err
 	}
 	made := &Made{Grant: g, Package: pkg.Raw, Brand: brand.Name, plan: plan}
-	if made.digest, err = p.digest(); err != nil {
+	if made.digest, err = p.digest(ctx); err != nil {
 		return nil, err
 	}
 	if t.Plans, made.Via, err = p.sealPlans(&g.Body, before); err != nil {

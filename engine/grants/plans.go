@@ -22,7 +22,7 @@ func saidPlan(grant custody.Hash) string { return "plan/" + grant.String() }
 
 // digest is what a plan says of where things lie, without what differs for each
 // gateway or is signed anew each time.
-func (p *planner) digest() ([]byte, error) {
+func (p *planner) digest(ctx context.Context) ([]byte, error) {
 	plan := p.plan
 	plan.Seq = 0
 	plan.Contacts = slices.Clone(plan.Contacts)
@@ -32,6 +32,17 @@ func (p *planner) digest() ([]byte, error) {
 	raw, err := custody.Marshal(plan)
 	if err != nil {
 		return nil, err
+	}
+	// With the devices: once one was removed, gateways take no plan of it, and
+	// have to get another's with a higher number.
+	set, err := p.d.deviceSet(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if set != nil {
+		for _, device := range set.Body.Devices {
+			raw = append(raw, device[:]...)
+		}
 	}
 	sum := sha256.Sum256(raw)
 	return sum[:], nil
@@ -97,7 +108,7 @@ func (d *Desk) replan(ctx context.Context, row *catalog.Grant, g *custody.Signed
 	if err != nil {
 		return false, err
 	}
-	now, err := p.digest()
+	now, err := p.digest(ctx)
 	if err != nil {
 		return false, err
 	}

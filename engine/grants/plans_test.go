@@ -3,6 +3,7 @@
 package grants
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"testing"
@@ -15,7 +16,7 @@ import (
 )
 
 // pushed opens the one plan that is on its way to a gateway.
-func (o *office) pushed(made *Made) (*ticket.Plan, *PlanErrand) {
+func (o *office) pushed(made *Made) (*custody.Signed[ticket.Plan], *PlanErrand) {
 	o.Helper()
 	todo, err := o.PlanErrands(o.Context())
 	o.must(err)
@@ -27,6 +28,27 @@ func (o *office) pushed(made *Made) (*ticket.Plan, *PlanErrand) {
 	plan, err := ticket.OpenPlan(p.Plan, o.kems[1], made.Grant, o.members[1].Device)
 	o.must(err)
 	return plan, &todo[0]
+}
+
+// TestRemovalOfADeviceRenewsPlans: gateways that know of it take no older ones.
+func TestRemovalOfADeviceRenewsPlans(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	o.appoint()
+	_, phone, err := ed25519.GenerateKey(nil)
+	o.must(err)
+	o.must(o.AddDevice(ctx, custody.KeyOf(phone)))
+	made, err := o.Make(ctx, o.order())
+	o.must(err)
+	o.must(o.Replan(ctx))
+	if todo, err := o.PlanErrands(ctx); err != nil || len(todo) != 0 {
+		t.Fatalf("%d plans are on their way, %v", len(todo), err)
+	}
+	o.must(o.RemoveDevice(ctx, custody.KeyOf(phone)))
+	o.must(o.Replan(ctx))
+	if plan, _ := o.pushed(made); plan.Body.Seq < 2 || plan.Signer != custody.KeyOf(o.cfg.Sign) {
+		t.Errorf("plan %d by %s", plan.Body.Seq, plan.Signer)
+	}
 }
 
 func TestPlansFollowWhatMoved(t *testing.T) {
@@ -54,10 +76,10 @@ func TestPlansFollowWhatMoved(t *testing.T) {
 	o.must(o.cat.SetShard(ctx, 1, 0, seg.Shards[0].ID, moved))
 	o.must(o.Replan(ctx))
 	plan, e := o.pushed(made)
-	if at := plan.Segments[0].Shards[0]; plan.Seq < 2 || at.ID != moved.ID || plan.Contacts[at.Contact].Device != cellar || plan.Contacts[at.Contact].Addresses[0] != "192.0.2.9:1" {
-		t.Errorf("plan %d leads to %+v", plan.Seq, plan.Segments[0].Shards[0])
+	if at := plan.Body.Segments[0].Shards[0]; plan.Body.Seq < 2 || at.ID != moved.ID || plan.Body.Contacts[at.Contact].Device != cellar || plan.Body.Contacts[at.Contact].Addresses[0] != "192.0.2.9:1" {
+		t.Errorf("plan %d leads to %+v", plan.Body.Seq, plan.Body.Segments[0].Shards[0])
 	}
-	permit, err := custody.Parse[ticket.Permit](plan.Contacts[plan.Segments[0].Shards[0].Contact].Permit)
+	permit, err := custody.Parse[ticket.Permit](plan.Body.Contacts[plan.Body.Segments[0].Shards[0].Contact].Permit)
 	o.must(err)
 	if peers.ShardID(permit.Body.Shards) != moved.ID {
 		t.Error("the permit is not for the moved shard")
@@ -68,7 +90,7 @@ func TestPlansFollowWhatMoved(t *testing.T) {
 	o.must(err)
 	tk, err := ticket.Parse(in.Ticket)
 	o.must(err)
-	if p, err := ticket.OpenPlan(tk.Plans[0], o.kems[1], made.Grant, o.members[1].Device); err != nil || p.Seq != e.Seq {
+	if p, err := ticket.OpenPlan(tk.Plans[0], o.kems[1], made.Grant, o.members[1].Device); err != nil || p.Body.Seq != e.Seq {
 		t.Errorf("the ticket has an older plan: %v", err)
 	}
 
@@ -79,9 +101,9 @@ func TestPlansFollowWhatMoved(t *testing.T) {
 	if fresh.Ticket == in.Ticket || fresh.Grant.Hash != made.Grant.Hash {
 		t.Error("refreshed to the ticket there was, or to another grant")
 	}
-	before := plan.Seq
-	if plan, e = o.pushed(made); plan.Seq <= before {
-		t.Errorf("plan %d", plan.Seq)
+	before := plan.Body.Seq
+	if plan, e = o.pushed(made); plan.Body.Seq <= before {
+		t.Errorf("plan %d", plan.Body.Seq)
 	}
 	if _, err := o.Refresh(ctx, idOf(made)); !errors.Is(err, ErrUnchanged) {
 		t.Errorf("refreshed again: %v", err)

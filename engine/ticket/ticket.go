@@ -138,8 +138,9 @@ func SealPlan(p *custody.Signed[Plan], kem []byte) ([]byte, error) {
 }
 
 // OpenPlan opens the plan that a device of the grant's owner sealed to gateway. It
-// need not be the one that signed the grant, which may be gone by now.
-func OpenPlan(sealed []byte, kem hpke.PrivateKey, g *custody.Signed[custody.Grant], gateway peers.DeviceID) (*Plan, error) {
+// need not be the one that signed the grant, which may be gone by now. Whether it
+// still is the owner's is for those to say who know the owner's device set.
+func OpenPlan(sealed []byte, kem hpke.PrivateKey, g *custody.Signed[custody.Grant], gateway peers.DeviceID) (*custody.Signed[Plan], error) {
 	raw, err := hpke.Open(kem, hpke.HKDFSHA256(), hpke.AES256GCM(), planInfo(g.Hash, gateway), sealed)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the plan is not for this gateway", custody.ErrMalformed)
@@ -160,7 +161,7 @@ func OpenPlan(sealed []byte, kem hpke.PrivateKey, g *custody.Signed[custody.Gran
 	if _, err := custody.Certified(p.Body.Cert, g.Body.Owner, p.Signer, custody.OwnerDevice, at); err != nil || at >= g.Body.NotAfter {
 		return nil, fmt.Errorf("%w: the plan is not by a device of the grant's owner", custody.ErrMalformed)
 	}
-	return &p.Body, nil
+	return p, nil
 }
 
 // Names tells a brand, before it opens anything, which files a grant is about.

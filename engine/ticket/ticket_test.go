@@ -123,7 +123,7 @@ func TestPlanIsForOneGatewayAndOneGrant(t *testing.T) {
 	good := seal(ticket.Plan{Grant: g.Hash, Gateway: gateway, Owner: peers.DeviceID{9}, Seq: 1, Cert: w.Owner.Cert})
 	p, err := ticket.OpenPlan(good, kem, g, gateway)
 	must(t, err)
-	if p.Owner != (peers.DeviceID{9}) {
+	if p.Body.Owner != (peers.DeviceID{9}) {
 		t.Fatalf("plan %+v", p)
 	}
 	if _, err := ticket.OpenPlan(good, kem, other, gateway); err == nil {
@@ -144,7 +144,7 @@ func TestPlanIsForOneGatewayAndOneGrant(t *testing.T) {
 		return b
 	}
 	phone, cert := w.Device("phone")
-	if p, err = ticket.OpenPlan(sealBy(phone, cert), kem, g, gateway); err != nil || p.Seq != 2 {
+	if p, err = ticket.OpenPlan(sealBy(phone, cert), kem, g, gateway); err != nil || p.Body.Seq != 2 {
 		t.Errorf("a plan by another device of the owner: %v", err)
 	}
 	for what, bad := range map[string][]byte{

@@ -215,7 +215,7 @@ func TestVectors(t *testing.T) {
 	must(t, err)
 	want, err := custody.Parse[ticket.Plan](x.Plan)
 	must(t, err)
-	if plan.Grant != want.Body.Grant || len(plan.Files) != len(want.Body.Files) {
+	if plan.Body.Grant != want.Body.Grant || len(plan.Body.Files) != len(want.Body.Files) {
 		t.Errorf("plan %+v", plan)
 	}
 	// To anybody else it is of no use.

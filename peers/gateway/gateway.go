@@ -79,6 +79,7 @@ type Gateway struct {
 	mu      sync.Mutex
 	owners  map[custody.Key][]peers.DeviceID // as introduced
 	revoked map[granted]int64                // until when, in Unix seconds: the grant's end
+	sets    map[custody.Key]*custody.Signed[custody.DeviceSet]
 	members map[custody.Key]*custody.Signed[custody.MemberRevocations]
 	stays   map[stayKey]*stay
 	permits map[stayKey]*permit
@@ -119,7 +120,10 @@ func Open(ctx context.Context, cfg Config) (*Gateway, error) {
 	if g.store, err = openStore(ctx, db, cfg.Box.DBKey(filepath.Base(db))); err != nil {
 		return nil, fmt.Errorf("gateway.db: %w", err)
 	}
-	if g.waiting, err = g.store.letters(ctx); err != nil {
+	if g.waiting, err = g.store.letters(ctx); err == nil {
+		g.sets, err = g.store.sets(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("gateway.db: %w", err), g.store.close())
 	}
 	return g, nil
@@ -276,6 +280,9 @@ func (g *Gateway) presentPermit(d peers.DeviceID, raw []byte) error {
 	if !g.known(p.Root, p.Owner) {
 		return errors.New("the permit is by nobody of this circle")
 	}
+	if !g.signs(p.Root, s.Signer) {
+		return errGone
+	}
 	if now >= p.NotAfter+afterwards {
 		return errors.New("the permit has ended")
 	}
@@ -287,7 +294,7 @@ func (g *Gateway) presentPermit(d peers.DeviceID, raw []byte) error {
 			return errors.New("too many permits")
 		}
 	}
-	g.permits[k] = &permit{p, g.use()}
+	g.permits[k] = &permit{p, s.Signer, g.use()}
 	return nil
 }
 
@@ -320,8 +327,8 @@ func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.known(grant.Body.Owner, plan.Owner) {
-		return errors.New("the grant is by nobody of this circle")
+	if len(g.owners[grant.Body.Owner]) == 0 {
+		return errNobody
 	}
 	if err := g.member(pass, grant.Body.Grantee, now); err != nil {
 		return err
@@ -331,9 +338,6 @@ func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
 	s, err := g.newest(k.granted, newStay(g, grant, plan, p.Plan))
 	if err != nil {
 		return err
-	}
-	if !g.known(grant.Body.Owner, s.plan.Owner) {
-		return errors.New("the grant is by nobody of this circle")
 	}
 	if old := g.stays[k]; old != nil {
 		old.close() // a newer plan has other permits
@@ -362,6 +366,7 @@ func (g *Gateway) presentPass(d peers.DeviceID, raw []byte) error {
 // permit is one that a gateway showed.
 type permit struct {
 	*ticket.Permit
+	by   custody.Key
 	used uint64
 }
 

@@ -71,7 +71,8 @@ func (g *Gateway) save() error {
 	return g.cfg.Box.Replace(g.cfg.Path, b)
 }
 
-// Statement takes an introduction or a revocation by a member.
+// Statement takes an introduction, a revocation or the list of a person's devices
+// by a member.
 func (g *Gateway) Statement(_ context.Context, from peers.DeviceID, raw []byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -85,7 +86,10 @@ func (g *Gateway) Statement(_ context.Context, from peers.DeviceID, raw []byte) 
 		if len(g.owners) >= maxOwners || len(g.owners[in.Body.Root]) >= maxOwners {
 			return fmt.Errorf("%w (too many owners)", peers.ErrRefused)
 		}
-		return g.change(func() { g.introduce(in.Body.Root, from) })
+		if err := g.change(func() { g.introduce(in.Body.Root, from) }); err != nil {
+			return err
+		}
+		return g.forgetSets()
 	}
 	for root, devices := range g.owners {
 		if !slices.Contains(devices, from) {
@@ -98,8 +102,11 @@ func (g *Gateway) Statement(_ context.Context, from peers.DeviceID, raw []byte) 
 			}
 			return g.change(func() { g.revoke(w) })
 		}
+		if set, err := custody.CheckDeviceSet(raw, root, 0); err == nil {
+			return g.learn(set)
+		}
 	}
-	return fmt.Errorf("%w (neither an introduction nor a revocation)", peers.ErrRefused)
+	return fmt.Errorf("%w (neither an introduction nor a revocation nor a list of devices)", peers.ErrRefused)
 }
 
 // introduce notes whose device it is: one person's, so that a member takes no

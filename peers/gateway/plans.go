@@ -55,8 +55,12 @@ func (g *Gateway) takePlan(from peers.DeviceID, raw []byte) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.known(grant.Body.Owner, from) || !g.known(grant.Body.Owner, plan.Owner) {
-		return errors.New("the grant is by nobody of this circle")
+	if !g.known(grant.Body.Owner, from) {
+		return errNobody
+	}
+	next := newStay(g, grant, plan, in.Plan)
+	if err := g.sound(next); err != nil {
+		return err
 	}
 	k := granted{grant.Body.Owner, grant.Hash}
 	n, bytes, err := g.store.plansOf(k)
@@ -66,11 +70,10 @@ func (g *Gateway) takePlan(from peers.DeviceID, raw []byte) error {
 	if n >= maxPlans || bytes+int64(len(raw)) > maxPlanBytes {
 		return errors.New("too many plans")
 	}
-	row := &planRow{seq: plan.Seq, doc: in.Grant, sealed: in.Plan}
-	if err := g.store.putPlan(k, row, grant.Body.NotAfter, true); err != nil {
+	if err := g.store.putPlan(k, next.row(), grant.Body.NotAfter, true); err != nil {
 		return err
 	}
-	g.renew(k, newStay(g, grant, plan, in.Plan))
+	g.renew(k, next)
 	return nil
 }
 
@@ -85,9 +88,7 @@ func (g *Gateway) renew(k granted, next *stay) {
 	for at, s := range g.stays {
 		if at.granted == k && s.plan.Seq < next.plan.Seq {
 			s.close() // its permits are old
-			fresh := newStay(g, next.grant, next.plan, next.sealed)
-			fresh.used, fresh.signer = s.used, s.signer
-			g.stays[at] = fresh
+			g.stays[at] = s.with(next)
 		}
 	}
 	if c := g.couriers[k]; c != nil && c.plan.Seq < next.plan.Seq {
@@ -96,24 +97,37 @@ func (g *Gateway) renew(k granted, next *stay) {
 	}
 }
 
-// newest gives the newest plan that is known of a grant beside one: that itself,
-// when there is none. The caller holds the lock.
-func (g *Gateway) newest(k granted, s *stay) (*stay, error) {
+// newest gives the newest plan that is known of a grant beside one, and that is by
+// a device of the owner: that itself, when there is no newer one. The caller holds
+// the lock.
+func (g *Gateway) newest(k granted, shown *stay) (*stay, error) {
+	var best *stay
+	why := g.sound(shown)
+	if why == nil {
+		best = shown
+	}
 	row, err := g.store.plan(k)
 	if err != nil {
 		return nil, err
 	}
-	if row != nil && row.seq > s.plan.Seq {
-		if s, err = g.stored(row, k); err != nil {
+	if row != nil && (best == nil || row.seq > best.plan.Seq) {
+		s, err := g.stored(row, k)
+		if err != nil {
 			return nil, err
+		}
+		if g.sound(s) == nil {
+			best = s
 		}
 	}
 	for at, o := range g.stays {
-		if at.granted == k && o.plan.Seq > s.plan.Seq {
-			s = newStay(g, o.grant, o.plan, o.sealed)
+		if at.granted == k && (best == nil || o.plan.Seq > best.plan.Seq) && g.sound(o) == nil {
+			best = shown.with(o)
 		}
 	}
-	return s, nil
+	if best == nil {
+		return nil, why
+	}
+	return best, nil
 }
 
 // stored opens a plan as it was kept.
@@ -148,7 +162,7 @@ func (g *Gateway) standing(k granted) *stay {
 		return nil
 	}
 	s, err := g.stored(row, k)
-	if err != nil || !g.known(k.root, s.plan.Owner) {
+	if err != nil || g.sound(s) != nil {
 		return nil
 	}
 	g.couriers[k] = s

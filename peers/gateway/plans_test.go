@@ -187,7 +187,7 @@ func TestLettersTakeBoundedRoom(t *testing.T) {
 func TestChunksArePaced(t *testing.T) {
 	s := newScene(t)
 	s.introduce()
-	st := newStay(s.g, s.grant, &ticket.Plan{}, nil)
+	st := newStay(s.g, s.grant, &custody.Signed[ticket.Plan]{}, nil)
 	for range guestChecks {
 		s.must(s.g.pace(t.Context(), guest, st, true))
 	}

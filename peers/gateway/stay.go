@@ -62,6 +62,7 @@ type stay struct {
 	g     *Gateway
 	grant *custody.Signed[custody.Grant]
 	plan  *ticket.Plan
+	by    custody.Key // the owner's device that signed the plan
 	// signer is the brand's device by the key of its certificate.
 	signer custody.Key
 	sealed []byte // the plan as it came
@@ -73,11 +74,18 @@ type stay struct {
 	visits map[peers.DeviceID]*rpc.Visit
 }
 
-func newStay(g *Gateway, grant *custody.Signed[custody.Grant], plan *ticket.Plan, sealed []byte) *stay {
+func newStay(g *Gateway, grant *custody.Signed[custody.Grant], plan *custody.Signed[ticket.Plan], sealed []byte) *stay {
 	return &stay{
-		g: g, grant: grant, plan: plan, sealed: sealed,
+		g: g, grant: grant, plan: &plan.Body, by: plan.Signer, sealed: sealed,
 		reading: make(chan struct{}, maxGuestReading), visits: map[peers.DeviceID]*rpc.Visit{},
 	}
+}
+
+// with is the same stay by another's plan, which is newer.
+func (s *stay) with(o *stay) *stay {
+	fresh := newStay(s.g, o.grant, &custody.Signed[ticket.Plan]{Body: *o.plan, Signer: o.by}, o.sealed)
+	fresh.used, fresh.signer = s.used, s.signer
+	return fresh
 }
 
 // of names the grant.

@@ -37,6 +37,11 @@ CREATE TABLE letter (
 	raw     BLOB NOT NULL,
 	until   INTEGER NOT NULL,
 	reply   BLOB NOT NULL     -- empty: none yet
+) STRICT;`, `
+-- The newest list of each person's devices.
+CREATE TABLE device_set (
+	root BLOB PRIMARY KEY,
+	doc  BLOB NOT NULL -- signed
 ) STRICT;`}
 
 // store is gateway.db. A commit is on the disk when it returns.
@@ -160,6 +165,64 @@ func (s *store) letters(ctx context.Context) (out map[custody.Hash]*letter, err 
 		l.guest, l.mailbox = peers.DeviceID(guest), custody.Key(mailbox)
 		l.of = granted{custody.Key(root), custody.Hash(grant)}
 		out[custody.Hash(id)] = l
+	}
+	return out, rows.Err()
+}
+
+// plansBy reads the plans of one person, by their grants.
+func (s *store) plansBy(root custody.Key) (out map[custody.Hash]*planRow, err error) {
+	out = map[custody.Hash]*planRow{}
+	rows, err := s.db.Query("SELECT grant_hash, seq, doc, sealed FROM plan WHERE root = ?", root[:])
+	if err != nil {
+		return nil, fmt.Errorf("gateway.db: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var hash []byte
+		var seq int64
+		p := &planRow{}
+		if err := rows.Scan(&hash, &seq, &p.doc, &p.sealed); err != nil {
+			return nil, fmt.Errorf("gateway.db: %w", err)
+		}
+		if len(hash) != 32 {
+			return nil, errors.New("gateway.db: a plan is damaged")
+		}
+		p.seq = uint64(seq)
+		out[custody.Hash(hash)] = p
+	}
+	return out, rows.Err()
+}
+
+func (s *store) dropPlan(k granted) error {
+	return s.exec("DELETE FROM plan WHERE root = ? AND grant_hash = ?", k.root[:], k.grant[:])
+}
+
+func (s *store) putSet(root custody.Key, set *custody.Signed[custody.DeviceSet]) error {
+	return s.exec("INSERT OR REPLACE INTO device_set(root, doc) VALUES(?,?)", root[:], set.Raw)
+}
+
+func (s *store) dropSet(root custody.Key) error {
+	return s.exec("DELETE FROM device_set WHERE root = ?", root[:])
+}
+
+// sets reads the lists of devices.
+func (s *store) sets(ctx context.Context) (out map[custody.Key]*custody.Signed[custody.DeviceSet], err error) {
+	out = map[custody.Key]*custody.Signed[custody.DeviceSet]{}
+	rows, err := s.db.QueryContext(ctx, "SELECT doc FROM device_set")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var doc []byte
+		if err := rows.Scan(&doc); err != nil {
+			return nil, err
+		}
+		set, err := custody.Parse[custody.DeviceSet](doc)
+		if err != nil {
+			return nil, err
+		}
+		out[set.Body.Root] = set
 	}
 	return out, rows.Err()
 }

@@ -23,8 +23,8 @@ const (
 // Limits, in bytes.
 const (
 	maxPass  = 1 << 20
-	maxOwner = 16 << 10
-	maxAsk   = 1 << 20 // to a gateway
+	maxOwner = 256 << 10 // a list of devices keeps up to 4096 grants
+	maxAsk   = 1 << 20   // to a gateway
 	// maxServed bounds a gateway's answer: a sealed chunk and little more.
 	maxServed = 8<<20 + 4<<10
 )
