@@ -222,11 +222,14 @@ func unpack(b []byte) ([]part, error) {
 		return nil, errors.New("too many parts")
 	}
 	var list []part
+	left := uint64(len(b))
 	for _, f := range z.File {
-		// Stored parts cannot be longer than the file that holds them.
-		if f.Method != zip.Store || f.UncompressedSize64 > uint64(len(b)) {
+		// Stored parts cannot be longer than the file that holds them, nor all of
+		// them together: thousands of names for the same bytes would be gigabytes.
+		if f.Method != zip.Store || f.UncompressedSize64 > left {
 			return nil, fmt.Errorf("%q is not stored plainly", f.Name)
 		}
+		left -= f.UncompressedSize64
 		r, err := f.Open()
 		if err != nil {
 			return nil, err
@@ -236,8 +239,8 @@ func unpack(b []byte) ([]part, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", f.Name, err)
 		}
-		if len(d) > custody.MaxDocument {
-			return nil, fmt.Errorf("%q is too long", f.Name)
+		if len(d) > custody.MaxDocument || uint64(len(d)) != f.UncompressedSize64 {
+			return nil, fmt.Errorf("%q is too long, or not as long as it says", f.Name)
 		}
 		list = append(list, part{f.Name, d})
 	}
