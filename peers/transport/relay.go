@@ -27,6 +27,11 @@ const (
 	relaySilence = 150 * time.Second
 	// relayDoubt is how long it may take to answer when there is doubt.
 	relayDoubt = 3 * time.Second
+	// sessionGap is the head start of the device that waits over the one that
+	// dials: strelaysrv sends one of two away that come at the very same moment.
+	// Then sessionTries are made.
+	sessionGap   = 30 * time.Millisecond
+	sessionTries = 4
 )
 
 // Errors of relays.
@@ -144,8 +149,18 @@ func refusal(r relay.Response) error {
 	return fmt.Errorf("%w: code %d", ErrRelay, r.Code)
 }
 
-// dial asks the relay for a session with a device that waits there.
+// dial opens a session with a device that waits there.
 func (r *Relay) dial(ctx context.Context, device peers.DeviceID) (net.Conn, error) {
+	for n := 1; ; n++ {
+		c, err := r.dialOnce(ctx, device)
+		if err == nil || n == sessionTries || !errors.Is(err, errTaken) {
+			return c, err
+		}
+	}
+}
+
+// dialOnce asks the relay for a session and takes it up.
+func (r *Relay) dialOnce(ctx context.Context, device peers.DeviceID) (net.Conn, error) {
 	c, stop, err := r.connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("relay %s: %w", r.url.Host, err)
@@ -156,6 +171,11 @@ func (r *Relay) dial(ctx context.Context, device peers.DeviceID) (net.Conn, erro
 	if err == nil {
 		switch m := answer.(type) {
 		case relay.SessionInvitation:
+			select {
+			case <-time.After(sessionGap):
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
 			return r.session(ctx, m)
 		case relay.Response:
 			err = refusal(m)
