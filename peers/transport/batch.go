@@ -50,6 +50,7 @@ type batch struct {
 	pace  *Pacer // nil until the handshake is done
 	route Route
 	over  chan struct{} // closed with the connection
+	plain bool          // there are no TLS records to tell apart
 	idle  time.Duration // without a byte moved a write fails after this
 	moved atomic.Int64  // Unix nanoseconds of the last byte, either way
 	in    atomic.Int64  // bytes that came
@@ -75,6 +76,13 @@ func newBatch(c net.Conn, pool *bufferPool, idle time.Duration) *batch {
 	return b
 }
 
+// newPlain makes a batch that carries bytes as they are.
+func newPlain(c net.Conn, pool *bufferPool, idle time.Duration) *batch {
+	b := &batch{Conn: c, pool: pool, idle: idle, plain: true, over: make(chan struct{})}
+	b.moved.Store(time.Now().UnixNano())
+	return b
+}
+
 // start ends the handshake: from here on writes collect until flush, and the
 // limits hold.
 func (b *batch) start(pace *Pacer) {
@@ -92,22 +100,30 @@ func (b *batch) buf() []byte {
 
 // fill reads from the socket; called with nothing unread.
 func (b *batch) fill() error {
-	buf := b.buf()
+	n, err := b.receive(b.buf())
+	if n > 0 {
+		b.r, b.w = 0, n
+		return nil
+	}
+	return err
+}
+
+// receive reads once from the socket, within the limits.
+func (b *batch) receive(p []byte) (int, error) {
 	paced := b.pace.paced(b.route)
 	if paced {
-		buf = buf[:b.pace.down.next(len(buf))]
+		p = p[:b.pace.down.next(len(p))]
 	}
-	n, err := b.Conn.Read(buf)
+	n, err := b.Conn.Read(p)
 	if n > 0 {
 		if paced {
 			b.pace.down.wait(n, b.over)
 		}
 		b.moved.Store(time.Now().UnixNano())
 		b.in.Add(int64(n))
-		b.r, b.w = 0, n
-		return nil
+		return n, nil
 	}
-	return err
+	return n, err
 }
 
 // resize takes a large buffer while reads fill the small one, and gives it
@@ -129,6 +145,9 @@ func (b *batch) resize() {
 func (b *batch) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if b.plain {
+		return b.receive(p)
 	}
 	if b.r == b.w {
 		b.resize()
@@ -189,7 +208,7 @@ func (b *batch) wholeRecord() bool {
 func (b *batch) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.on {
+	if !b.on || b.plain {
 		return b.send(p)
 	}
 	done := 0
@@ -223,6 +242,14 @@ func (b *batch) flushLocked() error {
 	b.pool.put(b.out)
 	b.out, b.used = nil, 0
 	return err
+}
+
+// CloseWrite tells the other side that nothing more comes, where TLS does not.
+func (b *batch) CloseWrite() error {
+	if c, ok := b.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
 }
 
 // send writes p to the socket. It gives up when nothing has moved for the

@@ -3,7 +3,6 @@
 package transport
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -18,7 +17,7 @@ import (
 // returns as many records as have arrived whole instead of one at a time, and
 // ReadFrom hands a body that lies in memory to TLS in one piece.
 type Conn struct {
-	tls    *tls.Conn
+	top    upper
 	raw    *batch
 	device peers.DeviceID
 	kind   Kind
@@ -30,6 +29,12 @@ type Conn struct {
 	closing  sync.Once
 	closeErr error
 	onClose  func()
+}
+
+// upper is what encrypts: TLS, or the batch itself where QUIC does beneath.
+type upper interface {
+	net.Conn
+	CloseWrite() error
 }
 
 // Taker is a body in memory. Take returns the next at most n bytes of it and
@@ -72,10 +77,10 @@ func (c *Conn) LastMoved() time.Time { return time.Unix(0, c.raw.moved.Load()) }
 // Read fills p with what is there: at least one record, and every further one
 // that has arrived whole.
 func (c *Conn) Read(p []byte) (int, error) {
-	n, err := c.tls.Read(p)
+	n, err := c.top.Read(p)
 	for err == nil && n > 0 && n < len(p) && c.raw.wholeRecord() {
 		var m int
-		m, err = c.tls.Read(p[n:])
+		m, err = c.top.Read(p[n:])
 		n += m
 	}
 	return n, err
@@ -83,7 +88,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // Write sends p; when it returns the socket has everything.
 func (c *Conn) Write(p []byte) (int, error) {
-	n, err := c.tls.Write(p)
+	n, err := c.top.Write(p)
 	if err != nil {
 		return n, err
 	}
@@ -141,24 +146,24 @@ func (c *Conn) Close() error {
 
 // CloseWrite tells the other side that nothing more comes.
 func (c *Conn) CloseWrite() error {
-	if err := c.tls.CloseWrite(); err != nil {
+	if err := c.top.CloseWrite(); err != nil {
 		return err
 	}
 	return c.raw.flush()
 }
 
 // LocalAddr is this end's address.
-func (c *Conn) LocalAddr() net.Addr { return c.tls.LocalAddr() }
+func (c *Conn) LocalAddr() net.Addr { return c.top.LocalAddr() }
 
 // RemoteAddr is the other end's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.tls.RemoteAddr() }
+func (c *Conn) RemoteAddr() net.Addr { return c.top.RemoteAddr() }
 
 // SetDeadline bounds reads and writes.
-func (c *Conn) SetDeadline(t time.Time) error { return c.tls.SetDeadline(t) }
+func (c *Conn) SetDeadline(t time.Time) error { return c.top.SetDeadline(t) }
 
 // SetReadDeadline bounds reads.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.tls.SetReadDeadline(t) }
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.top.SetReadDeadline(t) }
 
 // SetWriteDeadline bounds writes. Without one, a write fails once not a byte
 // has moved for the idle time.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.tls.SetWriteDeadline(t) }
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.top.SetWriteDeadline(t) }

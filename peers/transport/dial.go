@@ -40,6 +40,7 @@ type Finder interface {
 type DialOptions struct {
 	// Dialers by scheme; an address without one ("host:port") is "tcp".
 	Dialers map[string]Dialer
+	QUIC    *QUIC         // for quic:// addresses; nil: none is dialled
 	Kind    Kind          // what the connection is for
 	Idle    time.Duration // 0: DefaultIdle
 	Timeout time.Duration // of one address; 0: 10 s
@@ -128,6 +129,9 @@ func (i *Identity) dialOne(ctx context.Context, device peers.DeviceID, address s
 	if !ok {
 		scheme, rest = "tcp", address
 	}
+	if scheme == QUICScheme {
+		return o.QUIC.dial(ctx, device, rest, o)
+	}
 	var c net.Conn
 	var err error
 	switch other, ok := o.Dialers[scheme]; {
@@ -166,7 +170,7 @@ func (i *Identity) dialOne(ctx context.Context, device peers.DeviceID, address s
 // readWelcome reads the one byte that says whether this device may stay.
 func (c *Conn) readWelcome() error {
 	var b [1]byte
-	if _, err := io.ReadFull(c.tls, b[:]); err != nil {
+	if _, err := io.ReadFull(c.top, b[:]); err != nil {
 		return fmt.Errorf("no welcome: %w", err)
 	}
 	c.welcome = Welcome(b[0])

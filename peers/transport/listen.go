@@ -43,6 +43,7 @@ type Listener struct {
 	id    *Identity
 	o     ListenOptions
 	inner []net.Listener
+	quic  *QUIC         // nil: none
 	extra chan net.Conn // what comes by another way than an address of this machine
 
 	strangers strangers
@@ -71,7 +72,18 @@ func (i *Identity) Listen(ctx context.Context, addresses []string, o ListenOptio
 	return l, nil
 }
 
-// Addrs is what is bound.
+// ListenQUIC has Serve accept connections by QUIC as well, on a UDP address. The
+// connections end with the socket: whoever calls it closes that, after Serve.
+func (l *Listener) ListenQUIC(ctx context.Context, address string) (*QUIC, error) {
+	q, err := l.id.listenQUIC(ctx, address, l.o)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s by UDP: %w", address, err)
+	}
+	l.quic = q
+	return q, nil
+}
+
+// Addrs is what is bound by TCP.
 func (l *Listener) Addrs() []net.Addr {
 	out := make([]net.Addr, len(l.inner))
 	for i, ln := range l.inner {
@@ -103,6 +115,9 @@ func (l *Listener) Serve(ctx context.Context) {
 	defer stop()
 	for _, ln := range l.inner {
 		wg.Go(func() { l.accept(ctx, ln, &wg) })
+	}
+	if l.quic != nil {
+		wg.Go(func() { l.quic.serve(ctx, l, &wg) })
 	}
 	wg.Go(func() {
 		for {
@@ -183,12 +198,19 @@ func (l *Listener) handshake(ctx context.Context, c net.Conn) {
 		l.o.Logger.Debug("handshake", "from", c.RemoteAddr().String(), "error", err)
 		return
 	}
+	l.welcome(conn, stop, func() { l.strangers.leave(c) })
+}
+
+// welcome says what the device is told, and passes on a connection that may
+// stay. stop takes off what would end a slow one, and says whether it has not;
+// through is called when the connection is no stranger's any more.
+func (l *Listener) welcome(conn *Conn, stop func() bool, through func()) {
 	conn.welcome = l.o.Admit(conn.device, conn.kind)
 	in := conn.welcome.err() == nil
 	if in && l.o.Done != nil {
 		conn.onClose = func() { l.o.Done(conn) }
 	}
-	_, err = conn.Write([]byte{byte(conn.welcome)})
+	_, err := conn.Write([]byte{byte(conn.welcome)})
 	if err == nil && !in {
 		err = conn.CloseWrite()
 	}
@@ -198,7 +220,7 @@ func (l *Listener) handshake(ctx context.Context, c net.Conn) {
 		l.o.Logger.Debug("turned away", "device", conn.device.Short(), "welcome", int(conn.welcome), "error", err)
 		return
 	}
-	l.strangers.leave(c) // no stranger any more
+	through()
 	l.o.Accept(conn)
 }
 
@@ -217,5 +239,5 @@ func (i *Identity) finish(ctx context.Context, t *tls.Conn, raw *batch) (*Conn, 
 	}
 	raw.route = routeOf(raw.Conn)
 	raw.start(i.pacer)
-	return &Conn{tls: t, raw: raw, device: device, kind: kind, route: raw.route, opened: time.Now()}, nil
+	return &Conn{top: t, raw: raw, device: device, kind: kind, route: raw.route, opened: time.Now()}, nil
 }

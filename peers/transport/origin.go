@@ -11,11 +11,16 @@ import (
 // address, or the /64 that an IPv6 address lies in, as anybody with IPv6 has
 // 2^64 of those. What is no IP address is the zero Prefix, one place.
 func Origin(a net.Addr) netip.Prefix {
-	t, ok := a.(*net.TCPAddr)
-	if !ok {
+	var at netip.AddrPort
+	switch t := a.(type) {
+	case *net.TCPAddr:
+		at = t.AddrPort()
+	case *net.UDPAddr:
+		at = t.AddrPort()
+	default:
 		return netip.Prefix{}
 	}
-	ip := t.AddrPort().Addr().Unmap().WithZone("")
+	ip := at.Addr().Unmap().WithZone("")
 	bits := 64
 	if ip.Is4() {
 		bits = 32

@@ -17,6 +17,7 @@ const (
 	SameMachine Route = iota + 1
 	LAN               // a private address
 	Direct            // an address of the whole internet
+	QUICRoute         // one that only QUIC leads to
 	Relayed           // through a relay, which sees who talks and when, not what
 )
 
@@ -29,6 +30,8 @@ func (r Route) String() string {
 		return "LAN"
 	case Direct:
 		return "direct"
+	case QUICRoute:
+		return "quic"
 	case Relayed:
 		return "relay"
 	}
@@ -44,6 +47,8 @@ func RouteOf(address string) Route {
 	switch {
 	case ok && scheme == RelayScheme:
 		return Relayed
+	case ok && scheme == QUICScheme:
+		return QUICRoute
 	case !ok:
 		rest = address
 	}
