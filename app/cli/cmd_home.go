@@ -174,7 +174,7 @@ func (a *app) idCommand() *cobra.Command {
 func (a *app) serveCommand() *cobra.Command {
 	var listen []string
 	var offer string
-	var noDiscovery, verbose, noMapping bool
+	var noDiscovery, verbose, noMapping, noQUIC bool
 	var relay, discovery string
 	var announce []string
 	var clockShift time.Duration
@@ -195,8 +195,8 @@ with --relay and --discovery, for those whose routers let nobody in. These are
 Syncthing's own servers, run beside this program for your circle alone; no
 public server is ever used.
 
---listen, --offer, --custodian, --relay, --discovery, --announce and
---no-mapping are remembered in the home.`,
+--listen, --offer, --custodian, --relay, --discovery, --announce, --no-mapping
+and --no-quic are remembered in the home.`,
 		Example: `  preezm serve
   preezm serve --listen 192.168.1.10:24930 --offer 1TB
   preezm serve --relay --discovery --announce home.example.org:24930`,
@@ -235,6 +235,9 @@ public server is ever used.
 			if cmd.Flags().Changed("no-mapping") {
 				o.Net.NoMapping = &noMapping
 			}
+			if cmd.Flags().Changed("no-quic") {
+				o.Net.NoQUIC = &noQUIC
+			}
 			level := slog.LevelWarn
 			if verbose {
 				level = slog.LevelDebug
@@ -256,6 +259,7 @@ public server is ever used.
 	cmd.Flags().Lookup("discovery").NoOptDefVal = node.DefaultDiscovery
 	cmd.Flags().StringSliceVar(&announce, "announce", nil, "`host:port` to tell others from now on, such as a port that your router passes on")
 	cmd.Flags().BoolVar(&noMapping, "no-mapping", false, "do not ask the router to open a port, from now on")
+	cmd.Flags().BoolVar(&noQUIC, "no-quic", false, "use no UDP to reach machines behind routers, from now on")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log everything on standard error")
 	cmd.Flags().StringVar(&lockAfter, "lock-after", "", "from now on lock your part after this `time` without use, such as 15m; 0 for never")
 	cmd.Flags().BoolVar(&custodian, "custodian", true, "be a custodian for those who ask, from now on")

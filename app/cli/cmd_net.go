@@ -19,8 +19,8 @@ func (a *app) netCommand() *cobra.Command {
 		Use:   "net",
 		Short: "Show how each machine is reached, and what to do where it is not",
 		Long: `Show how this machine reaches each machine of the circle: directly on the local
-network or over the internet, through a port that a router passes on, or by a
-relay; how long an answer takes and how much moved lately. Where a machine is
+network or over the internet, through a port that a router passes on, by QUIC
+through two routers that let nobody in, or by a relay; how long an answer takes and how much moved lately. Where a machine is
 not reached it says what stands in the way and what to do.`,
 		Example: `  preezm net
   preezm net log
@@ -51,6 +51,11 @@ func (a *app) printNet(r *node.NetReport) error {
 	}
 	if r.Mapped != "" {
 		if err := a.say("Its router passes %s on.", printable(r.Mapped)); err != nil {
+			return err
+		}
+	}
+	if len(r.Outer) > 0 {
+		if err := a.say("By UDP others see it at %s.", printable(strings.Join(r.Outer, ", "))); err != nil {
 			return err
 		}
 	}
@@ -104,7 +109,7 @@ func (a *app) how(p node.NetPeer) string {
 	}
 	words := map[string]string{
 		"this machine": "on this machine", "LAN": "local network", "direct": "internet, directly",
-		"mapped": "internet, through its router's open port", "relay": "relay",
+		"mapped": "internet, through its router's open port", "quic": "internet, directly, by QUIC through both routers", "relay": "relay",
 	}
 	text := words[p.How]
 	if p.How == "relay" {

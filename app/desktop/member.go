@@ -111,6 +111,8 @@ func reachWords(l *i18n.Locale, p node.NetPeer) string {
 		return l.T("reach.direct")
 	case "mapped":
 		return l.T("reach.mapped")
+	case "quic":
+		return l.T("reach.quic")
 	case "relay":
 		return l.T("reach.relay")
 	}

@@ -85,6 +85,8 @@ type Settings struct {
 	Announce []string `json:"announce,omitempty"`
 	// NoMapping does not ask the router to pass a port on.
 	NoMapping bool `json:"no_mapping,omitempty"`
+	// NoQUIC does without UDP: whom TCP does not reach is reached by a relay.
+	NoQUIC bool `json:"no_quic,omitempty"`
 	// Servers are relays and discovery servers to use, with their IDs.
 	Servers []string `json:"servers,omitempty"`
 	// Relay and Discovery are where this home runs such servers for its

@@ -27,6 +27,7 @@ type NetOptions struct {
 	Discovery *string  // host:port of a discovery server to run, empty: none
 	Announce  []string // addresses to tell others, such as a forwarded port's
 	NoMapping *bool    // do not ask the router for a port
+	NoQUIC    *bool    // reach nobody by UDP
 }
 
 func (o NetOptions) apply(s *Settings) {
@@ -41,6 +42,9 @@ func (o NetOptions) apply(s *Settings) {
 	}
 	if o.NoMapping != nil {
 		s.NoMapping = *o.NoMapping
+	}
+	if o.NoQUIC != nil {
+		s.NoQUIC = *o.NoQUIC
 	}
 }
 
@@ -65,6 +69,7 @@ func (n *Node) configureNet(o Options, cfg *rpc.Config) error {
 	}
 	cfg.Servers, cfg.Announce = n.usedServers, n.settings.Announce
 	cfg.Mapping = !n.settings.NoMapping && !o.NoDiscovery
+	cfg.QUIC = !n.settings.NoQUIC
 	return nil
 }
 
@@ -181,7 +186,7 @@ func (n *Node) NetLog(context.Context) ([]rpc.Event, error) { return n.net.Journ
 // Net says how each machine is reached.
 func (n *Node) Net(context.Context) (*NetReport, error) {
 	r := n.net.Report()
-	out := &NetReport{Addresses: n.addresses(), Mapped: r.Mapped, Servers: []NetServer{}, Peers: []NetPeer{}}
+	out := &NetReport{Addresses: n.addresses(), Mapped: r.Mapped, QUIC: r.QUIC, Outer: r.Outer, Servers: []NetServer{}, Peers: []NetPeer{}}
 	select {
 	case <-n.ready:
 		out.Running = true
@@ -207,7 +212,7 @@ func (n *Node) Net(context.Context) (*NetReport, error) {
 		out.Offered = append(out.Offered, NetOffer{n.nameOf(o.By), kind, hostOf(o.Address)})
 	}
 	for _, p := range r.Peers {
-		one := netPeer(p, relays > 0)
+		one := netPeer(p, relays > 0, r.QUIC)
 		if !out.Running {
 			one.Blocked, one.Advice = "", "" // what this home lacks is said once
 		}
@@ -217,7 +222,7 @@ func (n *Node) Net(context.Context) (*NetReport, error) {
 	return out, nil
 }
 
-func netPeer(p rpc.PeerReport, relays bool) NetPeer {
+func netPeer(p rpc.PeerReport, relays, quic bool) NetPeer {
 	out := NetPeer{
 		Device: p.Device, Name: p.Name, Online: p.Online, How: p.Route.String(), Address: p.Address, Dialled: p.Dialled,
 		Since: p.Since, Met: p.Met, Latency: p.Latency, In: p.In, Out: p.Out, InRate: p.InRate, OutRate: p.OutRate,
@@ -236,7 +241,10 @@ func netPeer(p rpc.PeerReport, relays bool) NetPeer {
 	case !p.Online:
 		out.Blocked, out.Advice = whyAway(p, classes, relays)
 	case p.Route == transport.Relayed:
-		out.Blocked = "no direct way: the routers between you let neither side in"
+		out.Blocked = "no direct way: the routers between you let neither side in, by TCP or by UDP"
+		if !quic {
+			out.Blocked = "no direct way: the routers between you let neither side in by TCP, and this machine does without UDP"
+		}
 		out.Advice = "It works, more slowly. To do without the relay, turn UPnP on in one of the two routers, or forward that machine's port in it and tell it with 'preezm serve --announce HOST:PORT'"
 	}
 	return out

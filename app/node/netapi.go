@@ -32,6 +32,8 @@ type NetReport struct {
 	Running   bool        `json:"running"` // a node serves this home
 	Addresses []string    `json:"addresses"`
 	Mapped    string      `json:"mapped,omitempty"` // the port that the router passes on
+	QUIC      bool        `json:"quic"`             // this machine reaches by UDP whom TCP does not
+	Outer     []string    `json:"outer,omitempty"`  // where others saw it by UDP last
 	Servers   []NetServer `json:"servers"`
 	Offered   []NetOffer  `json:"offered,omitempty"`
 	Peers     []NetPeer   `json:"peers"`
@@ -60,7 +62,7 @@ type NetPeer struct {
 	Device  peers.DeviceID `json:"device"`
 	Name    string         `json:"name"`
 	Online  bool           `json:"online"`
-	How     string         `json:"how"`               // "this machine", "LAN", "direct", "mapped", "relay" or "none"
+	How     string         `json:"how"`               // "this machine", "LAN", "direct", "mapped", "quic", "relay" or "none"
 	Address string         `json:"address,omitempty"` // as dialled; empty when it dialled this one
 	Dialled bool           `json:"dialled"`           // this machine dialled it
 	Since   time.Time      `json:"since,omitzero"`

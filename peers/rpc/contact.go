@@ -20,6 +20,8 @@ import (
 const (
 	// upgradeEvery is how often a better way than a relay is looked for.
 	upgradeEvery = 30 * time.Second
+	// quicPatience is how much longer one than QUIC may wait: it is nearly as good.
+	quicPatience = 10
 	// hintGap is the least time between looks for one, whatever is heard.
 	hintGap = 2 * time.Second
 	// contactPause is the longest pause between dials to a device that was
@@ -46,12 +48,13 @@ type contact struct {
 	hint   atomic.Bool   // there may be a better way now
 	end    context.CancelFunc
 
-	mu       sync.Mutex
-	now      *control
-	met      time.Time          // when there was a control connection last
-	tried    map[string]attempt // what became of the addresses that were dialled last
-	mapped   []string           // of its addresses those that its router passes on
-	samples  []sample
+	mu      sync.Mutex
+	now     *control
+	met     time.Time          // when there was a control connection last
+	tried   map[string]attempt // what became of the addresses that were dialled last
+	mapped  []string           // of its addresses those that its router passes on
+	samples []sample
+	digger
 	back     int // reverse connections that are open or being opened
 	calls    int // that may still be asked for
 	refilled time.Time
@@ -84,6 +87,7 @@ func (p *contact) tend(ctx context.Context) {
 				pause = 0
 				continue
 			}
+			p.tryUDP(ctx, nil, 0)
 			most := awayPause
 			if p.lately() {
 				most = contactPause
@@ -102,21 +106,27 @@ func (p *contact) tend(ctx context.Context) {
 				c.conn.Close()
 			}
 		}
+		next := pingEvery
+		if c.conn.Route() == transport.Relayed {
+			next = p.tryUDP(ctx, c, upgradeEvery/4)
+		}
 		due := upgradeEvery*3/4 + rand.N(upgradeEvery/2)
+		if c.conn.Route() == transport.QUICRoute {
+			due *= quicPatience
+			if time.Since(c.conn.Opened()) > udpLived {
+				p.again()
+			}
+		}
 		if p.hint.Load() {
 			due = hintGap
 		}
-		if c.conn.Route() == transport.Relayed && time.Since(sought) >= due {
+		if c.conn.Route() >= transport.QUICRoute && time.Since(sought) >= due {
 			p.hint.Store(false)
-			_ = p.reach(ctx, true) // a relay is a way, if not the best one
+			_ = p.reach(ctx, true) // it is a way, if not the best one
 			sought = time.Now()
 		}
-		next := pingEvery
-		if c.conn.Route() == transport.Relayed {
-			next = upgradeEvery / 4
-			if p.hint.Load() {
-				next = hintGap
-			}
+		if c.conn.Route() == transport.Relayed && p.hint.Load() {
+			next = min(next, hintGap)
 		}
 		waitFor(ctx, next, c.done, p.nudge)
 		if !c.ended() {
@@ -136,13 +146,13 @@ func (p *contact) lately() bool {
 }
 
 // reach dials until there is a control connection; better: only by ways that
-// are better than a relay.
+// are better than QUIC and a relay.
 func (p *contact) reach(ctx context.Context, better bool) error {
 	s := p.s
 	l := s.client(p.device).link
 	addresses := l.candidates(ctx)
 	if better {
-		addresses = slices.DeleteFunc(addresses, func(a string) bool { return transport.RouteOf(a) == transport.Relayed })
+		addresses = slices.DeleteFunc(addresses, func(a string) bool { return transport.RouteOf(a) >= transport.QUICRoute })
 	}
 	if len(addresses) == 0 {
 		return errors.New("no address is known")
@@ -151,7 +161,7 @@ func (p *contact) reach(ctx context.Context, better bool) error {
 	var mu sync.Mutex
 	started := time.Now()
 	c, addr, err := s.cfg.Identity.Dial(ctx, p.device, addresses, transport.DialOptions{
-		Dialers: s.cfg.Dialers, Idle: s.cfg.times.idle, Timeout: s.cfg.times.handshake, Kind: transport.Control,
+		Dialers: s.cfg.Dialers, QUIC: s.quic(), Idle: s.cfg.times.idle, Timeout: s.cfg.times.handshake, Kind: transport.Control,
 		Failed: func(a string, err error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -192,7 +202,7 @@ func (p *contact) adopt(ctx context.Context, c *control) {
 	old := p.now
 	if old != nil && !old.ended() && old.ours != c.ours &&
 		c.conn.Opened().Sub(old.conn.Opened()) < sameTime &&
-		(old.conn.Route() == transport.Relayed) == (c.conn.Route() == transport.Relayed) {
+		max(old.conn.Route(), transport.Direct) == max(c.conn.Route(), transport.Direct) {
 		// The one that the device with the smaller ID dialled.
 		if smaller := bytes.Compare(self[:], p.device[:]) < 0; c.ours != smaller {
 			p.mu.Unlock()
@@ -218,6 +228,9 @@ func (p *contact) adopt(ctx context.Context, c *control) {
 	s.running.Go(func() { p.listen(ctx, c) })
 	s.changed()
 	s.greetNow()
+	if c.conn.Route() != transport.Relayed {
+		s.helped()
+	}
 	p.wake()
 }
 
@@ -265,6 +278,14 @@ func (p *contact) hear(ctx context.Context, c *control, m controlMsg) {
 		if p.mayCallBack(time.Now()) {
 			s.running.Go(func() { p.callBack(ctx, c) })
 		}
+	case controlWatch:
+		p.watch(c, m.Token)
+	case controlSeen:
+		s.seen(m)
+	case controlPunch:
+		p.heardPunch(ctx, c, m)
+	case controlPass:
+		p.passOn(m)
 	case controlMail:
 		if s.cfg.Mail != nil {
 			s.cfg.Mail.Waits(p.device)
@@ -301,7 +322,7 @@ func (p *contact) callBack(ctx context.Context, c *control) {
 		addresses = append([]string{c.addr}, slices.DeleteFunc(addresses, func(a string) bool { return a == c.addr })...)
 	}
 	conn, _, err := s.cfg.Identity.Dial(ctx, p.device, addresses, transport.DialOptions{
-		Dialers: s.cfg.Dialers, Idle: s.cfg.times.idle, Timeout: s.cfg.times.handshake, Kind: transport.Reverse,
+		Dialers: s.cfg.Dialers, QUIC: s.quic(), Idle: s.cfg.times.idle, Timeout: s.cfg.times.handshake, Kind: transport.Reverse,
 	})
 	if err != nil {
 		over()

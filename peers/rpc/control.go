@@ -20,10 +20,10 @@ const (
 	// maxControl bounds one message, in bytes.
 	maxControl = 4 << 10
 	// pingEvery is how often the side that dialled asks whether the other lives.
-	pingEvery = 20 * time.Second
-	// controlSilence is how long a connection may say nothing: two pings may
-	// be lost.
-	controlSilence = 50 * time.Second
+	pingEvery = 12 * time.Second
+	// controlSilence is how long a connection may say nothing: after that its
+	// machine lost its power or its network. A ping may be late.
+	controlSilence = 28 * time.Second
 	// controlSend is how long the socket may take for one message.
 	controlSend = 5 * time.Second
 	// suspectTime is how long a connection has to answer when there is reason
@@ -38,6 +38,10 @@ const (
 	controlAbout            // Clock, Addresses, Servers, Mapped: where the sender can be reached
 	controlCall             // open a reverse connection to the sender
 	controlMail             // mail waits at the sender for the receiver
+	controlWatch            // Token: the sender is about to knock with it by UDP; say from where it comes
+	controlSeen             // Token, Addresses: from where that knock came
+	controlPunch            // Token, Addresses, Answer, Device: where the sender, or the Device for which it passes this on, is by UDP
+	controlPass             // the same, to be passed on to Device
 )
 
 // controlMsg is a message on a control connection: two bytes, big-endian, with
@@ -51,6 +55,9 @@ type controlMsg struct {
 	Addresses []string `cbor:"5,keyasint,omitempty"`
 	Servers   []string `cbor:"6,keyasint,omitempty"`
 	Mapped    []string `cbor:"7,keyasint,omitempty"` // of the addresses, those that a router passes on
+	Token     []byte   `cbor:"8,keyasint,omitempty"` // 16 bytes
+	Device    []byte   `cbor:"9,keyasint,omitempty"`
+	Answer    bool     `cbor:"10,keyasint,omitempty"`
 }
 
 // control is the one long-lived connection to a device. Little goes over it; it

@@ -113,6 +113,9 @@ func addressClass(addr string) string {
 	if strings.HasPrefix(addr, transport.RelayScheme+"://") {
 		return "relay"
 	}
+	if rest, ok := strings.CutPrefix(addr, transport.QUICScheme+"://"); ok {
+		return addressClass(rest) + " by QUIC"
+	}
 	ap, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return "name"

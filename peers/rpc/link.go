@@ -125,8 +125,8 @@ func (l *link) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // candidates are where the device may be: what discovery heard and the
-// addresses that are known, by the ways they lead, and before all the one that
-// worked last.
+// addresses that are known, by the ways they lead, and before all the one by
+// which it is in touch, where that is QUIC, and the one that worked last.
 func (l *link) candidates(ctx context.Context) []string {
 	l.mu.Lock()
 	last := l.last
@@ -136,7 +136,11 @@ func (l *link) candidates(ctx context.Context) []string {
 		all = slices.Concat(f.Find(ctx, l.device), all)
 	}
 	transport.ByRoute(all)
-	all = append([]string{last}, all...)
+	via := l.s.viaQUIC(l.device)
+	if via == "" && transport.RouteOf(last) == transport.QUICRoute {
+		last = "" // the way is closed by now
+	}
+	all = append([]string{via, last}, all...)
 	const most = 32
 	var out []string
 	seen := map[string]bool{"": true}

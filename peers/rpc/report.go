@@ -21,6 +21,8 @@ type Report struct {
 	Own     []string // where others are told to find it
 	Mapped  string   // the port that the router passes on, host:port
 	NoMap   error    // why there is none; nil when not asked
+	QUIC    bool     // whom TCP does not reach is reached by UDP
+	Outer   []string // where others saw this device by UDP last
 	Servers []ServerReport
 	Offered []Offer // servers that members run and that are not in use
 	Peers   []PeerReport
@@ -110,6 +112,9 @@ func (s *Service) Report() Report {
 	contacts := maps.Clone(s.contacts)
 	s.mu.Unlock()
 	r.Own = s.Addresses()
+	s.udp.mu.Lock()
+	r.QUIC, r.Outer = s.udp.q != nil, slices.Clone(s.udp.outer)
+	s.udp.mu.Unlock()
 	offers := s.offers()
 	s.ways.mu.Lock()
 	r.Mapped, r.NoMap = s.ways.mapped, s.ways.noMap

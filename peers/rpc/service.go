@@ -36,6 +36,8 @@ type Config struct {
 	Servers        func() []string             // relays and discovery servers to use, as circle.CheckServer wants them
 	Offers         func() []string             // those that this device runs for its circle
 	Mapping        bool                        // ask the router for a port
+	Ports          []int                       // of servers beside this one, to ask it for as well
+	QUIC           bool                        // reach by QUIC whom TCP does not; needs Listen
 	Left           func(peers.DeviceID)        // a device says that it removes this one; may be nil
 	Receipts       Receipts                    // nil: signs none
 	Heads          Heads                       // nil: no heads of backups are kept
@@ -105,6 +107,7 @@ type Service struct {
 	met        chan struct{}
 	journal    journal
 	ways       ways
+	udp        udp
 
 	buffers bufferPool
 }
@@ -154,6 +157,9 @@ func (s *Service) Listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.cfg.QUIC && len(l.Addrs()) > 0 {
+		s.listenUDP(ctx, l)
+	}
 	s.listener, s.server = l, srv
 	return nil
 }
@@ -192,6 +198,9 @@ func (s *Service) Serve(ctx context.Context) error {
 		}
 	}
 	s.wander(ctx, l, &wg)
+	if q := s.quic(); q != nil {
+		wg.Go(func() { q.Knocks(ctx, s.knocked) })
+	}
 	wg.Go(func() { s.announce(ctx) })
 	wg.Go(func() { l.Serve(ctx) })
 	touch := make(chan struct{})
@@ -202,6 +211,9 @@ func (s *Service) Serve(ctx context.Context) error {
 	srv.run(ctx)
 	wg.Wait()
 	<-touch
+	if err := s.closeUDP(); err != nil {
+		s.log.Warn("close the UDP socket", "error", err)
+	}
 	return nil
 }
 
@@ -322,8 +334,9 @@ func (s *Service) Close() error {
 		c.close()
 	}
 	s.work.Wait()
+	err := s.closeUDP()
 	if l != nil {
-		return l.Close()
+		err = errors.Join(err, l.Close())
 	}
-	return nil
+	return err
 }

@@ -40,6 +40,8 @@ func (s *Service) keepTouch(ctx context.Context) {
 	}()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	watch := newNetWatch()
+	defer watch.close()
 	last, where := time.Now().Round(0), interfaces() // wall clock: it goes on in sleep
 	for {
 		s.meet(ctx)
@@ -51,7 +53,10 @@ func (s *Service) keepTouch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now, here := time.Now().Round(0), interfaces()
+		now, here := time.Now().Round(0), where
+		if watch.changed() {
+			here = interfaces()
+		}
 		gap := now.Sub(last)
 		if gap > lookEvery+jump || gap < -jump {
 			s.journal.add(peers.DeviceID{}, "clock jumped", "", "", gap)
@@ -166,6 +171,9 @@ func (s *Service) moved() {
 		return ip != nil && !mine[ip.String()]
 	}
 	s.reconnect()
+	s.udp.mu.Lock()
+	s.udp.outerAt = time.Time{}
+	s.udp.mu.Unlock()
 	s.mu.Lock()
 	clients := make([]*Client, 0, len(s.clients))
 	for _, c := range s.clients {
@@ -192,6 +200,7 @@ func (s *Service) moved() {
 				wg.Go(func() { _ = c.send(s.about()) })
 			}
 		}
+		p.again()
 		p.wake()
 	}
 	wg.Wait()

@@ -168,11 +168,12 @@ func (l *Lab) Attach(inet, s *Space, address string, line *Line) error {
 }
 
 // Masquerade has a router hide what is behind it: connections go out, none
-// comes in.
-func (s *Space) Masquerade() error {
+// comes in. With flags ("random,fully-random") it shows another port to everybody,
+// as symmetric NAT does.
+func (s *Space) Masquerade(flags string) error {
 	return s.Do("nft -f - <<'END'",
 		"table ip nat {",
-		" chain post { type nat hook postrouting priority 100; oifname \"wan\" masquerade; }",
+		" chain post { type nat hook postrouting priority 100; oifname \"wan\" masquerade "+flags+"; }",
 		" chain pre { type nat hook prerouting priority -100; }",
 		"}",
 		"table inet guard {",

@@ -120,7 +120,7 @@ func (r *rig) lan(name, address, net string, line *Line) *Space {
 	s, err := r.Router(name)
 	r.check(err)
 	r.check(r.Attach(r.inet, s, address, line))
-	r.check(s.Masquerade())
+	r.check(s.Masquerade(""))
 	r.check(r.Lab.Home(s, net))
 	return s
 }
