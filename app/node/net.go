@@ -65,7 +65,7 @@ func (n *Node) configureNet(o Options, cfg *rpc.Config) error {
 		if err := n.prepareServers(); err != nil {
 			return err
 		}
-		cfg.Offers = n.offers
+		cfg.Offers, cfg.Ports = n.offers, n.serverPorts()
 	}
 	cfg.Servers, cfg.Announce = n.usedServers, n.settings.Announce
 	cfg.Mapping = !n.settings.NoMapping && !o.NoDiscovery

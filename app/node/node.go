@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,6 +86,7 @@ type (
 		Listen(context.Context) error
 		Serve(context.Context) error
 		Addresses() []string
+		MappedPort(port int) string
 		Join(context.Context, circle.Invite) (circle.Peer, error)
 		Probe(context.Context) []rpc.Reach
 		Touch() []rpc.Reach
@@ -337,8 +339,8 @@ func (n *Node) checkCatalog() error {
 // of a node that is going to listen.
 func (n *Node) changeSettings(ctx context.Context, o Options) error {
 	s := n.settings
-	if o.Listen != nil {
-		s.Listen, s.Bound = o.Listen, nil
+	if o.Listen != nil && !slices.Equal(o.Listen, s.Listen) {
+		s.Listen, s.Bound = o.Listen, nil // else the ports of last time are kept
 	}
 	if o.Offer != 0 {
 		s.Offer = o.Offer

@@ -157,25 +157,60 @@ func serverToken(dir string) (string, error) {
 func (n *Node) offers() []string {
 	var out []string
 	for _, s := range n.servers {
-		out = append(out, s.offers(n.addresses())...)
+		out = append(out, s.offers(n.addresses(), n.net.MappedPort(s.port()))...)
 	}
 	return out
 }
 
+// serverPorts are the ports of the servers that a router is to pass on.
+func (n *Node) serverPorts() []int {
+	var out []int
+	for _, s := range n.servers {
+		if host, _, err := net.SplitHostPort(s.listen); err == nil && everywhere(host) {
+			out = append(out, s.port())
+		}
+	}
+	return out
+}
+
+// port is where the server listens.
+func (s *server) port() int {
+	_, port, err := net.SplitHostPort(s.listen)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(port) // checked with the settings
+	return n
+}
+
+// everywhere says whether a host to listen on is every address of the machine.
+func everywhere(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
 // offers gives the server's address at the hosts where this node is reached:
-// one of the internet and one of the local network, if there are.
-func (s *server) offers(own []string) []string {
+// one of the internet, the router's where that passes its port on as mapped, and
+// one of the local network, if there are.
+func (s *server) offers(own []string, mapped string) []string {
 	host, port, err := net.SplitHostPort(s.listen)
 	if err != nil {
 		return nil
 	}
-	hosts := []string{host}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		hosts = hostsOf(own)
+	at := []string{s.listen}
+	if everywhere(host) {
+		at = nil
+		for _, h := range hostsOf(own) {
+			at = append(at, net.JoinHostPort(h, port))
+		}
+		if mapped != "" {
+			at = slices.DeleteFunc(at, func(a string) bool { return transport.RouteOf(a) == transport.Direct })
+			at = slices.Insert(at, 0, mapped)
+		}
 	}
 	var out []string
-	for _, h := range hosts {
-		u := url.URL{Scheme: "https", Host: net.JoinHostPort(h, port), Path: "/"}
+	for _, a := range at {
+		u := url.URL{Scheme: "https", Host: a, Path: "/"}
 		q := url.Values{"id": {s.id.String()}}
 		if s.token != "" {
 			u.Scheme = transport.RelayScheme

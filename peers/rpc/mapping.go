@@ -4,6 +4,8 @@ package rpc
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/preezm/preezm/peers"
@@ -21,9 +23,9 @@ const (
 // keepMapped keeps the router passing a port on, as long as ctx lives. After a
 // move it asks anew.
 func (s *Service) keepMapped(ctx context.Context, l *transport.Listener) {
-	p := port(l.Addrs())
-	if p == 0 {
-		return // bound to chosen addresses: what they are for is the person's business
+	p := port(l.Addrs()) // 0: bound to chosen addresses: what they are for is the person's business
+	if p == 0 && len(s.cfg.Ports) == 0 {
+		return
 	}
 	moved := make(chan struct{}, 1)
 	s.mu.Lock()
@@ -31,18 +33,18 @@ func (s *Service) keepMapped(ctx context.Context, l *transport.Listener) {
 	s.mu.Unlock()
 	for ctx.Err() == nil {
 		asking, cancel := context.WithTimeout(ctx, mapTime)
-		at, err := transport.MapPort(asking, p)
+		mapped, also, err := s.mapPorts(asking, p)
 		cancel()
 		if ctx.Err() != nil {
 			return
 		}
-		mapped, wait := "", mapAgain
+		wait := mapAgain
 		if err == nil {
-			mapped, wait = at.String(), mapEvery
+			wait = mapEvery
 		}
 		s.ways.mu.Lock()
-		changed := s.ways.mapped != mapped
-		s.ways.mapped, s.ways.noMap = mapped, err
+		changed := s.ways.mapped != mapped || !maps.Equal(s.ways.also, also)
+		s.ways.mapped, s.ways.noMap, s.ways.also = mapped, err, also
 		s.ways.mu.Unlock()
 		if changed {
 			s.readdress()
@@ -53,4 +55,33 @@ func (s *Service) keepMapped(ctx context.Context, l *transport.Listener) {
 		s.journal.add(peers.DeviceID{}, "asked the router for a port", map[bool]string{true: "opened", false: "not opened"}[err == nil], "", 0)
 		waitFor(ctx, wait, moved)
 	}
+}
+
+// mapPorts asks for the port p, 0 for none, and those of the servers beside it. A
+// router that does not open the first one is not asked for the others.
+func (s *Service) mapPorts(ctx context.Context, p int) (mapped string, also map[int]string, err error) {
+	also = make(map[int]string)
+	for _, n := range slices.Concat([]int{p}, s.cfg.Ports) {
+		if n == 0 {
+			continue
+		}
+		at, err := transport.MapPort(ctx, n)
+		if err != nil {
+			return mapped, also, err
+		}
+		if n == p {
+			mapped = at.String()
+		} else {
+			also[n] = at.String()
+		}
+	}
+	return mapped, also, nil
+}
+
+// MappedPort is where the router passes on the port of a server beside this one,
+// host:port, or empty.
+func (s *Service) MappedPort(port int) string {
+	s.ways.mu.Lock()
+	defer s.ways.mu.Unlock()
+	return s.ways.also[port]
 }

@@ -34,6 +34,7 @@ type ways struct {
 	mu     sync.Mutex
 	mapped string            // host:port that the router passes on
 	noMap  error             // why there is none
+	also   map[int]string    // of Config.Ports those that the router passes on, with where
 	relays map[string]string // relays, as configured, to the address there; "" while it does not wait there
 	state  map[string]error  // of each relay and server: why it does not work, nil: it does
 }
