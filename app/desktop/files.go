@@ -144,7 +144,11 @@ func (f *files) refresh() {
 	if searching {
 		options = engine.ListOptions{Recursive: true, Health: true}
 	}
+	many := searching && len(f.shown) > manyFiles
 	f.ui.work(func(ctx context.Context) func() {
+		if many { // two long lists stand side by side for a moment
+			debug.FreeOSMemory()
+		}
 		items, err := listItems(ctx, n, options)
 		if err != nil {
 			return func() { f.listFailed(asked, err) }

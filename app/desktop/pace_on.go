@@ -11,14 +11,13 @@ import (
 	_ "net/http/pprof" // for whoever measures the window
 	"os"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"fyne.io/fyne/v2"
 )
 
-// threadPace is how soon the window's thread came to what it was asked to do, since
-// the last time somebody wanted to know.
+// threadPace is how soon the window's thread came to what it was asked to do.
 type threadPace struct {
 	Count                int
 	Median, Late, Latest time.Duration // half, 99 of 100, and all came sooner
@@ -27,8 +26,9 @@ type threadPace struct {
 // beat is how often the window's thread is asked, when it keeps up.
 const beat = 4 * time.Millisecond
 
-// startPace measures the window's thread all the time and answers each
-// connection to the socket beside the probe's with how it did since the last.
+// startPace measures the window's thread for whoever connects to the socket
+// beside the probe's, until they say that it is enough, and answers how it did.
+// In between it keeps quiet: asking keeps the thread awake.
 func startPace(u *UI, path string) {
 	l, err := net.Listen("unix", path+".pace")
 	if err != nil {
@@ -42,45 +42,40 @@ func startPace(u *UI, path string) {
 	if on := os.Getenv("PREEZM_PPROF"); on != "" {
 		go func() { fyne.LogError("pprof", http.ListenAndServe(on, nil)) }()
 	}
-	var mu sync.Mutex
-	var took []time.Duration
-	asked := false
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			mu.Lock()
-			p := paceOf(took)
-			took = took[:0]
-			first := !asked
-			asked = true
-			mu.Unlock()
-			if first { // from now on
-				go func() {
-					for u.ctx.Err() == nil {
-						begin := time.Now()
-						done := make(chan struct{})
-						fyne.Do(func() { close(done) })
-						select {
-						case <-done:
-						case <-u.ctx.Done():
-							return
-						}
-						mu.Lock()
-						took = append(took, time.Since(begin))
-						mu.Unlock()
-						time.Sleep(beat)
-					}
-				}()
-			}
-			if err := json.NewEncoder(c).Encode(p); err != nil {
+			var enough atomic.Bool
+			go func() {
+				_, _ = c.Read(make([]byte, 1))
+				enough.Store(true)
+			}()
+			if err := json.NewEncoder(c).Encode(u.measure(&enough)); err != nil {
 				fyne.LogError("pace", err)
 			}
 			c.Close()
 		}
 	}()
+}
+
+func (u *UI) measure(enough *atomic.Bool) threadPace {
+	var took []time.Duration
+	for !enough.Load() {
+		begin := time.Now()
+		done := make(chan struct{})
+		u.opt.do(func() { close(done) })
+		select {
+		case <-done:
+		case <-u.ctx.Done():
+			return paceOf(took)
+		}
+		took = append(took, time.Since(begin))
+		time.Sleep(beat)
+	}
+	return paceOf(took)
 }
 
 func paceOf(took []time.Duration) threadPace {

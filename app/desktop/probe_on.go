@@ -53,7 +53,7 @@ func startProbe(u *UI) {
 				return
 			}
 			answer := make(chan []seen, 1)
-			fyne.Do(func() { answer <- u.onScreen() })
+			u.opt.do(func() { answer <- u.onScreen() })
 			if err := json.NewEncoder(c).Encode(<-answer); err != nil {
 				fyne.LogError("probe", err)
 			}

@@ -14,6 +14,8 @@ import (
 	"fyne.io/fyne/v2/driver"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/lang"
+
+	_ "github.com/preezm/preezm/app/desktop/early" // before the toolkit
 )
 
 // appID names the program's preferences on every system.
@@ -42,6 +44,10 @@ func Run(home, version string) (err error) {
 	if t, ok := a.(desktop.App); ok && hasTray() {
 		o.Tray = t
 	}
+	still := newRest()
+	if still != nil {
+		o.do = still.soon
+	}
 	ui, err := New(a, host, o)
 	if err != nil {
 		return err
@@ -54,6 +60,9 @@ func Run(home, version string) (err error) {
 	ui.app.Lifecycle().SetOnStopped(ui.stop)
 	ui.Start()
 	startProbe(ui)
+	if still != nil {
+		ui.wg.Go(func() { still.run(ui.ctx) })
+	}
 	ui.app.Run()
 	return nil
 }
