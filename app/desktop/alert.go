@@ -11,6 +11,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/widget"
 
 	"github.com/preezm/preezm/app/desktop/i18n"
@@ -31,7 +32,8 @@ func newAlert(u *UI) *alert {
 	a := &alert{ui: u, words: container.NewVBox()}
 	look := widget.NewButton(u.t("alert.look"), a.look)
 	look.Importance = widget.HighImportance
-	a.view = newPanel(colorSurface, 12, container.NewBorder(nil, nil, nil, container.NewPadded(container.NewCenter(look)), a.words))
+	a.view = newPanel(colorSurface, 12, container.NewBorder(nil, nil, nil, container.NewPadded(container.NewCenter(look)),
+		container.NewVBox(layout.NewSpacer(), a.words, layout.NewSpacer())))
 	a.view.outline = true
 	a.view.Hide()
 	return a

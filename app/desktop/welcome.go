@@ -193,7 +193,7 @@ func (w *welcome) ask() {
 	w.page = container.NewVBox(
 		container.NewCenter(iconOf(appIcon(), 48)),
 		centred(newTitle(title)),
-		newCard(form), w.compared,
+		w.compared, newCard(form), // what has to be read out or compared comes first
 		w.trouble, w.state,
 		container.NewBorder(nil, nil, back, container.NewHBox(w.stop, w.later, w.start)),
 	)
