@@ -26,9 +26,11 @@ type use struct {
 // once for all of them.
 type batch struct {
 	*get
-	uses []use
-	open []*outFile // planned and perhaps not complete
-	at   place
+	looked []planned // whose chunks are not looked up yet
+	parts  int       // of them
+	uses   []use
+	open   []*outFile // planned and perhaps not complete
+	at     place
 }
 
 // add plans one version. Folders, links and empty files are made at once.
@@ -85,30 +87,73 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 	}
 	keep := *v
 	keep.Parts = nil
-	f := b.newOutFile(&keep, local)
-	f.sparse = len(v.Parts) > 1
-	f.left.Store(1)
-	ids := catalog.ChunkRows(v.Parts)
+	b.looked = append(b.looked, planned{b.newOutFile(&keep, local), v.Parts})
+	if b.parts += len(v.Parts); len(b.looked) >= filesPerLook || b.parts >= partsPerLook {
+		return b.look()
+	}
+	return nil
+}
+
+// planned is a file to bring back, and what it is made of.
+type planned struct {
+	f     *outFile
+	parts []catalog.Part
+}
+
+// The chunks of so many files, or of files of so many parts, are looked up at
+// once: a query for each of many small files costs more than their bytes.
+const (
+	filesPerLook = 512
+	partsPerLook = 4096
+)
+
+// look finds the chunks of the files planned so far.
+func (b *batch) look() error {
+	files := b.looked
+	b.looked, b.parts = nil, 0
+	var ids []int64
+	for _, p := range files {
+		ids = append(ids, catalog.ChunkRows(p.parts)...)
+	}
 	rows, err := b.e.cat.Chunks(b.ctx, ids)
-	if errors.Is(err, catalog.ErrGone) {
-		b.problem(v.Path, true, "%v", err)
-		return nil
-	} else if err != nil {
+	if err != nil && !errors.Is(err, catalog.ErrGone) {
 		return err
 	}
-	if len(ids) > 0 {
+	for _, p := range files {
+		if errors.Is(err, catalog.ErrGone) { // of which one?
+			var one error
+			if rows, one = b.e.cat.Chunks(b.ctx, catalog.ChunkRows(p.parts)); errors.Is(one, catalog.ErrGone) {
+				b.problem(p.f.v.Path, true, "%v", one)
+				continue
+			} else if one != nil {
+				return one
+			}
+		}
+		if err := b.plan(p, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plan notes where the chunks of one file go.
+func (b *batch) plan(p planned, rows map[int64]catalog.Chunk) error {
+	f := p.f
+	f.sparse = len(p.parts) > 1
+	f.left.Store(1)
+	if slices.ContainsFunc(p.parts, func(x catalog.Part) bool { return x.Chunk != 0 }) {
 		b.open = append(b.open, f)
 	}
 	off := int64(0)
-	for _, p := range v.Parts {
-		if p.Hole > 0 {
-			off += p.Hole
+	for _, part := range p.parts {
+		if part.Hole > 0 {
+			off += part.Hole
 			f.sparse = true
-			b.meter.bytes.Add(p.Hole)
+			b.meter.bytes.Add(part.Hole)
 			continue
 		}
 		f.left.Add(1)
-		row := rows[p.Chunk]
+		row := rows[part.Chunk]
 		b.uses = append(b.uses, use{f, off, row})
 		off += int64(row.Plain)
 		if len(b.uses) >= usesPerBatch {
@@ -118,9 +163,9 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 			b.open = append(b.open, f)
 		}
 	}
-	if off != v.Size {
+	if off != f.v.Size {
 		f.failed.Store(true)
-		b.problem(v.Path, true, "its list of chunks is damaged in the catalog")
+		b.problem(f.v.Path, true, "its list of chunks is damaged in the catalog")
 	}
 	b.settle(&b.at, f) // all of it is planned
 	return nil
@@ -145,7 +190,9 @@ func (g *get) refuse(v *catalog.Version, err error) error {
 func (b *batch) finish(ok bool) error {
 	var err error
 	if ok {
-		err = b.run()
+		if err = b.look(); err == nil {
+			err = b.run()
+		}
 	}
 	for _, f := range b.open {
 		b.abort(&b.at, f)

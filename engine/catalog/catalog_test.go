@@ -17,7 +17,7 @@ import (
 	"github.com/preezm/preezm/peers"
 )
 
-func open(t *testing.T, path string) *Catalog {
+func open(t testing.TB, path string) *Catalog {
 	t.Helper()
 	c, err := Open(t.Context(), path)
 	if err != nil {
@@ -35,7 +35,7 @@ var devices = func() (d [5]peers.DeviceID) {
 }()
 
 // fill intends and commits one segment with the given chunks and versions.
-func fill(t *testing.T, c *Catalog, seg int64, chunks []int64, versions ...*Version) {
+func fill(t testing.TB, c *Catalog, seg int64, chunks []int64, versions ...*Version) {
 	t.Helper()
 	s := &Segment{ID: seg, K: 3, N: 5, ShardLen: 4096, DataLen: 9000, Shards: make([]Shard, 5)}
 	for i := range s.Shards {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/preezm/preezm/engine/seal"
 	"github.com/preezm/preezm/erasure"
@@ -201,31 +202,45 @@ func (f *Finder) Close() error { return f.stmt.Close() }
 // ErrGone: what was asked for was there a moment ago and is not any more.
 var ErrGone = errors.New("was removed or replaced meanwhile")
 
+// chunksPerQuery is how many chunks are asked for at once: each query is one
+// locking of the database.
+const chunksPerQuery = 128
+
 // Chunks gives the chunks with the given rows, by row, or ErrGone when one is
 // missing.
 func (c *Catalog) Chunks(ctx context.Context, ids []int64) (map[int64]Chunk, error) {
 	out := make(map[int64]Chunk, len(ids))
-	stmt, err := c.r.PrepareContext(ctx, "SELECT "+chunkColumns+" FROM chunks WHERE id = ?")
+	if len(ids) == 0 {
+		return out, nil
+	}
+	each := min(len(ids), chunksPerQuery)
+	stmt, err := c.r.PrepareContext(ctx, "SELECT "+chunkColumns+" FROM chunks WHERE id IN (?"+strings.Repeat(",?", each-1)+")")
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", explain(err))
 	}
 	defer stmt.Close()
-	for _, id := range ids {
-		if _, ok := out[id]; ok {
-			continue
+	args := make([]any, each)
+	for part := range slices.Chunk(ids, each) {
+		for i := range args { // the last part may be shorter: its last one again
+			args[i] = part[min(i, len(part)-1)]
 		}
-		rows, err := stmt.QueryContext(ctx, id)
+		rows, err := stmt.QueryContext(ctx, args...)
 		if err != nil {
 			return nil, fmt.Errorf("catalog: %w", explain(err))
 		}
-		if !rows.Next() {
-			return nil, errors.Join(rows.Close(), ErrGone)
+		for rows.Next() && err == nil {
+			var k Chunk
+			k, err = scanChunk(rows)
+			out[k.ID] = k
 		}
-		k, err := scanChunk(rows)
-		if err := errors.Join(err, rows.Close()); err != nil {
-			return nil, fmt.Errorf("catalog: %w", err)
+		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
+			return nil, fmt.Errorf("catalog: %w", explain(err))
 		}
-		out[id] = k
+	}
+	for _, id := range ids {
+		if _, ok := out[id]; !ok {
+			return nil, ErrGone
+		}
 	}
 	return out, nil
 }
