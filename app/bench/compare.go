@@ -71,7 +71,7 @@ func (b *bench) other(name string) func(context.Context, string) error {
 			{putBig, "", getBig, b.bigFile, b.big, 1},
 			{putSmall, putAgain, getSmall, b.folder, int64(b.small) * smallSize, b.small},
 		} {
-			back := filepath.Join(dir, "back")
+			back := b.back(dir)
 			put, get := []string{"backup", "--quiet", c.source}, []string{"restore", "latest", "--path", c.source, "--target", back}
 			if name == "rclone" {
 				to := "bench:" + filepath.Base(c.source)
@@ -94,7 +94,7 @@ func (b *bench) other(name string) func(context.Context, string) error {
 			if err := step(s, get...); err != nil {
 				return err
 			}
-			if err := os.RemoveAll(back); err != nil {
+			if err := empty(back); err != nil {
 				return err
 			}
 		}

@@ -215,7 +215,7 @@ func (b *bench) preezmCorpora(ctx context.Context, dir string) (err error) {
 			return err
 		}
 		s.work = c.get
-		if err := b.get(ctx, f, s, c.source, filepath.Join(dir, "back")); err != nil {
+		if err := b.get(ctx, f, s, c.source, b.back(dir)); err != nil {
 			return err
 		}
 	}
@@ -277,6 +277,8 @@ func (b *bench) preezmBigMore(ctx context.Context, dir string) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	// The file keeps its name: the insertion is a new version of it.
 	place := filepath.Join(dir, "file", "big")
+	// What stays in dir is emptied, and these are links to what is put again.
+	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Dir(place))) }()
 	if err := errors.Join(os.Mkdir(filepath.Dir(place), 0o700), os.Link(b.bigFile, place)); err != nil {
 		return err
 	}
@@ -338,7 +340,7 @@ func (b *bench) preezmBigMore(ctx context.Context, dir string) (err error) {
 	if r.Done != nil {
 		b.samples[len(b.samples)-1].stored = r.Done.Sent
 	}
-	return b.get(ctx, f, sample{side: "preezm", bytes: b.big, files: 1, work: getRepaired}, place, filepath.Join(dir, "back"))
+	return b.get(ctx, f, sample{side: "preezm", bytes: b.big, files: 1, work: getRepaired}, place, b.back(dir))
 }
 
 // readRanges reads a byte here and there in the middle of the big file through

@@ -72,7 +72,7 @@ func (b *bench) preezmBig(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	s.work = getBig
-	if err := b.get(ctx, f, s, b.bigFile, filepath.Join(dir, "back")); err != nil {
+	if err := b.get(ctx, f, s, b.bigFile, b.back(dir)); err != nil {
 		return err
 	}
 	for _, k := range f.Keepers[:gone] {
@@ -81,7 +81,7 @@ func (b *bench) preezmBig(ctx context.Context, dir string) (err error) {
 		}
 	}
 	s.work = getDegraded
-	return b.get(ctx, f, s, b.bigFile, filepath.Join(dir, "back"))
+	return b.get(ctx, f, s, b.bigFile, b.back(dir))
 }
 
 func (b *bench) preezmSmall(ctx context.Context, dir string) (err error) {
@@ -97,5 +97,5 @@ func (b *bench) preezmSmall(ctx context.Context, dir string) (err error) {
 		}
 	}
 	s.work = getSmall
-	return b.get(ctx, f, s, b.folder, filepath.Join(dir, "back"))
+	return b.get(ctx, f, s, b.folder, b.back(dir))
 }
