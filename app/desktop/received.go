@@ -422,6 +422,12 @@ func refusal(l *i18n.Locale, r custody.Reason) string {
 		return l.T("refused.used-up")
 	case custody.WrongBrand:
 		return l.T("refused.wrong-brand")
+	case custody.MemberExpired:
+		return l.T("refused.member-expired")
+	case custody.MemberRevoked:
+		return l.T("refused.member-revoked")
+	case custody.NotNamed:
+		return l.T("refused.not-named")
 	case custody.ClockDoubt:
 		return l.T("refused.clock")
 	case custody.Stale:

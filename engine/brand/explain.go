@@ -32,9 +32,11 @@ func Explain(r custody.Reason) string {
 	case custody.OwnerSilent:
 		return "they have not heard from the owner for longer than the owner allows"
 	case custody.Erased:
-		return "the key of that day does not exist any more"
+		return "the grant ended days ago, and the custodians have erased its key"
+	case custody.NotNamed:
+		return "the custodians that were asked do not decide about this grant any more; ask the owner for a new ticket"
 	case custody.Busy:
 		return "too many requests of this machine; wait a minute"
 	}
-	return "the ticket or the request is not in order (" + string(r) + ")"
+	return "the ticket or the request is not in order (" + string(r) + "); ask the owner for a new ticket"
 }
