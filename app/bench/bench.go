@@ -106,10 +106,17 @@ func (b *bench) run(ctx context.Context) error {
 	return nil
 }
 
+// rest waits for what is written to be on the disks.
+func (b *bench) rest() {
+	if !b.restless {
+		syncDisks()
+	}
+}
+
 // measure times one command. do starts it, waits, and says what it cost by
 // itself; keepers gives what the machines behind it cost so far.
 func (b *bench) measure(s sample, keepers func() proc.Usage, do func() (proc.Usage, error)) error {
-	syncDisks() // what an earlier step left to write is not this one's
+	b.rest() // what an earlier step left to write is not this one's
 	before := keepers().CPU
 	t0 := time.Now()
 	own, err := do()

@@ -52,7 +52,7 @@ func TestTinyRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said strings.Builder
-	o := options{preezm: preezm, ceiling: ceiling, big: 3<<20 + 17, small: 120, medium: 1, text: 1 << 20, many: 50, reps: 2}
+	o := options{preezm: preezm, ceiling: ceiling, big: 3<<20 + 17, small: 120, medium: 1, text: 1 << 20, many: 50, reps: 2, restless: true}
 	measured, err := run(t.Context(), &said, o, work)
 	if err == nil {
 		err = measured.publish(&said, out, "")

@@ -89,7 +89,7 @@ func (b *bench) openMany(ctx context.Context, f *e2e.Fleet, brand *e2e.Home, car
 	if err := f.Owner.Must(ctx, nil, append(order, "-o", ticket)...); err != nil {
 		return err
 	}
-	syncDisks()
+	b.rest()
 	var r node.OpenReport
 	if err := brand.Must(ctx, &r, "open", ticket, "--to", papers+".opened"); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (b *bench) grantMany(ctx context.Context, f *e2e.Fleet, card string) error 
 	}
 	for range grantRuns {
 		var g node.Granted
-		syncDisks()
+		b.rest()
 		t0 := time.Now()
 		if err := f.Owner.Must(ctx, &g, "grant", "--for", "30d", card, "papers"); err != nil {
 			return err

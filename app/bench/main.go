@@ -34,6 +34,9 @@ type options struct {
 	many    int   // number of files to list
 	compare bool  // measure other programs too, where they are installed
 	reps    int
+	// restless measures without waiting for the disks to rest before each step:
+	// for a test of the benchmark, beside which others write.
+	restless bool
 }
 
 // smallSize is the size of a small file in bytes.

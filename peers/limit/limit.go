@@ -13,11 +13,15 @@ import (
 // maxBuckets bounds how many are counted at once.
 const maxBuckets = 8192
 
+// sweepEvery is the least time between two looks for buckets that may go.
+const sweepEvery = time.Second
+
 // Limiter counts by a kind of asker and its name. A bucket of n fills up by n a
 // minute. It is safe for concurrent use.
 type Limiter struct {
 	mu      sync.Mutex
 	buckets map[[33]byte]*bucket
+	swept   time.Time
 }
 
 type bucket struct {
@@ -38,7 +42,9 @@ func (l *Limiter) Allow(kind byte, name [32]byte, n float64, now time.Time) bool
 	copy(key[1:], name[:])
 	b := l.buckets[key]
 	if b == nil {
-		if len(l.buckets) >= maxBuckets {
+		// Not each time: whoever makes up names would have it look at all of
+		// them for each.
+		if since := now.Sub(l.swept); len(l.buckets) >= maxBuckets && (since < 0 || since >= sweepEvery) {
 			l.sweep(now)
 		}
 		if len(l.buckets) >= maxBuckets {
@@ -61,6 +67,7 @@ func (l *Limiter) Allow(kind byte, name [32]byte, n float64, now time.Time) bool
 
 // sweep drops the buckets that are full again by now.
 func (l *Limiter) sweep(now time.Time) {
+	l.swept = now
 	for k, b := range l.buckets {
 		if now.Sub(b.at) > time.Minute {
 			delete(l.buckets, k)
