@@ -82,7 +82,7 @@ func (a *app) backUpAfter(ctx context.Context, api node.API) {
 	ctx, cancel := context.WithTimeout(ctx, afterTime)
 	defer cancel()
 	m := a.meter()
-	_, err := n.Backup(ctx, m.update)
+	err := n.RenewBackup(ctx, m.update)
 	m.done()
 	switch {
 	case err == nil:

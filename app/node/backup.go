@@ -170,26 +170,33 @@ func (n *Node) notes() (map[string][]byte, error) {
 // Backup keeps a copy of the catalog in the circle now, unless the newest says
 // the same, and gives its head to the machines that answer.
 func (n *Node) Backup(ctx context.Context, progress func(engine.Progress)) (*BackupState, error) {
-	if _, err := n.backUp(ctx, true, progress); err != nil {
+	if err := n.RenewBackup(ctx, progress); err != nil {
 		return nil, err
 	}
+	return n.BackupState(ctx)
+}
+
+// RenewBackup is Backup for who does not ask how far it has come: telling that
+// takes another look at the whole catalog.
+func (n *Node) RenewBackup(ctx context.Context, progress func(engine.Progress)) error {
+	if _, err := n.backUp(ctx, true, progress); err != nil {
+		return err
+	}
 	if err := n.tellHeads(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if n.isStale() {
 		// This home is an older copy of itself: it takes over what it did since,
 		// and goes on behind that.
 		if err := n.Import(ctx); err != nil {
-			return nil, err
+			return err
 		}
 		if _, err := n.backUp(ctx, true, progress); err != nil {
-			return nil, err
+			return err
 		}
-		if err := n.tellHeads(ctx); err != nil {
-			return nil, err
-		}
+		return n.tellHeads(ctx)
 	}
-	return n.BackupState(ctx)
+	return nil
 }
 
 // backUp makes a backup when there is something new.

@@ -248,7 +248,7 @@ func (n *Node) DecideDevice(ctx context.Context, d DeviceDecision) (Device, erro
 		return Device{}, err
 	}
 	// The new machine begins with what this one knows now.
-	if _, err := n.Backup(ctx, nil); err != nil {
+	if err := n.RenewBackup(ctx, nil); err != nil {
 		return Device{}, fmt.Errorf("the list of your files could not be copied for it: %w", err)
 	}
 	n.tellMachines(ctx)
