@@ -254,3 +254,66 @@ func TestOwnerHeartbeat(t *testing.T) {
 	w.Now += 3601
 	want(t, h.reason(w.request(ticket), ticket), custody.OwnerSilent)
 }
+
+// TestOwnerFillsNoDisk: whoever appoints a custodian can make brands of its own
+// and open its own grants for ever. What is kept of that is bounded, and others
+// are served on.
+func TestOwnerFillsNoDisk(t *testing.T) {
+	w := newWorld(t, 1)
+	h := w.homes[0]
+	root := custody.KeyOf(w.Root)
+	first, second := w.grant(3600, nil), w.grant(3600, nil)
+	o := w.request(first)
+	release := h.ask(o, first)
+	want(t, why(t, o, release), "")
+
+	// Evidence over many grants. The log goes on.
+	own := h.svc.owners[root]
+	own.provenAll = maxProvenAll - 100
+	want(t, h.reason(w.request(second), second), "")
+	e, err := h.byOwner().Evidence(t.Context(), root, second.Grant.Hash, 0)
+	check(t, err)
+	if len(e.Items) != 0 {
+		t.Errorf("%d more items of evidence", len(e.Items))
+	}
+	h.restart()
+	own = h.svc.owners[root]
+	if own.provenAll != own.proven[first.Grant.Hash] || own.provenAll == 0 {
+		t.Errorf("after a restart %d bytes of evidence, of the first grant %d", own.provenAll, own.proven[first.Grant.Hash])
+	}
+
+	// Answers that are kept. What has one is repeated.
+	for i := len(own.answered); i < maxAnswered; i++ {
+		own.answered[custody.Hash{byte(i), byte(i >> 8), byte(i >> 16), 9}] = w.Now
+	}
+	want(t, h.reason(w.request(second), second), custody.Busy)
+	if again := h.ask(o, first); !bytes.Equal(again.Release, release.Release) {
+		t.Error("a replay got another answer")
+	}
+	w.Now += 3*custodytest.Day + 7200
+	h.svc.Heard(w.owner, w.Now)
+	check(t, h.svc.Tick(t.Context()))
+	later := w.grant(3600, nil)
+	want(t, h.reason(w.request(later), later), "")
+
+	// Lists of revoked members, of many brands.
+	for i := len(own.members); i < maxOrgs; i++ {
+		own.members[custody.Key{byte(i), byte(i >> 8), 9}] = &custody.MemberRevocations{}
+	}
+	list, err := custody.Sign(w.Brand.Root, custody.MemberRevocations{Root: custody.KeyOf(w.Brand.Root), Number: 1, Devices: []custody.Key{{1}}, At: w.Now})
+	check(t, err)
+	w.Brand.Member.Revoked = list.Raw
+	want(t, h.reason(w.request(later), later), "")
+	if len(own.members) != maxOrgs {
+		t.Errorf("%d lists", len(own.members))
+	}
+
+	// Withdrawals.
+	for i := len(own.revoked); i < maxRevoked; i++ {
+		own.revoked[custody.Hash{byte(i), byte(i >> 8), byte(i >> 16), 9}] = true
+	}
+	r, err := w.Owner.Revoke(custody.Hash{1}, w.Now, "")
+	check(t, err)
+	_, err = h.byOwner().Revoke(t.Context(), r.Raw)
+	refuses(t, "one withdrawal too many", err)
+}

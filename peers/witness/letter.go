@@ -24,6 +24,18 @@ const (
 // the disk. The log goes on.
 const maxProven = 64 << 20
 
+// What one owner, with brands of its own making, can have a custodian keep, over
+// all grants: it gives an owner room as a keeper, and must not give more by this.
+const (
+	maxProvenAll = 512 << 20 // bytes of evidence
+	// maxAnswered bounds the releases that are kept to be repeated, which go after
+	// some days, and with them how fast the log grows. More than one owner's files
+	// are opened honestly.
+	maxAnswered = 100_000
+	// maxOrgs bounds the brands whose lists of revoked members are remembered.
+	maxOrgs = 256
+)
+
 // Letter answers an open-request that a gateway brings. The answer is a Reply,
 // also when it is no; an error means that there is none now, and the letter can
 // be brought again.
@@ -131,6 +143,9 @@ func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, req
 	case err != nil:
 		return nil, err
 	}
+	if len(o.answered) >= maxAnswered {
+		return s.no(ctx, o, &custody.Refusal{Reason: custody.Busy, Detail: "too many answers are kept for this owner", Subject: d.Subject, At: d.At})
+	}
 	next, entry, err := o.log.Append(o.sign, ledger.Released(d))
 	if err != nil {
 		return nil, err
@@ -158,7 +173,7 @@ func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, req
 		return nil, err
 	}
 	size := int64(len(slim) + len(release.Raw))
-	if o.proven[g]+size <= maxProven {
+	if o.proven[g]+size <= maxProven && o.provenAll+size <= maxProvenAll {
 		list = append(list, statement{"INSERT INTO evidence (owner, seq, grant_hash, request, release) VALUES (?, ?, ?, ?, ?)",
 			[]any{o.root[:], int64(next.Seq), g[:], slim, release.Raw}})
 	} else {
@@ -168,6 +183,7 @@ func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, req
 		return nil, err
 	}
 	o.proven[g] += size
+	o.provenAll += size
 	o.log = next
 	o.answered[b.Request] = d.At
 	o.opened[u]++
@@ -187,7 +203,8 @@ func (s *Service) shown(ctx context.Context, o *owner, d *custody.Decision, err 
 	case d != nil:
 		l = d.Members
 	}
-	if l == nil {
+	// Without room it is heeded this once: the brand's gateways keep it too.
+	if l == nil || o.members[l.Body.Root] == nil && len(o.members) >= maxOrgs {
 		return nil
 	}
 	err = s.write(ctx, o, []statement{{"INSERT OR REPLACE INTO members (owner, org, raw) VALUES (?, ?, ?)",

@@ -247,6 +247,10 @@ func (s *Service) learnRevocations(ctx context.Context, o *owner, list [][]byte)
 		if o.revoked[g] || fresh[g] {
 			continue
 		}
+		if len(o.revoked)+len(fresh) >= maxRevoked {
+			wrong = refused(errors.New("more withdrawals than one person's grants"))
+			break
+		}
 		mark := 0
 		if set := o.set(); set == nil || !slices.Contains(set.Devices, r.Signer) && !slices.Contains(set.Kept, r.Hash) {
 			if mark = 1; o.stray+stray >= maxStray {

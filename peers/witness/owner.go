@@ -37,6 +37,7 @@ type owner struct {
 	opened    map[use]uint32
 	answered  map[custody.Hash]int64 // request to the second of its release
 	proven    map[custody.Hash]int64 // bytes of evidence of a grant
+	provenAll int64                  // of all
 	members   map[custody.Key]*custody.MemberRevocations
 	refusals  ledger.Refusals
 }
@@ -123,7 +124,7 @@ func (s *Service) read(ctx context.Context, o *owner) error {
 	o.stray = 0
 	o.revoked, o.newest = map[custody.Hash]bool{}, map[custody.Hash]pack{}
 	o.opened, o.answered = map[use]uint32{}, map[custody.Hash]int64{}
-	o.proven = map[custody.Hash]int64{}
+	o.proven, o.provenAll = map[custody.Hash]int64{}, 0
 	o.members = map[custody.Key]*custody.MemberRevocations{}
 	if err := s.readLog(ctx, o); err != nil {
 		return err
@@ -160,6 +161,7 @@ func (s *Service) read(ctx context.Context, o *owner) error {
 		}},
 		{"SELECT grant_hash, sum(length(request) + length(release)) FROM evidence WHERE owner = ? GROUP BY grant_hash", []any{&a, &n}, func() error {
 			var g custody.Hash
+			o.provenAll += n
 			defer func() { o.proven[g] = n }()
 			return fixed(g[:], a)
 		}},

@@ -30,6 +30,8 @@ const (
 	// are not in its set: they may be true, but a device that was removed must
 	// not fill what those of the others need.
 	maxStray = 1024
+	// maxRevoked is how many of one owner are taken at all.
+	maxRevoked = 65536
 )
 
 // What a custodian keeps in its home.
