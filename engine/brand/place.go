@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/preezm/preezm/engine"
 )
@@ -80,16 +81,46 @@ func place(from, path string, announce func(at string) error) (at string, err er
 	return "", fmt.Errorf("%q %w", path, engine.ErrExists)
 }
 
-// localName makes a foreign name one of a file in a folder.
+// maxLocal bounds a name, in bytes, with room for a number: some systems hold no
+// more than 255, and a file that cannot be put into place was opened all the same.
+const maxLocal = 200
+
+// localName makes a foreign name one of a file in a folder. The person that
+// granted it may mean ill: such a name hides nothing from who looks at the folder,
+// is no setting that a program reads by itself, and says its ending as it is.
 func localName(name string, i int) string {
 	clean := strings.Map(func(r rune) rune {
-		if r < ' ' || strings.ContainsRune(`/\:*?"<>|`, r) {
+		switch {
+		case r < ' ', r >= 0x7f && r < 0xa0, r == utf8.RuneError, strings.ContainsRune(`/\:*?"<>|`, r):
 			return '_'
+		case r == 0x61c, r == 0x200e, r == 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+			return '_' // they turn the direction of what follows
 		}
 		return r
 	}, name)
+	clean = strings.TrimRight(clean, ". ")
 	if strings.Trim(clean, ". ") == "" {
-		clean = fmt.Sprintf("file %d", i+1)
+		return fmt.Sprintf("file %d", i+1)
 	}
-	return clean
+	if clean[0] == '.' || reserved(clean) {
+		clean = "_" + clean
+	}
+	if len(clean) <= maxLocal {
+		return clean
+	}
+	ext := filepath.Ext(clean)
+	if len(ext) > 20 {
+		ext = ""
+	}
+	return strings.ToValidUTF8(clean[:maxLocal-len(ext)], "") + ext
+}
+
+// reserved tells whether Windows takes a name for a device.
+func reserved(name string) bool {
+	stem, _, _ := strings.Cut(strings.ToUpper(name), ".")
+	switch stem = strings.TrimRight(stem, " "); stem {
+	case "CON", "PRN", "AUX", "NUL":
+		return true
+	}
+	return len(stem) == 4 && (stem[:3] == "COM" || stem[:3] == "LPT") && stem[3] >= '0' && stem[3] <= '9'
 }
