@@ -35,6 +35,8 @@ type fakeNode struct {
 	fakeDevices
 	mu      sync.Mutex
 	entries []engine.Entry
+	listing chan struct{} // when not nil, lists wait for its end
+	lists   int           // how many were asked for
 	members []node.Member
 	status  engine.Status
 	puts    []engine.PutOptions
@@ -109,10 +111,18 @@ func (n *fakeNode) Get(_ context.Context, o engine.GetOptions, _ func(engine.Pro
 	return &engine.GetReport{Files: 1, Bytes: 1000}, nil
 }
 
-func (n *fakeNode) ListPages(_ context.Context, o engine.ListOptions, page func([]engine.Entry) error) error {
+func (n *fakeNode) ListPages(ctx context.Context, o engine.ListOptions, page func([]engine.Entry) error) error {
 	n.mu.Lock()
-	list, err := n.listed(o), n.failed
+	n.lists++
+	list, err, hold := n.listed(o), n.failed, n.listing
 	n.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	if len(list) > 0 {
 		err = errors.Join(err, page(list))
 	}

@@ -33,17 +33,18 @@ type files struct {
 	ui *UI
 
 	// The model.
-	folder   engine.Path
-	query    string
-	all      []item // of every folder, for search; nil until asked for
-	shown    []item
-	loaded   bool
-	by       column
-	down     bool // descending
-	picked   selection
-	twice    []engine.Conflict // names that two machines put at once
-	asked    int               // counts questions, so that late answers are known as such
-	debounce *time.Timer
+	folder    engine.Path
+	query     string
+	all       []item // of every folder, for search; nil until asked for
+	shown     []item
+	loaded    bool
+	by        column
+	down      bool // descending
+	picked    selection
+	twice     []engine.Conflict // names that two machines put at once
+	gathering bool              // a list of all is on its way
+	asked     int               // counts questions, so that late answers are known as such
+	debounce  *time.Timer
 
 	// The view.
 	healthMark  *widget.Icon
@@ -132,38 +133,56 @@ func newFiles(u *UI) *files {
 
 func (f *files) view() fyne.CanvasObject { return f.root }
 
-// refresh reads the folder anew, and the rest when a search is on.
+// refresh reads the folder anew, or all there is when a search is on.
 func (f *files) refresh() {
-	f.asked++
-	asked, n, folder := f.asked, f.ui.node, f.folder
-	if n == nil {
+	n := f.ui.node
+	switch {
+	case n == nil:
+	case f.query != "":
+		f.gather(n)
+	default:
+		f.asked++
+		asked, folder := f.asked, f.folder
+		f.ui.work(func(ctx context.Context) func() {
+			items, err := listItems(ctx, n, engine.ListOptions{Folder: folder, Health: true})
+			return func() {
+				switch {
+				case err != nil:
+					f.listFailed(asked, err)
+				case asked == f.asked: // and no newer question is on its way
+					f.show(items)
+					f.giveBack(len(items))
+				}
+			}
+		})
+	}
+}
+
+// gather lists all there is, and looks through it for what is searched by then.
+// However many letters are typed meanwhile, it does so once at a time: a list
+// may be long.
+func (f *files) gather(n Node) {
+	if f.gathering {
 		return
 	}
-	options := engine.ListOptions{Folder: folder, Health: true}
-	searching := f.query != ""
-	if searching {
-		options = engine.ListOptions{Recursive: true, Health: true}
-	}
-	many := searching && len(f.shown) > manyFiles
+	f.gathering = true
+	many := len(f.shown) > manyFiles
 	f.ui.work(func(ctx context.Context) func() {
 		if many { // two long lists stand side by side for a moment
 			debug.FreeOSMemory()
 		}
-		items, err := listItems(ctx, n, options)
-		if err != nil {
-			return func() { f.listFailed(asked, err) }
-		}
+		items, err := listItems(ctx, n, engine.ListOptions{Recursive: true, Health: true})
 		return func() {
+			f.gathering = false
 			switch {
-			case asked != f.asked: // a newer question is on its way
-			case searching:
+			case f.query == "": // it is over
+			case err != nil:
+				f.listFailed(f.asked, err)
+			default:
 				f.all = items
 				f.search(f.query)
-				f.giveBack(len(items))
-			default:
-				f.show(items)
-				f.giveBack(len(items))
 			}
+			f.giveBack(len(items))
 		}
 	})
 }

@@ -427,3 +427,31 @@ func TestStartAndClose(t *testing.T) {
 		t.Error("the node is still open")
 	}
 }
+
+// However fast one types, all files are listed once at a time, and what is
+// found is what was typed last.
+func TestSearchListsOnceAtATime(t *testing.T) {
+	b := newHome(t, family())
+	n := b.host.node
+	hold := make(chan struct{})
+	n.mu.Lock()
+	n.listing, n.lists = hold, 0
+	n.mu.Unlock()
+	lists := func() int {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.lists
+	}
+	f := b.frame.files
+	f.typed("i")
+	f.refresh()
+	await(t, "a list is asked for", func() bool { return lists() == 1 })
+	f.typed("insu")
+	f.refresh()
+	f.refresh()
+	close(hold)
+	b.settle("it is found", func() bool { return len(f.shown) == 1 && strings.Contains(f.shown[0].name, "Insurance") })
+	if got := lists(); got != 1 {
+		t.Errorf("all files were listed %d times", got)
+	}
+}
