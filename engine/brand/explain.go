@@ -35,6 +35,8 @@ func Explain(r custody.Reason) string {
 		return "the grant ended days ago, and the custodians have erased its key"
 	case custody.NotNamed:
 		return "the custodians that were asked do not decide about this grant any more; ask the owner for a new ticket"
+	case custody.Forgot:
+		return "they lost their records of it: the owner appoints them anew, and makes the grant anew"
 	case custody.Busy:
 		return "too many requests of this machine; wait a minute"
 	}

@@ -276,7 +276,7 @@ func (v *visit) unlock(ctx context.Context, i int, o *custody.Opening) (*ticket.
 // final says of a reason that the very same request can never be granted.
 func final(r custody.Reason) bool {
 	switch r {
-	case custody.Busy, custody.ClockDoubt, custody.TooEarly, custody.OwnerSilent, custody.UsedUp, custody.MemberRevoked, custody.MemberExpired:
+	case custody.Busy, custody.ClockDoubt, custody.TooEarly, custody.OwnerSilent, custody.UsedUp, custody.MemberRevoked, custody.MemberExpired, custody.Forgot:
 		return false
 	}
 	return true

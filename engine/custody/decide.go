@@ -41,6 +41,8 @@ type State interface {
 	Members(org Key) *MemberRevocations
 	// Opens is how many releases were given for a version under a grant.
 	Opens(grant Hash, file FileID, version uint64) uint32
+	// Since is when this custodian's counts begin; 0: it never lost any.
+	Since() int64
 }
 
 // Reason says which check refused a request. The strings are on the wire.
@@ -69,6 +71,7 @@ const (
 	UsedUp        Reason = "used_up"        // opened as often as granted
 	Erased        Reason = "erased"         // the key of that day does not exist any more
 	Busy          Reason = "busy"           // too many requests of this device; never by Decide
+	Forgot        Reason = "forgot"         // this custodian lost its records, or has older ones than it had
 )
 
 // Subject is what a request was about, as far as the checks got to know it.
@@ -237,6 +240,9 @@ func Decide(raw []byte, via [32]byte, s State) (*Decision, error) {
 	// must not be able to use a grant up.
 	if s.Answered(req.Hash) {
 		return no(Replay, "")
+	}
+	if g.Body.MaxOpens > 0 && g.Body.IssuedAt < s.Since() {
+		return no(Forgot, "the uses before are not known")
 	}
 	if m := g.Body.MaxOpens; m > 0 && s.Opens(g.Hash, e.File, e.Version) >= m {
 		return no(UsedUp, "")

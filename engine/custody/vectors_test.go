@@ -137,6 +137,7 @@ func (d decideState) Members(org Key) *MemberRevocations {
 	return nil
 }
 func (d decideState) Answered(Hash) bool                { return d.decideVector.Answered }
+func (d decideState) Since() int64                      { return 0 }
 func (d decideState) Opens(Hash, FileID, uint64) uint32 { return d.decideVector.Opens }
 
 type letterVector struct {

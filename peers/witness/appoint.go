@@ -3,6 +3,7 @@
 package witness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,11 +51,10 @@ func (s *Service) Appoint(ctx context.Context, from peers.DeviceID, raw []byte) 
 	if err := s.seatOwner(ctx, o, from, a.Body.At); err != nil {
 		return nil, err
 	}
-	if !known && (in.Entries > 0 || knew) {
-		// There was a log, and it is gone: say so, rather than begin as if
-		// there had been none.
-		e := ledger.Entry{At: max(a.Body.At, 0), Kind: ledger.Begin, Detail: "the log before this one is lost"}
-		if err := s.note(ctx, o, e); err != nil {
+	if !known && (in.Entries > 0 || knew) || known && (o.behind || in.Entries > o.log.Seq) {
+		// There was a log, and it is gone, or what is here is an older copy: say
+		// so, rather than go on as if there had been none.
+		if err := s.beginLog(ctx, o, max(a.Body.At, 0)); err != nil {
 			return nil, err
 		}
 		s.log.Warn("the log for an owner was lost: a new one begins", "owner", from.Short())
@@ -149,5 +149,54 @@ func (s *Service) seatOwner(ctx context.Context, o *owner, from peers.DeviceID, 
 	defer s.mu.Unlock()
 	o.device, o.appointed = from, at
 	s.owners[o.root] = o
+	return nil
+}
+
+// beginLog puts a new log in the place of one that was lost, or is older than
+// what this custodian once signed. What was counted is a lower bound from here on:
+// grants that count uses and are older need another custodian.
+func (s *Service) beginLog(ctx context.Context, o *owner, at int64) error {
+	begun := max(at, s.judge(o).Now) // heads of the lost log are not later
+	fresh := ledger.New(o.root, custody.KeyOf(o.sign))
+	next, entry, err := fresh.Append(o.sign, ledger.Entry{At: at, Kind: ledger.Begin, Detail: "the log before this one is lost"})
+	if err != nil {
+		return err
+	}
+	err = s.write(ctx, o, []statement{
+		{"DELETE FROM entry WHERE owner = ?", []any{o.root[:]}},
+		{"DELETE FROM evidence WHERE owner = ?", []any{o.root[:]}},
+		{"UPDATE owner SET begun = ?, behind = 0 WHERE root = ?", []any{begun, o.root[:]}},
+		entryStatement(next, entry),
+	})
+	if err != nil {
+		return err
+	}
+	o.log, o.begun, o.behind = next, begun, false
+	clear(o.proven)
+	return nil
+}
+
+// learnOwnHead looks at a head of this custodian's own log that somebody kept. One
+// that leads past what is here, or elsewhere, says that the home was put back from
+// a copy: then nothing is given any more until the owner appoints this custodian
+// anew. An older state could give what it had refused or used up since.
+func (s *Service) learnOwnHead(ctx context.Context, o *owner, h *ledger.Head) error {
+	if o.behind || h.At <= o.begun {
+		return nil // of the log before
+	}
+	if h.Seq <= o.log.Seq {
+		list, err := s.store.raws(ctx, "SELECT head FROM entry WHERE owner = ? AND seq = ?", o.root[:], int64(h.Seq))
+		if err != nil {
+			return err
+		}
+		if len(list) == 1 && bytes.Equal(list[0], h.Head[:]) {
+			return nil
+		}
+	}
+	if err := s.write(ctx, o, []statement{{"UPDATE owner SET behind = 1 WHERE root = ?", []any{o.root[:]}}}); err != nil {
+		return err
+	}
+	o.behind = true
+	s.log.Error("this custodian's records are older than what it signed before: its home was put back from a copy. It gives nothing for this owner until it is appointed anew ('preezm custodians add' there)", "owner", o.device.Short())
 	return nil
 }

@@ -80,11 +80,21 @@ func (s *Service) letter(ctx context.Context, from peers.DeviceID, raw []byte) (
 		})
 	}
 	s.settled(ctx)
+	if s.forgot(o) {
+		return &Reply{Reason: custody.Forgot}, nil // in no log: there is none to go on with
+	}
 	yes := s.agrees(ctx, o, from, request)
 	if yes != nil {
 		s.consult(ctx, o, yes.d.Subject.Grant)
 	}
 	return s.decide(ctx, o, from, request, yes)
+}
+
+// forgot says whether what is here is older than what this custodian once knew.
+func (s *Service) forgot(o *owner) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.behind
 }
 
 // agreed is a yes of the checks, as good as what they went by is unchanged.
@@ -117,6 +127,9 @@ func (s *Service) decide(ctx context.Context, o *owner, from peers.DeviceID, req
 	defer o.mu.Unlock()
 	if err := s.fresh(ctx, o); err != nil {
 		return nil, err
+	}
+	if o.behind { // learned meanwhile
+		return &Reply{Reason: custody.Forgot}, nil
 	}
 	v := s.judge(o)
 	var d *custody.Decision

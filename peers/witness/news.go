@@ -310,7 +310,13 @@ func (s *Service) learnHeads(ctx context.Context, o *owner, list [][]byte) error
 		if err != nil {
 			return refused(err)
 		}
-		if h.Body.Owner != o.root || o.panel == nil || h.Signer == o.log.Custodian || h.Body.Seq == 0 ||
+		if h.Signer == o.log.Custodian && h.Body.Owner == o.root && h.Body.Seq > 0 {
+			if err := s.learnOwnHead(ctx, o, &h.Body); err != nil {
+				return err
+			}
+			continue
+		}
+		if h.Body.Owner != o.root || o.panel == nil || h.Body.Seq == 0 ||
 			!slices.ContainsFunc(o.panel.Body.Members, func(m Member) bool { return m.LogKey == h.Signer }) {
 			continue // of a panel that is not known here yet
 		}

@@ -26,6 +26,8 @@ type owner struct {
 	asked     consulted
 	device    peers.DeviceID
 	appointed int64
+	begun     int64 // when a log that was lost was begun anew; 0: never
+	behind    bool  // what is here is older than what this device signed before
 	clock     custody.Clock
 	devices   *custody.Signed[custody.DeviceSet]
 	panel     *custody.Signed[Panel]
@@ -100,8 +102,8 @@ func (s *Service) read(ctx context.Context, o *owner) error {
 	var device, devices, panel, status []byte
 	var high int64
 	err := s.store.db.QueryRowContext(ctx,
-		"SELECT device, appointed, high, devices, panel, status FROM owner WHERE root = ?", key...).
-		Scan(&device, &o.appointed, &high, &devices, &panel, &status)
+		"SELECT device, appointed, begun, behind, high, devices, panel, status FROM owner WHERE root = ?", key...).
+		Scan(&device, &o.appointed, &o.begun, &o.behind, &high, &devices, &panel, &status)
 	if err == nil {
 		err = fixed(o.device[:], device)
 	}
@@ -307,6 +309,7 @@ func (st state) Devices() *custody.DeviceSet { return st.o.set() }
 func (st state) Chain(generation uint32) (custody.Chain, bool) {
 	return st.s.chain(st.o.root, generation)
 }
+func (st state) Since() int64                { return st.o.begun }
 func (st state) Revoked(g custody.Hash) bool { return st.o.revoked[g] }
 func (st state) StatusAt() int64 {
 	if st.o.status == nil {

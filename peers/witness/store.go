@@ -85,6 +85,10 @@ var migrations = []string{
 		raw   BLOB NOT NULL, -- its newest list of revoked members, signed
 		PRIMARY KEY (owner, org)
 	) STRICT, WITHOUT ROWID;`,
+	// begun: when the log was begun after one that was lost, Unix seconds, or 0.
+	// behind: 1 when this device once signed more of its log than is here.
+	`ALTER TABLE owner ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE owner ADD COLUMN behind INTEGER NOT NULL DEFAULT 0;`,
 }
 
 // store is witness.db. Every commit is on the disk when it returns

@@ -418,6 +418,9 @@ func (c *Custodian) Answered(r custody.Hash) bool { return c.answered[r] }
 // Members implements custody.State.
 func (c *Custodian) Members(org custody.Key) *custody.MemberRevocations { return c.members[org] }
 
+// Since implements custody.State.
+func (c *Custodian) Since() int64 { return 0 }
+
 // Opens implements custody.State.
 func (c *Custodian) Opens(g custody.Hash, f custody.FileID, v uint64) uint32 {
 	return c.opens[use{g, f, v}]
