@@ -230,19 +230,18 @@ to warn), and after a helper left your circle.`,
 					return &saidError{"you have no helpers: 'preezm helpers add' names some"}
 				}
 				still := slices.DeleteFunc(slices.Clone(set.Helpers), func(h node.Helper) bool { return h.Left })
-				if err := a.sureHelpers(len(still), yes); err != nil {
-					return err
-				}
 				key, err := api.Key(ctx)
 				if err != nil {
 					return err
 				}
-				words := set.Words
-				if set, err = api.AddHelpers(ctx, node.HelperOrder{}); err != nil {
+				if set.Words && !key.WordsThere {
+					a.note("This machine does not hold your 24 words: the old parts bring them back too, the new ones will not. Everything else comes back with both.")
+				}
+				if err := a.sureHelpers(len(still), yes); err != nil {
 					return err
 				}
-				if words && !key.WordsThere {
-					a.note("This machine does not hold your 24 words: the old parts brought them back too, the new ones do not.")
+				if set, err = api.AddHelpers(ctx, node.HelperOrder{}); err != nil {
+					return err
 				}
 				return a.printHelpers(set)
 			})

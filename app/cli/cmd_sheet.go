@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -61,6 +62,10 @@ that keep your pieces. Open it in a browser, print it, and remove the file.`,
 			}
 			if out == "" {
 				return usagef("name the file with -o")
+			}
+			if ext := strings.ToLower(filepath.Ext(out)); ext != ".html" && ext != ".htm" {
+				// Under another name no browser shows it.
+				return usagef("the sheet is a page for a browser, which prints it or saves it as PDF: name the file .html")
 			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
 				l, err := a.wordsLang(lang)

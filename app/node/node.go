@@ -220,6 +220,11 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.openVault(ctx, o); err != nil {
 		return err
 	}
+	// Of a recovery through helpers that was cut off after its end: the key that
+	// parts were sealed to.
+	if err := os.Remove(filepath.Join(n.home, attemptFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	id, err := loadIdentity(n.box, n.home)
 	if err != nil {
 		return err

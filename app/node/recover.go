@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -348,6 +349,9 @@ func (r *recovery) entrance(ctx context.Context) (peers.DeviceID, []string, erro
 			return d, nil, nil
 		}
 		return d, []string{address}, nil
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return peers.DeviceID{}, nil, fmt.Errorf("%q is no invite, no device ID and no host:port", r.o.From)
 	}
 	d, err := r.id.WhoAnswers(ctx, address)
 	if err != nil {

@@ -239,8 +239,10 @@ func (h *helping) remember() error {
 
 func (h *helping) join(ctx context.Context, code string) error {
 	inv, err := circle.ParseInvite(strings.TrimSpace(code))
-	if err == nil && h.book.Has(inv.Device) {
-		return nil
+	if known, ok := h.book.Peer(inv.Device); err == nil && ok {
+		// A new code of a helper that is known tells where it is now.
+		known.Addresses = inv.Addresses
+		return h.book.Put(known)
 	}
 	if err != nil {
 		return err
