@@ -74,7 +74,9 @@ func newFiles(u *UI) *files {
 	f.healthLine = newNote("")
 	f.healthLine.Hide()
 	mark := container.New(layout.NewCustomPaddedLayout(0, 0, 4, 8), container.NewCenter(container.NewGridWrap(fyne.NewSquareSize(32), f.healthMark)))
-	banner := newCard(container.NewBorder(nil, nil, mark, nil, container.New(tightLayout{}, f.healthWords, f.healthLine)))
+	details := widget.NewButton(u.t("care.details"), func() { u.goTo("care") })
+	details.Importance = widget.LowImportance
+	banner := newCard(container.NewBorder(nil, nil, mark, container.NewCenter(details), container.New(tightLayout{}, f.healthWords, f.healthLine)))
 
 	add := widget.NewButtonWithIcon(u.t("files.add-file"), theme.ContentAddIcon(), func() { u.askForFile() })
 	add.Importance = widget.HighImportance
