@@ -31,6 +31,11 @@ func segmentsInMemory(n int) int {
 
 const mostSegments = 8
 
+// mostWorkers bounds the goroutines of each stage of a put. Each packer has a
+// chunk, its compressed form and the tables of a compressor in memory, and four
+// of them make more than a network at home takes.
+const mostWorkers = 4
+
 // put is one running Put. Its stages are goroutines joined by channels:
 //
 //	scan -> jobs -> pack (name, deduplicate, compress, seal) -> full
@@ -136,7 +141,7 @@ func (p *put) run(ctx context.Context, count, feed func()) error {
 	if p.meter.report != nil && count != nil {
 		counting.Go(count)
 	}
-	workers := runtime.GOMAXPROCS(0)
+	workers := min(runtime.GOMAXPROCS(0), mostWorkers)
 	if p.gentle {
 		workers = 1
 	}
