@@ -78,6 +78,22 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
+// BenchmarkPutQUIC is BenchmarkPut between devices that met by UDP.
+func BenchmarkPutQUIC(b *testing.B) {
+	for _, p := range []struct {
+		name string
+		n    int
+	}{{"1", 1}, {"4", 4}} {
+		b.Run(p.name, func(b *testing.B) {
+			owner, keeper := apart(b)
+			keeper.depot.drop = true
+			k, data := owner.keeper(keeper), make([]byte, peers.MaxShard)
+			rand.Read(data)
+			measure(b, p.n, len(data), func() error { return k.PutShard(b.Context(), peers.ShardID{1}, erasure.Root{}, data) })
+		})
+	}
+}
+
 func BenchmarkGet(b *testing.B) {
 	for _, p := range []struct {
 		name string

@@ -43,11 +43,10 @@ func (n *node) route(to *node) transport.Route {
 	return 0
 }
 
-// Two devices of which neither knows where the other is meet by UDP, by what a
-// third tells each of itself and passes on for both; then they use it for
-// everything.
-func TestPunch(t *testing.T) {
-	noLeaks(t)
+// apart makes two devices of which neither knows where the other is, and has them
+// meet by UDP, by what a third tells each of itself and passes on for both.
+func apart(t testing.TB) (a, b *node) {
+	t.Helper()
 	a, b, common := newNode(t, "a", times{}), newNode(t, "b", times{}), newNode(t, "common", times{})
 	for _, n := range []*node{a, b, common} {
 		n.withQUIC(true)
@@ -67,6 +66,13 @@ func TestPunch(t *testing.T) {
 		}
 	}
 	within(t, "in touch by QUIC", func() bool { return a.route(b) == transport.QUICRoute && b.route(a) == transport.QUICRoute })
+	return a, b
+}
+
+// Two devices that met by UDP use it for everything.
+func TestPunch(t *testing.T) {
+	noLeaks(t)
+	a, b := apart(t)
 	data := make([]byte, peers.MaxShard)
 	rand.Read(data)
 	for _, p := range [][2]*node{{a, b}, {b, a}} {

@@ -21,6 +21,8 @@ import (
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/rpc"
 	"github.com/preezm/preezm/peers/transport"
+	"github.com/preezm/preezm/peers/vault"
+	"github.com/preezm/preezm/peers/vault/vaulttest"
 )
 
 // usage is what a process used so far.
@@ -112,7 +114,7 @@ func pause(r *rig, d time.Duration) {
 // crowd makes devices that are members of a keeper's circle, by writing it.
 func (r *rig) crowd(m *machine, n int) []*rpc.Service {
 	r.t.Helper()
-	book, err := circle.Open(filepath.Join(m.Dir, "circle.json"))
+	book, err := circle.OpenIn(vaulttest.Boxes(r.t, m.Dir)[vault.Machine], filepath.Join(m.Dir, "circle.json"))
 	r.check(err)
 	about := m.About()
 	var out []*rpc.Service

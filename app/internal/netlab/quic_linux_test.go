@@ -88,7 +88,7 @@ func TestQUIC(t *testing.T) {
 	t.Logf("UDP back: QUIC again after %s", took.Round(time.Millisecond))
 	r.check(server.Stop(r.ctx))
 	r.check(far.Stop(r.ctx))
-	r.check(server.Start(r.ctx, "-v", "--relay", "off"))
+	r.check(server.Start(r.ctx, "-v", "--relay=off"))
 	r.check(far.Start(r.ctx, "-v"))
 	took = r.within(60*time.Second, "met by a common machine's help", func() bool { return owner.way(far) == "quic" && far.way(owner) == "quic" })
 	t.Logf("without a relay: QUIC after %s", took.Round(time.Millisecond))
