@@ -177,7 +177,12 @@ func (n *Node) Revoke(ctx context.Context, o RevokeOrder) (*grants.Info, error) 
 func (n *Node) pull(ctx context.Context) (notes []string, err error) {
 	bad, err := n.pullLogs(ctx)
 	for _, why := range bad {
-		notes = append(notes, why.Error())
+		text := why.Error()
+		var entry *ledger.BadEntry
+		if errors.As(why, &entry) {
+			text += ". If its home was put back from a copy, 'preezm custodians add' lets it begin anew, and it gives nothing before"
+		}
+		notes = append(notes, text)
 	}
 	return notes, err
 }
