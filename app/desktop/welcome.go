@@ -176,11 +176,10 @@ func (w *welcome) ask() {
 		w.helperForm(form)
 	case wayRecover:
 		title = u.t("welcome.recover")
-		form.Add(newHeading(u.t("welcome.words")))
-		form.Add(w.words)
 		lost := widget.NewButton(u.t("welcome.words-lost"), func() { w.take(wayHelpers) })
 		lost.Importance = widget.LowImportance
-		form.Add(container.NewHBox(lost))
+		form.Add(container.NewBorder(nil, nil, nil, lost, newHeading(u.t("welcome.words"))))
+		form.Add(w.words)
 		form.Add(newHeading(u.t("welcome.from")))
 		form.Add(w.from)
 		form.Add(newNote(u.t("welcome.from-note")))
