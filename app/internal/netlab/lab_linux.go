@@ -5,6 +5,7 @@ package netlab
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -23,6 +24,10 @@ type Space struct {
 	lab  *Lab
 	Name string
 }
+
+// process tells this process's networks from those of others, and from those
+// that one which was killed has left: its number may come again.
+var process = fmt.Sprintf("%05x", rand.N(1<<20))
 
 // labs counts the labs of this process, and cables those of all of them: while
 // it is laid, a cable lies where every lab's does.
@@ -48,7 +53,7 @@ func Possible() error {
 
 // New begins a lab with nothing in it. Close takes it away.
 func New() *Lab {
-	return &Lab{prefix: fmt.Sprintf("pz%d-%d-", os.Getpid(), labs.Add(1))}
+	return &Lab{prefix: fmt.Sprintf("pz%s-%d-", process, labs.Add(1))}
 }
 
 // Close removes everything, also what a test left.
@@ -115,7 +120,7 @@ func (l *Lab) Router(name string) (*Space, error) {
 // Cable joins two spaces; each end gets an interface of the given name.
 func (l *Lab) Cable(a *Space, nameA string, b *Space, nameB string) error {
 	n := cables.Add(1)
-	x, y := fmt.Sprintf("pza%d-%d", os.Getpid()%100000, n), fmt.Sprintf("pzb%d-%d", os.Getpid()%100000, n)
+	x, y := fmt.Sprintf("pza%s-%d", process, n), fmt.Sprintf("pzb%s-%d", process, n)
 	return errors.Join(
 		run("ip", "link", "add", x, "type", "veth", "peer", "name", y),
 		run("ip", "link", "set", x, "netns", a.Name, "name", nameA),
