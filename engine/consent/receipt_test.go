@@ -39,7 +39,6 @@ type answered struct {
 	r                   *custody.Signed[consent.AccessRequest]
 	yes                 *custody.Signed[consent.Consent]
 	no                  *custody.Signed[consent.Refusal]
-	ticket              *custody.Ticket
 	counterYes, counter *custody.Signed[consent.Countersignature]
 	revoked             *custody.Signed[custody.Revocation]
 	displayed           string
