@@ -162,6 +162,14 @@ func (s *screen) reads(words string) {
 	s.until(strconv.Quote(words), func() bool { return strings.Contains(s.text(), words) })
 }
 
+// visible tells whether the window can be seen on the screen.
+func (s *screen) visible() bool {
+	cmd := exec.CommandContext(s.ctx, "xdotool", "search", "--onlyvisible", "--name", "^Preezm$")
+	cmd.Env = s.env
+	out, err := cmd.Output()
+	return err == nil && len(out) > 0
+}
+
 // picture saves what the screen shows, for whoever looks into a failure.
 func (s *screen) picture() {
 	dir := os.Getenv("PREEZM_E2E_PICTURES")

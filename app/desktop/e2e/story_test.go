@@ -57,6 +57,10 @@ func TestStory(t *testing.T) {
 	step := func(what string) { t.Logf("%5.1f s  %s", time.Since(begin).Seconds(), what) }
 
 	owner := newScreen(t, ctx, "owner", filepath.Join(dir, "owner"))
+	bus := newBus(t)
+	if bus != nil {
+		owner.env = append(owner.env, "DBUS_SESSION_BUS_ADDRESS="+bus.address)
+	}
 	home := &e2e.Home{Binary: binary, Dir: owner.home, Env: owner.env}
 	step(fmt.Sprintf("first window after %v", owner.open(binary).Round(10*time.Millisecond)))
 
@@ -152,6 +156,11 @@ func TestStory(t *testing.T) {
 	step("opened by the company")
 	owner.reads("Opened 1 time")
 	step("the owner sees the opening")
+	if bus != nil {
+		const notice = "Preezm: ACME Insurance opened Papers/letter.txt"
+		owner.until("the owner is told of it", func() bool { return bus.told(notice) })
+		step("and is told of it by a notice")
+	}
 
 	// It expires.
 	brand.reads("Ended")
