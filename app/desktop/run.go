@@ -14,8 +14,6 @@ import (
 	"fyne.io/fyne/v2/driver"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/lang"
-
-	_ "github.com/preezm/preezm/app/desktop/early" // before the toolkit
 )
 
 // appID names the program's preferences on every system.

@@ -6,7 +6,10 @@ package e2e
 
 import (
 	"context"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +30,7 @@ func TestTray(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	binary := window(t, ctx)
+	isEarly(t, ctx, binary)
 	s := newScreen(t, ctx, "tray", filepath.Join(t.TempDir(), "home"))
 	s.env = append(s.env, "DBUS_SESSION_BUS_ADDRESS="+bus.address, "LANGUAGE=fr", "LANG=fr_FR.UTF-8", "LC_ALL=fr_FR.UTF-8")
 	home := &e2e.Home{Binary: binary, Dir: s.home, Env: s.env}
@@ -42,7 +46,8 @@ func TestTray(t *testing.T) {
 		t.Error("the tray has no picture")
 	}
 
-	s.key("ctrl+w")
+	s.click("nav", "Fichiers") // now the keyboard is the window's
+	s.closes("Fermer la fenêtre")
 	s.press("Fermer la fenêtre")
 	s.until("the window is away", func() bool { return !s.visible() })
 	bus.press("Ouvrir Preezm")
@@ -62,4 +67,35 @@ func TestTray(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("it does not quit")
 	}
+}
+
+// isEarly sees to it that the toolkit finds what package early sets.
+func isEarly(t *testing.T, ctx context.Context, binary string) {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, binary, "--help")
+	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	out, err := cmd.CombinedOutput()
+	must(t, err)
+	ours := strings.Index(string(out), "init github.com/preezm/preezm/app/desktop/early @")
+	theirs := strings.Index(string(out), "init fyne.io/fyne/v2/internal/cache @")
+	if ours < 0 || theirs < 0 || ours > theirs {
+		t.Errorf("package early was loaded at %d, the toolkit's cache at %d:\n%s", ours, theirs, out)
+	}
+}
+
+// closes asks the window to close until it answers with a button: a key that
+// comes before the window has the keyboard is lost.
+func (s *screen) closes(button string) {
+	s.t.Helper()
+	tries := 0
+	s.until("it is said that the window goes away", func() bool {
+		if strings.Contains(s.text(), button) {
+			return true
+		}
+		if tries%50 == 0 {
+			s.key("ctrl+w")
+		}
+		tries++
+		return false
+	})
 }

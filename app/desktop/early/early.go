@@ -2,7 +2,9 @@
 
 // Package early tells the toolkit what it only asks when it is loaded, which is
 // before main begins. It imports next to nothing, so it is loaded before the
-// toolkit is; a test of package desktop sees to that.
+// toolkit is; a test of the real window sees to that. The program imports it,
+// not package desktop: where tests draw a window, nothing that is shown may be
+// forgotten however slow the machine.
 package early
 
 import "os"
@@ -10,7 +12,7 @@ import "os"
 // The toolkit keeps the picture of every text for a minute after it was last
 // seen. Whoever drags through 100,000 files for that long would have it hold
 // hundreds of megabytes.
-var _ = shorten("FYNE_CACHE", "6s")
+var _ = shorten("FYNE_CACHE", "10s")
 
 func shorten(name, value string) bool {
 	if os.Getenv(name) != "" {
