@@ -262,6 +262,15 @@ type Status struct {
 	Health   []HealthCount  `json:"health"`   // files by how many machines may be lost, worst first
 	Keepers  []KeeperStatus `json:"keepers"`
 	Outlook  Outlook        `json:"outlook"`
+	Past     Past           `json:"past"`
+}
+
+// Past is what is kept beside the present versions. Sizes in bytes, as files.
+type Past struct {
+	Versions   int64 `json:"versions"` // former ones that are not in the trash
+	Bytes      int64 `json:"bytes"`
+	Trashed    int64 `json:"trashed"` // files in the trash
+	TrashBytes int64 `json:"trash_bytes"`
 }
 
 // HealthCount counts the files that survive the loss of MayLose machines.

@@ -36,6 +36,11 @@ func (e *Engine) Status(ctx context.Context, o StatusOptions) (*Status, error) {
 		Files: t.Files, Folders: t.Folders, Bytes: t.Bytes, Stored: t.Stored, Segments: t.Segments,
 		Debt: t.Debt, Pending: t.Pending, Health: []HealthCount{},
 	}
+	past, err := e.cat.Past(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.Past = Past(past)
 	circle := e.keepers()
 	if s.Keepers, err = e.keeperStates(ctx, circle, o.Probe); err != nil {
 		return nil, err

@@ -45,6 +45,9 @@ machines that did not answer, and which machines answer now.`,
 					err = a.saidCare(ctx, api)
 				}
 				if err == nil {
+					err = a.saidLeftovers(ctx, api)
+				}
+				if err == nil {
 					err = a.saidWatched(ctx, api)
 				}
 				if err == nil {
@@ -117,6 +120,10 @@ func (a *app) printStatus(st *engine.Status, about node.About, copies *node.Back
 	fmt.Fprintf(&b, "%s\n\n", text)
 	fmt.Fprintf(&b, "Kept    %s (%s) in %s\n", count(st.Files, "file", "files"), size(st.Bytes), count(st.Folders, "folder", "folders"))
 	fmt.Fprintf(&b, "Takes   %s in your circle\n", size(st.Stored))
+	if p := st.Past; p.Versions+p.Trashed > 0 {
+		fmt.Fprintf(&b, "Past    %s (%s), and %s (%s) in the trash\n", count(p.Versions, "former version", "former versions"), size(p.Bytes),
+			count(p.Trashed, "file", "files"), size(p.TrashBytes))
+	}
 	if st.N > 0 {
 		fmt.Fprintf(&b, "Spread  new files over %s, any %d of which bring them back\n", machines(st.N), st.K)
 	}
@@ -141,6 +148,15 @@ func (a *app) printStatus(st *engine.Status, about node.About, copies *node.Back
 		return err
 	}
 	return a.say("\n%s", backupLine(copies))
+}
+
+// saidLeftovers adds what this machine keeps for some that left the circle.
+func (a *app) saidLeftovers(ctx context.Context, api node.API) error {
+	v, err := api.Limits(ctx)
+	if err != nil || len(v.Leftovers) == 0 {
+		return err
+	}
+	return a.say("\n%s", strings.TrimSuffix(leftovers(v.Leftovers), "\n"))
 }
 
 // printHealth lists how many files survive what, unless all are alike and the

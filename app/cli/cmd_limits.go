@@ -149,6 +149,7 @@ func (a *app) printLimits(v node.LimitsView) error {
 		offers = size(v.Offer)
 	}
 	fmt.Fprintf(&b, "Offer      %s to the circle, of which %s are in use\n", offers, size(v.Kept))
+	b.WriteString(leftovers(v.Leftovers))
 	battery := "goes on whatever is left"
 	if v.BatteryBelow > 0 {
 		battery = fmt.Sprintf("rests below %d %%", v.BatteryBelow)
@@ -163,6 +164,15 @@ func (a *app) printLimits(v node.LimitsView) error {
 		fmt.Fprintf(&b, "\nThe background rests: %s.", oneLine(v.Resting))
 	}
 	return a.say("%s", b.String())
+}
+
+// leftovers says what is kept for machines that left, and for how long.
+func leftovers(of []node.Leftover) string {
+	var b strings.Builder
+	for _, l := range of {
+		fmt.Fprintf(&b, "Left over  %s of %s, which is no longer in your circle: deleted after %s more\n", size(l.Bytes), l.Device.Short(), count(int64(l.Days), "day", "days"))
+	}
+	return b.String()
 }
 
 func untold(known bool) string {

@@ -234,6 +234,9 @@ func (n *Node) careLoop(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		n.tend(ctx)
+		if _, err := n.leftovers(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("look for what machines left behind", "err", err)
+		}
 		if err := n.receiptsDue(ctx); err != nil && ctx.Err() == nil {
 			n.log.Info("a receipt waits", "err", err)
 		}

@@ -6,6 +6,9 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/depot"
 )
 
 // LimitsAPI is the part of API about how polite the node is.
@@ -19,16 +22,28 @@ type LimitsAPI interface {
 // LimitsView is the limits, and how things stand.
 type LimitsView struct {
 	Limits
-	Offer   int64 `json:"offer"`    // bytes the circle may store here
-	Kept    int64 `json:"kept"`     // of these in use
-	DownNow int64 `json:"down_now"` // by the schedule; 0: no limit
-	UpNow   int64 `json:"up_now"`
+	Offer int64 `json:"offer"` // bytes the circle may store here
+	Kept  int64 `json:"kept"`  // of these in use
+	// Leftovers are kept for machines that are no longer in the circle, for a
+	// while.
+	Leftovers []Leftover `json:"leftovers"`
+	DownNow   int64      `json:"down_now"` // by the schedule; 0: no limit
+	UpNow     int64      `json:"up_now"`
 	// Resting is why the background rests now; empty: it does not.
 	Resting string `json:"resting,omitempty"`
 	// BatteryKnown and MeteredKnown tell whether this system says.
 	BatteryKnown bool `json:"battery_known"`
 	MeteredKnown bool `json:"metered_known"`
 	BatteryBelow int  `json:"battery_below"` // percent; 0: never
+}
+
+// Leftover is what is kept for a machine that is no longer in the circle.
+type Leftover struct {
+	Device peers.DeviceID `json:"device"`
+	Bytes  int64          `json:"bytes"`
+	Since  time.Time      `json:"since"`
+	// Days are how many more days on which this machine runs it stays.
+	Days int `json:"days"`
 }
 
 // LimitsOrder is what changes: Limits as a whole, and Offer when it is not 0
@@ -44,6 +59,10 @@ func (n *Node) Limits(ctx context.Context) (LimitsView, error) {
 	if err != nil {
 		return LimitsView{}, err
 	}
+	left, err := n.leftovers(ctx)
+	if err != nil {
+		return LimitsView{}, err
+	}
 	now := time.Now()
 	x := n.limits
 	battery, metered := x.look(ctx, now)
@@ -51,11 +70,26 @@ func (n *Node) Limits(ctx context.Context) (LimitsView, error) {
 	defer x.mu.Unlock()
 	r := x.limits.rates(now)
 	v := LimitsView{
-		Limits: x.limits, Kept: kept.Used, DownNow: r.Down, UpNow: r.Up, Resting: x.hold,
+		Limits: x.limits, Leftovers: left, Kept: kept.Used, DownNow: r.Down, UpNow: r.Up, Resting: x.hold,
 		BatteryKnown: battery, MeteredKnown: metered, BatteryBelow: x.limits.battery(),
 	}
 	v.Offer = n.offered()
 	return v, nil
+}
+
+// leftovers counts what is kept for machines that are no longer in the circle,
+// and forgets what was kept long enough.
+func (n *Node) leftovers(ctx context.Context) ([]Leftover, error) {
+	in := map[peers.DeviceID]bool{n.device: true, n.book.Owner(n.device): true}
+	for _, p := range n.book.Peers() {
+		in[p.Device], in[n.book.Owner(p.Device)] = true, true
+	}
+	list, err := n.depot.Orphans(ctx, func(d peers.DeviceID) bool { return in[d] || in[n.book.Owner(d)] })
+	out := []Leftover{}
+	for _, o := range list {
+		out = append(out, Leftover{o.Owner, o.Usage.Used, o.Since, depot.OrphanDays + 1 - o.Days})
+	}
+	return out, err
 }
 
 // offered is what the circle may store here, in bytes.

@@ -30,6 +30,7 @@ var migrations = []string{
 	) STRICT, WITHOUT ROWID;
 	CREATE INDEX shard_owner ON shard (owner, cost);`,
 	neededSchema,
+	orphanSchema,
 }
 
 // row is one shard in the index.
