@@ -52,7 +52,10 @@ type Config struct {
 	Device  peers.DeviceID        // this machine, noted in what is put from it
 	Keepers func() []peers.Keeper // the circle at this moment
 	// Roles tells what is known of a machine's person and house; nil: nothing.
-	Roles  func(peers.DeviceID) Role
+	Roles func(peers.DeviceID) Role
+	// Pace waits until so many bytes may be received from a keeper or sent to it
+	// by what nobody waits for; nil: at once.
+	Pace   func(ctx context.Context, d peers.DeviceID, down, up int) error
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger
 }
@@ -68,6 +71,7 @@ type Engine struct {
 	device  peers.DeviceID
 	keepers func() []peers.Keeper
 	roles   func(peers.DeviceID) Role
+	pace    func(ctx context.Context, d peers.DeviceID, down, up int) error
 	now     func() time.Time
 	log     *slog.Logger
 	scores  *scores
@@ -116,7 +120,7 @@ func newEngine(cfg Config, cat *catalog.Catalog) *Engine {
 	}
 	return &Engine{
 		dir: cfg.Dir, cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets, key: cfg.Key, device: cfg.Device,
-		keepers: cfg.Keepers, roles: cfg.Roles, now: now, log: log, scores: newScores(),
+		keepers: cfg.Keepers, roles: cfg.Roles, pace: cfg.Pace, now: now, log: log, scores: newScores(),
 		putting: make(chan struct{}, 1), maintaining: make(chan struct{}, 1),
 	}
 }

@@ -130,6 +130,11 @@ func (m *mending) one(ctx context.Context, id int64) error {
 		return err
 	}
 	plan := repair.Decide(m.crew.segment(seg.Spread()), m.crew.ms, m.pol)
+	if !plan.Nothing() {
+		if err := m.hold(ctx, seg, &plan); err != nil {
+			return err
+		}
+	}
 	switch {
 	case plan.Nothing():
 		if plan.Homeless > 0 && m.meter != nil {
@@ -146,6 +151,40 @@ func (m *mending) one(ctx context.Context, id int64) error {
 		return m.extend(ctx, seg, plan.More)
 	}
 	return m.move(ctx, seg, plan.Moves)
+}
+
+// hold waits, before a segment is read that nobody waits for, until the line may
+// be used for it: for k pieces from those that hold it, and for each that is
+// sent. To wait in between would make keepers look slow.
+func (m *mending) hold(ctx context.Context, seg *catalog.Segment, plan *repair.Plan) error {
+	if m.meter != nil || m.e.pace == nil {
+		return nil
+	}
+	size := seg.ShardLen
+	read := 0
+	for i := range seg.Shards {
+		sh := &seg.Shards[i]
+		if _, ok := m.crew.at[sh.Keeper]; !ok || sh.State != catalog.There || read == seg.K {
+			continue
+		}
+		read++
+		if err := m.e.pace(ctx, sh.Keeper, size, 0); err != nil {
+			return err
+		}
+	}
+	to := append(slices.Clone(plan.More), plan.Homes...)
+	for _, mv := range plan.Moves {
+		to = append(to, mv.To)
+	}
+	if plan.Recode.N > 0 {
+		size = size * seg.K / plan.Recode.K
+	}
+	for _, home := range to {
+		if err := m.e.pace(ctx, m.crew.keepers[home].Device(), 0, size); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // move makes pieces anew. What was there keeps its place until the new one is

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) limitsCommand() *cobra.Command {
-	var down, up, offer, battery, metered string
+	var down, up, repairDown, repairUp, offer, battery, metered string
 	var schedule []string
 	var lan bool
 	cmd := &cobra.Command{
@@ -27,6 +27,10 @@ Bandwidth is in bytes a second, down and up, for all connections together; a
 schedule's first line that fits the hour goes before --down and --up. In the
 local network there is no limit without --lan.
 
+What nobody waits for (repair in the background, checks, care for others while they
+are off) has rates of its own, 4.2 MB/s down and 1.0 MB/s up unless you say
+otherwise; 'preezm repair' goes as fast as the line.
+
 On battery with less than --battery percent, and on a metered network, nothing
 is put from watched folders, repaired or tidied; what you ask for yourself is
 done. Linux tells about batteries, and NetworkManager about metered networks.`,
@@ -34,6 +38,7 @@ done. Linux tells about batteries, and NetworkManager about metered networks.`,
   preezm limits --down 4M --up 500k
   preezm limits --schedule "mon-fri 08:00-18:00 2M/200k" --schedule "22:00-06:00 -/-"
   preezm limits --down off --up off --schedule off
+  preezm limits --repair-down 1M --repair-up 200k
   preezm limits --offer 200GB --battery 50 --metered go-on`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +56,8 @@ done. Linux tells about batteries, and NetworkManager about metered networks.`,
 				}{
 					{"down", func() (err error) { o.Limits.Down, err = node.ParseRate(down); return err }},
 					{"up", func() (err error) { o.Limits.Up, err = node.ParseRate(up); return err }},
+					{"repair-down", func() (err error) { o.Limits.RepairDown, err = readRepairRate(repairDown); return err }},
+					{"repair-up", func() (err error) { o.Limits.RepairUp, err = readRepairRate(repairUp); return err }},
 					{"schedule", func() (err error) { o.Limits.Schedule, err = readSchedule(schedule); return err }},
 					{"lan", func() error { o.Limits.LAN = lan; return nil }},
 					{"offer", func() (err error) { o.Offer, err = parseOffer(offer); return err }},
@@ -77,12 +84,26 @@ done. Linux tells about batteries, and NetworkManager about metered networks.`,
 	f := cmd.Flags()
 	f.StringVar(&down, "down", "", "`rate` at most from others, such as 4M; off: no limit")
 	f.StringVar(&up, "up", "", "`rate` at most to others")
+	f.StringVar(&repairDown, "repair-down", "", "`rate` at most from others for what nobody waits for; off: no limit, default: 4.2 MB/s")
+	f.StringVar(&repairUp, "repair-up", "", "`rate` at most to others for what nobody waits for; default: 1.0 MB/s")
 	f.StringArrayVar(&schedule, "schedule", nil, "`line` \"[DAYS] HH:MM-HH:MM DOWN/UP\", may be repeated; replaces the schedule, off ends it")
 	f.BoolVar(&lan, "lan", false, "the limits hold in the local network too")
 	f.StringVar(&offer, "offer", "", "`size` that the circle may store here, such as 200GB; 0: nothing")
 	f.StringVar(&battery, "battery", "", "rest on battery below this `percentage`; never: go on")
 	f.StringVar(&metered, "metered", "", "on a metered network: `rest` or go-on")
 	return cmd
+}
+
+// readRepairRate reads a rate of which 0 is the default.
+func readRepairRate(s string) (int64, error) {
+	if s == "default" {
+		return 0, nil
+	}
+	n, err := node.ParseRate(s)
+	if err == nil && n == 0 {
+		n = node.NoLimit
+	}
+	return n, err
 }
 
 func readSchedule(lines []string) ([]string, error) {
@@ -144,6 +165,7 @@ func (a *app) printLimits(v node.LimitsView) error {
 	if len(v.Schedule) > 0 {
 		fmt.Fprintf(&b, "Now        %s down, %s up\n", limitText(v.DownNow), limitText(v.UpNow))
 	}
+	fmt.Fprintf(&b, "Repair     %s down, %s up in the background\n", limitText(v.RepairDownNow), limitText(v.RepairUpNow))
 	offers := "nothing"
 	if v.Offer > 0 {
 		offers = size(v.Offer)

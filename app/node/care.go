@@ -21,6 +21,8 @@ const (
 	// careEvery is how often a node looks whether something waits to be done
 	// for the circle.
 	careEvery = time.Minute
+	// auditBytes is about what the answer to a check takes.
+	auditBytes = 100 << 10
 	// farewellTime bounds the goodbye to a machine that leaves.
 	farewellTime = 5 * time.Second
 )
@@ -470,6 +472,11 @@ func (n *Node) auditDue(ctx context.Context) error {
 	due, err := n.engine.AuditDue(ctx)
 	if err != nil || len(due) == 0 {
 		return err
+	}
+	for _, d := range due {
+		if err := n.paceRepair(ctx, d, auditBytes, 0); err != nil {
+			return err
+		}
 	}
 	r, err := n.engine.Audit(ctx, engine.AuditOptions{Keepers: due}, nil)
 	n.wakeIfBad(r)

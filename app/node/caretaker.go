@@ -56,7 +56,7 @@ func (n *Node) takeCare(ctx context.Context) {
 		},
 		Seen: n.personSeen,
 		Rest: func() bool { return n.limits.holding() != "" },
-		Pace: func(context.Context, int, int) error { return nil },
+		Pace: n.paceRepair,
 	}).Run(ctx)
 }
 

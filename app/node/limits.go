@@ -27,6 +27,10 @@ type Limits struct {
 	Up       int64    `json:"up,omitempty"`
 	Schedule []string `json:"schedule,omitempty"` // see ParseWindow; the first that fits holds
 	LAN      bool     `json:"lan,omitempty"`      // they hold in the local network too
+	// RepairDown and RepairUp are the rates of what nobody waits for; 0: the
+	// defaults, NoLimit.
+	RepairDown int64 `json:"repair_down,omitempty"`
+	RepairUp   int64 `json:"repair_up,omitempty"`
 	// Battery is the charge in percent below which nothing is put, repaired or
 	// tidied in the background while on battery; 0: the default, NeverPause.
 	Battery int `json:"battery,omitempty"`
@@ -47,10 +51,13 @@ func (l *Limits) check() error {
 	if l.Battery < NeverPause || l.Battery > 100 {
 		return fmt.Errorf("%d is not a percentage", l.Battery)
 	}
+	if l.RepairDown < NoLimit || l.RepairUp < NoLimit {
+		return errors.New("a negative rate of repair")
+	}
 	if len(l.Schedule) > maxWindows {
 		return fmt.Errorf("more than %d lines in a schedule", maxWindows)
 	}
-	if err := errors.Join(checkRate(l.Down), checkRate(l.Up)); err != nil {
+	if err := errors.Join(checkRate(l.Down), checkRate(l.Up), checkRate(max(l.RepairDown, 0)), checkRate(max(l.RepairUp, 0))); err != nil {
 		return err
 	}
 	for _, s := range l.Schedule {

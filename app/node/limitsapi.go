@@ -29,6 +29,10 @@ type LimitsView struct {
 	Leftovers []Leftover `json:"leftovers"`
 	DownNow   int64      `json:"down_now"` // by the schedule; 0: no limit
 	UpNow     int64      `json:"up_now"`
+	// RepairDownNow and RepairUpNow are the rates of what nobody waits for, in
+	// bytes a second; 0: no limit.
+	RepairDownNow int64 `json:"repair_down_now"`
+	RepairUpNow   int64 `json:"repair_up_now"`
 	// Resting is why the background rests now; empty: it does not.
 	Resting string `json:"resting,omitempty"`
 	// BatteryKnown and MeteredKnown tell whether this system says.
@@ -74,6 +78,8 @@ func (n *Node) Limits(ctx context.Context) (LimitsView, error) {
 		BatteryKnown: battery, MeteredKnown: metered, BatteryBelow: x.limits.battery(),
 	}
 	v.Offer = n.offered()
+	bg := x.limits.repairRates()
+	v.RepairDownNow, v.RepairUpNow = bg.Down, bg.Up
 	return v, nil
 }
 

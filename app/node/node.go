@@ -128,6 +128,7 @@ type Node struct {
 	watcher  *watch.Watcher // nil: its file is damaged
 	watchErr error
 	limits   *limiter
+	paced    background
 
 	// A node that serves is a custodian, for those who ask. keys are the
 	// machine's own, for documents.
@@ -303,7 +304,7 @@ func (n *Node) openOwner(ctx context.Context, o Options, service *rpc.Service) e
 		return err
 	}
 	files, err := engine.Open(ctx, engine.Config{
-		Dir: n.home, Key: n.ownerBox.DBKey(catalogFile), Secrets: secrets, Device: n.device, Keepers: service.Keepers, Roles: n.roleOf, Now: o.Clock, Logger: n.log,
+		Dir: n.home, Key: n.ownerBox.DBKey(catalogFile), Secrets: secrets, Device: n.device, Keepers: service.Keepers, Roles: n.roleOf, Pace: n.paceRepair, Now: o.Clock, Logger: n.log,
 	})
 	if err != nil {
 		return fmt.Errorf("catalog: %w", err)

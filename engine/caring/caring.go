@@ -58,8 +58,8 @@ type Config struct {
 	Seen func(owner peers.DeviceID) time.Time
 	// Rest tells whether background work rests now.
 	Rest func() bool
-	// Pace waits until so many bytes may be received or sent.
-	Pace   func(ctx context.Context, down, up int) error
+	// Pace waits until so many bytes may be received from a keeper, or sent to it.
+	Pace   func(ctx context.Context, d peers.DeviceID, down, up int) error
 	Now    func() time.Time
 	Logger *slog.Logger
 }

@@ -126,7 +126,7 @@ func (w *Worker) put(ctx context.Context, j caretaker.Job, k *keeper, seg *caret
 	if erasure.ShardRoot(data) != p.Root {
 		return fmt.Errorf("%w: a piece was rebuilt wrong", peers.ErrDamaged)
 	}
-	if err := w.Pace(ctx, 0, len(data)); err != nil {
+	if err := w.Pace(ctx, k.device, 0, len(data)); err != nil {
 		return err
 	}
 	if err := k.PutCared(ctx, caretask.Moved(p.ID, k.device), p.Root, data); err != nil {
@@ -252,8 +252,10 @@ func (w *Worker) gather(ctx context.Context, j caretaker.Job, ks []*keeper, seg 
 				some = append(some, next)
 			}
 		}
-		if err := w.Pace(ctx, len(some)*int(seg.Size), 0); err != nil {
-			return nil, err
+		for _, i := range some {
+			if err := w.Pace(ctx, ks[sites[i][0].at].device, int(seg.Size), 0); err != nil {
+				return nil, err
+			}
 		}
 		var all sync.WaitGroup
 		for _, i := range some {
