@@ -261,6 +261,11 @@ func (b *batch) send(p []byte) (int, error) {
 		if b.pace.paced(b.route) {
 			piece = piece[:b.pace.up.next(len(piece))]
 			b.pace.up.wait(len(piece), b.over)
+			select {
+			case <-b.over: // closed while it waited
+				return done, net.ErrClosed
+			default:
+			}
 			last = time.Now() // it stood still on purpose
 		}
 		until := time.Now().Add(b.idle / 2)
