@@ -22,7 +22,7 @@ const (
 type backoff struct {
 	mu    sync.Mutex
 	wait  time.Duration // of the last pause
-	since time.Time     // when the last pause began
+	since time.Time     // when the last pause began, or a dial worked
 	until time.Time
 	err   error
 }
@@ -42,7 +42,8 @@ func (b *backoff) check(now time.Time) error {
 
 // failed begins a pause, twice as long as the last one and a quarter shorter
 // or longer by chance. A dial that started before the pause counts as the
-// same failure.
+// same failure, and one that started before another worked says nothing of
+// now: on a line that was cut it ends only with its deadline.
 func (b *backoff) failed(started time.Time, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,5 +59,5 @@ func (b *backoff) failed(started time.Time, err error) {
 func (b *backoff) worked() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.wait, b.until, b.err = 0, time.Time{}, nil
+	b.wait, b.since, b.until, b.err = 0, time.Now(), time.Time{}, nil
 }
