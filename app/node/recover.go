@@ -555,17 +555,22 @@ func (r *recovery) takeBrand(raw []byte) (*brand.CopyInfo, error) {
 		return nil, nil
 	}
 	box := r.boxes[vault.Owner]
-	if err := keepBrandCopy(box, r.home, raw); errors.Is(err, brand.ErrCopy) {
+	err := keepBrandCopy(box, r.home, raw)
+	if err == nil && len(r.given) > 0 {
+		return nil, nil
+	}
+	var info brand.CopyInfo
+	if err == nil {
+		info, err = brand.NewRegister(box, filepath.Join(r.home, brandFolder)).Restore(raw, time.Now())
+	}
+	switch {
+	case errors.Is(err, brand.ErrCopy): // files do not wait for it
 		r.o.Note("The copy of your company is damaged and was passed over; 'preezm brand restore FILE' takes one that was saved.")
 		return nil, nil
-	} else if err != nil || len(r.given) > 0 {
+	case err != nil && !errors.Is(err, brand.ErrExists): // which is of a run that was cut off after it
 		return nil, err
 	}
-	info, err := brand.NewRegister(box, filepath.Join(r.home, brandFolder)).Restore(raw, time.Now())
-	if errors.Is(err, brand.ErrExists) { // of a run that was cut off after it
-		err = nil
-	}
-	return &info, err
+	return &info, nil
 }
 
 // splitPlace takes "DEVICE", "DEVICE@host:port" or "host:port" apart.
