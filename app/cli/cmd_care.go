@@ -172,6 +172,11 @@ func (a *app) printCare(s *node.CareState) error {
 // careGiven says what stands with a task that this home gave.
 func careGiven(b *strings.Builder, g *node.CareGiven) {
 	name := printable(g.Name)
+	if g.Idle {
+		fmt.Fprintf(b, "%s was asked to repair for you while your machines are off, and does not: its user refused, or it has lost the task.\n", name)
+		fmt.Fprintf(b, "'preezm care give NAME' asks it once more, or another machine.\n")
+		return
+	}
 	fmt.Fprintf(b, "%s repairs for you while your machines are off, until %s.\n", name, clock(g.Until))
 	fmt.Fprintf(b, "A machine may be away for %s before. It knows of %s; %s.\n", took(g.Grace), count(g.Work.Segments, "group of pieces", "groups of pieces"), careDid(&g.Work, "you have taken over "+count(g.Regained, "piece", "pieces")+" so far"))
 	switch {
@@ -181,7 +186,7 @@ func careGiven(b *strings.Builder, g *node.CareGiven) {
 		fmt.Fprintf(b, "It has not been told of everything yet: 'preezm care give' goes on.\n")
 	}
 	if g.Left > 0 {
-		fmt.Fprintf(b, "%s no room in the task and are not looked after.\n", count(g.Left, "group of pieces has", "groups of pieces have"))
+		fmt.Fprintf(b, "Not looked after, since the task has no room for more: %s.\n", count(g.Left, "group of pieces", "groups of pieces"))
 	}
 	if len(g.Unaware) > 0 {
 		fmt.Fprintf(b, "These have not heard of it yet, and give it nothing until they have: %s.\n", names(g.Unaware))
@@ -209,7 +214,7 @@ func careDid(w *node.CareWork, otherwise string) string {
 		text += "; away for too long: " + names(w.Missed)
 	}
 	if w.Lost > 0 {
-		text += "; " + count(w.Lost, "piece was", "pieces were") + " no longer where it should be"
+		text += "; " + count(w.Lost, "piece was no longer where it should be", "pieces were no longer where they should be")
 	}
 	return text
 }
@@ -232,6 +237,9 @@ func (a *app) saidCare(ctx context.Context, api node.API) error {
 	g := s.Given
 	if g.Ended {
 		return a.say("\nNobody repairs for you while your machines are off any more: the task of %s ended on %s.", printable(g.Name), clock(g.Until))
+	}
+	if g.Idle {
+		return a.say("\n%s was asked to repair for you while your machines are off, and does not: 'preezm care' says more.", printable(g.Name))
 	}
 	text := fmt.Sprintf("\n%s repairs for you while your machines are off, until %s", printable(g.Name), clock(g.Until))
 	if did := careDid(&g.Work, ""); did != "" {

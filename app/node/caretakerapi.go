@@ -71,6 +71,7 @@ type CareGiven struct {
 	// Asked: the caretaker answered just now, and Work is what it did.
 	Asked bool     `json:"asked"`
 	Text  string   `json:"text,omitempty"` // why it did not answer
+	Idle  bool     `json:"idle,omitempty"` // it answered that it does not do it: its user refused, or it lost the task
 	Work  CareWork `json:"work"`
 	// Regained is what this home has taken over of a caretaker's work so far.
 	Regained int64 `json:"regained"`

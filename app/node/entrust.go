@@ -91,7 +91,7 @@ func (n *Node) GiveCare(ctx context.Context, o CareOrder, progress func(engine.P
 	if err != nil {
 		return nil, err
 	}
-	if err := n.tellCare(ctx, t, progress); err != nil {
+	if err := n.tellCare(ctx, t, true, progress); err != nil {
 		return nil, err
 	}
 	s, err := n.careState(ctx)
@@ -123,7 +123,7 @@ func (n *Node) TakeCare(ctx context.Context) (*CareState, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.tellCare(ctx, t, nil); err != nil {
+	if err := n.tellCare(ctx, t, false, nil); err != nil {
 		return nil, err
 	}
 	return n.careState(ctx)
@@ -212,8 +212,9 @@ func placeIn(ks []caretask.Keeper) func(peers.DeviceID) uint8 {
 }
 
 // tellCare brings a task to the machines that have not heard of it, and its
-// parts to the caretaker. Who does not answer hears it later.
-func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], progress func(engine.Progress)) error {
+// parts to the caretaker, who with again hears it once more: it may have lost it,
+// or refused. Who does not answer hears it later.
+func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], again bool, progress func(engine.Progress)) error {
 	heard, err := n.engine.Catalog().Heard(ctx, n.careWhat())
 	if err != nil {
 		return err
@@ -222,7 +223,7 @@ func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], p
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	for _, p := range n.book.Peers() {
-		if !n.concerned(t, p) || heard[p.Device] >= t.Body.Number {
+		if !n.concerned(t, p) || heard[p.Device] >= t.Body.Number && !(again && p.Device == t.Body.Caretaker) {
 			continue
 		}
 		all.Go(func() {
@@ -231,9 +232,15 @@ func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], p
 				return
 			}
 			n.log.Info("a machine hears of the caretaker's task later", "machine", p.Name, "err", err)
-			if p.Device == t.Body.Caretaker && (errors.Is(err, peers.ErrRefused) || errors.Is(err, peers.ErrUnknown)) {
-				mu.Lock()
-				defer mu.Unlock()
+			if p.Device != t.Body.Caretaker {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case errors.Is(err, peers.ErrRefused):
+				errs = append(errs, fmt.Errorf("%s does not take the task: its user refused it, or took this machine out of its circle", p.Name))
+			case errors.Is(err, peers.ErrUnknown):
 				errs = append(errs, fmt.Errorf("%s does not take the task: %w", p.Name, err))
 			}
 		})
@@ -363,7 +370,7 @@ func (n *Node) careDue(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.tellCare(ctx, last, nil)
+	return n.tellCare(ctx, last, false, nil)
 }
 
 // takeOver takes over what a caretaker did while this machine was off: at the
@@ -496,10 +503,10 @@ func (n *Node) careGiven(ctx context.Context, t *custody.Signed[caretask.Task]) 
 		g.Text = err.Error()
 		return g, ctx.Err()
 	}
-	g.Asked = true
+	g.Asked, g.Idle = true, heard[t.Body.Caretaker] >= t.Body.Number
 	for i := range reports {
 		if reports[i].Owner == n.device {
-			g.Work = n.careWork(&reports[i])
+			g.Work, g.Idle = n.careWork(&reports[i]), reports[i].Refused
 		}
 	}
 	return g, nil

@@ -301,7 +301,7 @@ func TestCaretakersBooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	rs, err := DecodeReports(s.say(owner, VerbReport, []byte{}, nil))
-	if err != nil || len(rs) != 1 || rs[0].Pieces != 1 || rs[0].Bytes != 1000 || rs[0].Lost != 1 || rs[0].Lacking != 0 {
+	if err != nil || len(rs) != 1 || rs[0].Pieces != 1 || rs[0].Bytes != 1000 || rs[0].Lost != 1 || rs[0].Lacking != 0 || rs[0].Refused {
 		t.Errorf("%+v, %v", rs, err)
 	}
 	s.say(stranger, VerbReport, []byte{}, peers.ErrRefused)
@@ -315,6 +315,10 @@ func TestCaretakersBooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.reopen()
+	if rs, err := DecodeReports(s.say(owner, VerbReport, []byte{}, nil)); err != nil || len(rs) != 1 || !rs[0].Refused {
+		t.Errorf("the owner is not told: %+v, %v", rs, err)
+	}
+	s.say(owner, VerbTask, newWork(t, 5, nil).task.Raw, peers.ErrRefused) // the same once more
 	s.say(owner, VerbTask, newWork(t, 6, nil).task.Raw, peers.ErrRefused)
 	if jobs := s.Jobs(); len(jobs) != 1 || !jobs[0].Refused {
 		t.Errorf("%+v", jobs)

@@ -265,9 +265,10 @@ type Report struct {
 	Segments int64            `cbor:"4,keyasint"` // it looks after
 	Pieces   int64            `cbor:"5,keyasint"` // it made anew under this task
 	Bytes    int64            `cbor:"6,keyasint"`
-	Last     int64            `cbor:"7,keyasint"` // when it made the last one, Unix seconds
-	Missed   []peers.DeviceID `cbor:"8,keyasint"` // keepers that it took for lost when it looked last
-	Lost     int64            `cbor:"9,keyasint"` // pieces that a keeper did not have any more
+	Last     int64            `cbor:"7,keyasint"`            // when it made the last one, Unix seconds
+	Missed   []peers.DeviceID `cbor:"8,keyasint"`            // keepers that it took for lost when it looked last
+	Lost     int64            `cbor:"9,keyasint"`            // pieces that a keeper did not have any more
+	Refused  bool             `cbor:"10,keyasint,omitempty"` // its user does not want the task
 }
 
 type reports struct {

@@ -109,7 +109,7 @@ func (s *Service) Reports(ctx context.Context) ([]Report, error) {
 		if err != nil {
 			return nil, err
 		}
-		r := Report{Owner: j.Body.Owner, Number: j.Body.Number, Lacking: int64(len(w.Parts)), Segments: int64(j.Body.Segments), Missed: []peers.DeviceID{}}
+		r := Report{Owner: j.Body.Owner, Number: j.Body.Number, Lacking: int64(len(w.Parts)), Segments: int64(j.Body.Segments), Missed: []peers.DeviceID{}, Refused: j.Refused}
 		made, err := s.store.made(ctx, j.Body.Owner)
 		if err != nil {
 			return nil, err
