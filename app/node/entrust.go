@@ -425,8 +425,8 @@ func (n *Node) careReports(ctx context.Context, d peers.DeviceID) ([]caretaker.R
 // Care is part of CaretakerAPI.
 func (n *Node) Care(ctx context.Context) (*CareState, error) { return n.careState(ctx) }
 
-func (n *Node) careState(ctx context.Context) (*CareState, error) {
-	out := &CareState{For: []CareFor{}}
+func (n *Node) careState(ctx context.Context) (out *CareState, err error) {
+	out = &CareState{For: []CareFor{}}
 	t, err := n.givenTask(ctx)
 	if err != nil {
 		return nil, err
