@@ -34,7 +34,8 @@ const (
 	// answerGap is the least time between answers to one device.
 	answerGap = 2 * time.Second
 	// maxCommon bounds the devices that are asked to pass something on at once,
-	// maxForwarded what is passed on for one device within passGap.
+	// maxForwarded what is passed on for one device within passGap, and what is
+	// heeded of what it says of others.
 	maxCommon, maxForwarded = 3, 8
 	passGap                 = 10 * time.Second
 )
@@ -52,8 +53,23 @@ type digger struct {
 	answered time.Time       // when the other side's request was answered last
 	theirs   transport.Knock // that request
 	unwatch  func()          // ends watching for the other side
-	passed   int             // of what it had passed on, since
-	since    time.Time
+	passed   ration          // what it had passed on
+	brought  ration          // what others asked, as it says
+}
+
+// ration counts what a device may have done for it within passGap.
+type ration struct {
+	n     int
+	since time.Time
+}
+
+// spend takes one of it, and says whether there was one.
+func (r *ration) spend() bool {
+	if time.Since(r.since) > passGap {
+		*r = ration{since: time.Now()}
+	}
+	r.n++
+	return r.n <= maxForwarded
 }
 
 // tryUDP looks for a way by UDP, unless it did lately, and gives how long to wait
@@ -280,14 +296,10 @@ func (p *contact) passOn(m controlMsg) {
 		return
 	}
 	p.mu.Lock()
-	if time.Since(p.since) > passGap {
-		p.passed, p.since = 0, time.Now()
-	}
-	p.passed++
-	enough := p.passed > maxForwarded
+	ok := p.passed.spend()
 	p.mu.Unlock()
 	to := s.touch(peers.DeviceID(m.Device))
-	if to == nil || enough || peers.DeviceID(m.Device) == p.device {
+	if to == nil || !ok || peers.DeviceID(m.Device) == p.device {
 		return
 	}
 	m.What, m.Device = controlPunch, p.device[:]
@@ -319,6 +331,17 @@ func (p *contact) heardPunch(ctx context.Context, c *control, m controlMsg) {
 	theirs := circle.Learned(m.Addresses, s.alone())
 	theirs = slices.DeleteFunc(theirs, func(a string) bool { return !s.abroad(a) })
 	theirs = theirs[:min(len(theirs), maxPlaces)]
+	if len(m.Device) != 0 && !m.Answer {
+		// Each request has this device send packets to addresses that somebody
+		// chose: whoever makes requests up must not have more of them by
+		// naming more devices.
+		p.mu.Lock()
+		ok := p.brought.spend()
+		p.mu.Unlock()
+		if !ok {
+			return
+		}
+	}
 	from.mu.Lock()
 	defer from.mu.Unlock()
 	if m.Answer {

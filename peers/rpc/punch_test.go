@@ -140,3 +140,53 @@ func TestNonsenseAboutUDP(t *testing.T) {
 		t.Error("the connection was closed")
 	}
 }
+
+// A member that makes up what others ask has this device knock no more often by
+// naming more of them.
+func TestMadeUpPunches(t *testing.T) {
+	noLeaks(t)
+	a, b := newNode(t, "a", times{}), newNode(t, "b", times{})
+	a.withQUIC(true)
+	b.stop() // the test plays it
+	others := make([]peers.DeviceID, 3*maxForwarded)
+	if err := a.book.Put(circle.Peer{Device: b.id.Device(), Name: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range others {
+		rand.Read(others[i][:])
+		if err := a.book.Put(circle.Peer{Device: others[i], Name: "other"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, _, err := b.id.Dial(t.Context(), a.id.Device(), a.Addresses(), transport.DialOptions{Kind: transport.Control})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	within(t, "in touch", func() bool { return a.inTouch(b) && len(a.everybody()) == len(others)+1 })
+	to := &control{s: a.Service, conn: c}
+	for i, o := range others {
+		if err := to.send(controlMsg{What: controlPunch, Token: bytes.Repeat([]byte{byte(i + 1)}, 16), Device: o[:], Addresses: []string{"127.0.0.1:9"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := to.send(controlMsg{What: controlWatch, Token: make([]byte, 16)}); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "all is read", func() bool {
+		a.udp.mu.Lock()
+		defer a.udp.mu.Unlock()
+		return a.udp.expected[transport.Knock{}] != nil
+	})
+	answered := 0
+	for _, p := range a.everybody() {
+		p.mu.Lock()
+		if !p.answered.IsZero() {
+			answered++
+		}
+		p.mu.Unlock()
+	}
+	if answered != maxForwarded {
+		t.Errorf("%d of %d were heeded", answered, len(others))
+	}
+}
