@@ -5,9 +5,11 @@ package node
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/depot"
 )
 
@@ -86,16 +88,25 @@ func (n *Node) Limits(ctx context.Context) (LimitsView, error) {
 // leftovers counts what is kept for machines that are no longer in the circle,
 // and forgets what was kept long enough.
 func (n *Node) leftovers(ctx context.Context) ([]Leftover, error) {
-	in := map[peers.DeviceID]bool{n.device: true, n.book.Owner(n.device): true}
-	for _, p := range n.book.Peers() {
-		in[p.Device], in[n.book.Owner(p.Device)] = true, true
-	}
-	list, err := n.depot.Orphans(ctx, func(d peers.DeviceID) bool { return in[d] || in[n.book.Owner(d)] })
+	list, err := n.depot.Orphans(ctx, n.belongs)
 	out := []Leftover{}
 	for _, o := range list {
 		out = append(out, Leftover{o.Owner, o.Usage.Used, o.Since, depot.OrphanDays + 1 - o.Days})
 	}
 	return out, err
+}
+
+// belongs says whether a device, or another of its person, is in the circle now.
+func (n *Node) belongs(d peers.DeviceID) bool {
+	if d == n.device || n.book.Has(d) {
+		return true
+	}
+	person := n.book.Owner(d)
+	same := func(x peers.DeviceID) bool {
+		of := n.book.Owner(x)
+		return x == person || of == d || of == person
+	}
+	return same(n.device) || slices.ContainsFunc(n.book.Peers(), func(p circle.Peer) bool { return same(p.Device) })
 }
 
 // offered is what the circle may store here, in bytes.

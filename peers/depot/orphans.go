@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 const OrphanDays = 30
 
 // orphanLook is how far apart two looks must be to count as two days. A clock
-// that jumps makes one day of any number.
+// that jumps ahead makes one day of any number, one that is set back none.
 const orphanLook = 20 * time.Hour
 
 const orphanSchema = `CREATE TABLE orphan (
@@ -39,6 +40,7 @@ type Orphan struct {
 
 // Orphans looks for owners that are no longer known, counts the day, and
 // forgets what has been kept for [OrphanDays]. It gives those that are left.
+// known is asked again before anything goes: they may be back by then.
 func (d *Depot) Orphans(ctx context.Context, known func(peers.DeviceID) bool) ([]Orphan, error) {
 	if err := d.enter(); err != nil {
 		return nil, err
@@ -62,7 +64,7 @@ func (d *Depot) orphans(ctx context.Context, known func(peers.DeviceID) bool) ([
 	if err != nil {
 		return nil, err
 	}
-	now := d.now()
+	now, before := d.now(), maps.Clone(had)
 	var out []Orphan
 	var gone []peers.DeviceID
 	for owner, acc := range owners {
@@ -73,7 +75,10 @@ func (d *Depot) orphans(ctx context.Context, known func(peers.DeviceID) bool) ([
 		if !ok {
 			o = orphanRow{since: now.Unix()}
 		}
-		if age := now.Unix() - o.looked; age >= int64(orphanLook/time.Second) || age < 0 {
+		switch age := now.Unix() - o.looked; {
+		case age < 0:
+			o.looked = now.Unix()
+		case age >= int64(orphanLook/time.Second):
 			o.looked, o.days = now.Unix(), o.days+1
 		}
 		had[owner] = o
@@ -88,10 +93,15 @@ func (d *Depot) orphans(ctx context.Context, known func(peers.DeviceID) bool) ([
 			delete(had, owner)
 		}
 	}
-	if err := d.index.setOrphans(ctx, had); err != nil {
-		return nil, err
+	if !maps.Equal(had, before) {
+		if err := d.index.setOrphans(ctx, had); err != nil {
+			return nil, err
+		}
 	}
 	for _, owner := range gone {
+		if known(owner) {
+			continue
+		}
 		if err := d.forgetOwner(ctx, owner); err != nil {
 			return nil, err
 		}

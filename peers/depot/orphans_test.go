@@ -66,6 +66,12 @@ func TestOrphans(t *testing.T) {
 	if list := look(); len(list) != 1 || list[0].Days != 2 {
 		t.Errorf("%+v", list)
 	}
+	for range 10 * depot.OrphanDays { // and is set back, again and again
+		now = now.Add(-time.Minute)
+		if list := look(); len(list) != 1 || list[0].Days != 2 {
+			t.Fatalf("%+v", list)
+		}
+	}
 	known[left] = true // and they are back
 	look()
 	known[left] = false
@@ -74,6 +80,16 @@ func TestOrphans(t *testing.T) {
 			t.Fatalf("day %d: %+v", day, list)
 		}
 		now = now.Add(24 * time.Hour)
+	}
+	// On the last day they come back while it is looked.
+	asked := 0
+	if _, err := d.Orphans(ctx, func(d peers.DeviceID) bool {
+		if d == left {
+			asked++
+		}
+		return d != left || asked > 2
+	}); err != nil || !has(left, a) {
+		t.Errorf("%v after %d questions, %v", err, asked, has(left, a))
 	}
 	if list := look(); len(list) != 0 || has(left, a) || !has(stays, b) {
 		t.Errorf("%+v, %v, %v", list, has(left, a), has(stays, b))
