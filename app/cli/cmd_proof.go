@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,10 +64,16 @@ show what was done with a file after it was opened.`,
 	return cmd
 }
 
-// proofFile reads the argument of verify when it is a proof on this disk and
-// not the name of something kept.
+// proofFile reads the argument of verify when it is a proof on this disk: any ZIP
+// file that says of itself that it is one; a damaged name is found at either end.
 func proofFile(args []string) ([]byte, bool, error) {
-	if len(args) != 1 || !strings.HasSuffix(args[0], ".zip") {
+	return recordFile(args, ".zip", ledger.MaxProof, "proof.cbor", "preezm")
+}
+
+// recordFile reads the argument of verify when it is a file on this disk with that
+// ending and one of the marks in it, and not the name of something kept.
+func recordFile(args []string, ending string, most int64, marks ...string) ([]byte, bool, error) {
+	if len(args) != 1 || !strings.HasSuffix(args[0], ending) {
 		return nil, false, nil
 	}
 	f, err := os.Open(args[0])
@@ -74,13 +81,11 @@ func proofFile(args []string) ([]byte, bool, error) {
 		return nil, false, nil // the name of something kept
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, ledger.MaxProof+1))
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, false, err
 	}
-	// Any ZIP file that says of itself that it is one; a damaged name is found
-	// at either end.
-	return b, bytes.Contains(b, []byte("proof.cbor")) || bytes.Contains(b, []byte("preezm")), nil
+	return b, slices.ContainsFunc(marks, func(m string) bool { return bytes.Contains(b, []byte(m)) }), nil
 }
 
 func (a *app) verifyProof(b []byte) error {

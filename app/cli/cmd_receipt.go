@@ -3,11 +3,9 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -65,22 +63,9 @@ func (a *app) receiptCommand(long, example string, get func(context.Context, nod
 	return cmd
 }
 
-// receiptFile reads the argument of verify when it is a receipt on this disk and
-// not the name of something kept.
+// receiptFile reads the argument of verify when it is a receipt on this disk.
 func receiptFile(args []string) ([]byte, bool, error) {
-	if len(args) != 1 || !strings.HasSuffix(args[0], ".json") {
-		return nil, false, nil
-	}
-	f, err := os.Open(args[0])
-	if err != nil {
-		return nil, false, nil // the name of something kept
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, consent.MaxReceipt+1))
-	if err != nil {
-		return nil, false, err
-	}
-	return b, bytes.Contains(b, []byte("preezm")), nil
+	return recordFile(args, ".json", consent.MaxReceipt, "preezm")
 }
 
 func (a *app) verifyReceipt(b []byte) error {
