@@ -286,7 +286,7 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	n.callHelper = func(ctx context.Context, d peers.DeviceID, addresses []string, verb string, raw []byte) ([]byte, error) {
 		return service.Fellow(d, addresses).Helper(ctx, verb, raw)
 	}
-	n.peer, n.visit, n.called = service.Peer, service.Visit, service.Fellow
+	n.peer, n.visit, n.called = service.Peer, service.Visit, service.Cared
 	if n.shut {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/circle"
 )
 
 const (
@@ -97,6 +98,12 @@ func (v *server) carePut(w http.ResponseWriter, r *http.Request, from peers.Devi
 	return v.store(w, r, func(id peers.ShardID, root erasure.Root, size int64) (peers.DeviceID, error) {
 		return v.s.cfg.Care.Writes(r.Context(), from, id, root, size)
 	})
+}
+
+// Cared is a keeper of somebody whose caretaker this device is, at addresses that
+// the owner's task names: of those only what may be dialled on another's word.
+func (s *Service) Cared(id peers.DeviceID, addresses []string) *Client {
+	return s.Fellow(id, circle.Learned(addresses, s.alone()))
 }
 
 // Care sends the device a message about tasks. The bytes are those of package

@@ -141,6 +141,19 @@ func TestNonsenseAboutUDP(t *testing.T) {
 	}
 }
 
+// A task of somebody else's sends its caretaker to no name, nor to where clouds
+// keep their secrets.
+func TestAddressesOfATask(t *testing.T) {
+	noLeaks(t)
+	a, d := newNode(t, "a", times{}), peers.DeviceID{1}
+	a.Cared(d, []string{"example.org:443", "169.254.169.254:80", "192.0.2.1:4242"})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if got := a.fellows[d].addresses; len(got) != 1 || got[0] != "192.0.2.1:4242" {
+		t.Errorf("it would dial %q", got)
+	}
+}
+
 // A member that makes up what others ask has this device knock no more often by
 // naming more of them.
 func TestMadeUpPunches(t *testing.T) {
