@@ -108,7 +108,7 @@ func newFiles(u *UI) *files {
 	none := widget.NewButtonWithIcon("", theme.CancelIcon(), f.unpick)
 	none.Importance = widget.LowImportance
 	grant := widget.NewButtonWithIcon(u.t("files.grant"), icon("key", theme.ColorNameForeground), func() { u.grantPage(pathsOf(f.picked.of(f.shown))) })
-	f.actions = container.NewBorder(nil, nil, none, container.NewHBox(save, grant, remove), f.actionText)
+	f.actions = container.New(&apartLayout{}, container.NewHBox(none, f.actionText), container.NewHBox(save, grant, remove))
 	f.actions.Hide()
 
 	u.transfers.list = container.NewVBox()
@@ -402,16 +402,26 @@ func (f *files) showRows() {
 // showActions shows what is picked and what can be done with it.
 func (f *files) showActions() {
 	picked := f.picked.of(f.shown)
-	if was := f.actions.Visible(); was != (len(picked) > 0) {
-		visible(f.actions, !was)
-		f.root.Refresh()
+	height := func() float32 {
+		if !f.actions.Visible() {
+			return 0
+		}
+		return f.actions.MinSize().Height
 	}
-	if len(picked) == 0 {
-		return
+	before := height()
+	visible(f.actions, len(picked) > 0)
+	if len(picked) > 0 {
+		var size int64
+		for _, it := range picked {
+			size += it.Size
+		}
+		f.actionText.SetText(f.ui.n("files.picked", int64(len(picked)), i18n.A{"size": f.ui.locale.Size(size)}))
+		f.actions.Refresh() // longer words need more room
 	}
-	var size int64
-	for _, it := range picked {
-		size += it.Size
+	for range 2 { // its width is known after the first time
+		if now := height(); now != before {
+			before = now
+			f.root.Refresh()
+		}
 	}
-	f.actionText.SetText(f.ui.n("files.picked", int64(len(picked)), i18n.A{"size": f.ui.locale.Size(size)}))
 }

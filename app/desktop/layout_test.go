@@ -53,6 +53,30 @@ func TestNarrowWindow(t *testing.T) {
 	b.reads("Circle")
 }
 
+// What is picked is said in full beside the buttons, or above them where
+// there is no room beside them.
+func TestPickedIsSaidInFull(t *testing.T) {
+	for _, lang := range []string{"en", "fr"} {
+		for _, width := range []float32{1400, 1024, 800, 620} {
+			b := newBenchIn(t, &fakeHost{node: family(), exists: true}, lang, schemeLight)
+			b.enter()
+			b.win.Resize(fyne.NewSize(width, 700))
+			f := b.frame.files
+			f.pick(4, false, false)
+			b.win.Resize(fyne.NewSize(width, 700))
+			at := fyne.CurrentApp().Driver().AbsolutePositionForObject
+			words, buttons := f.actions.Objects[0], f.actions.Objects[1]
+			right, below := at(words).X+words.MinSize().Width, at(words).Y+words.MinSize().Height
+			if right > at(buttons).X && below > at(buttons).Y {
+				t.Errorf("%s at %v: the words reach to %v, %v and the buttons begin at %v", lang, width, right, below, at(buttons))
+			}
+			if bottom := at(buttons).Y + buttons.MinSize().Height; bottom != 684 {
+				t.Errorf("%s at %v: the buttons reach down to %v, and not to the margin", lang, width, bottom)
+			}
+		}
+	}
+}
+
 // The keyboard reaches every screen, and Tab walks through the sidebar to what
 // a screen offers.
 func TestKeyboardOnly(t *testing.T) {

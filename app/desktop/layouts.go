@@ -98,6 +98,41 @@ func flow(objects []fyne.CanvasObject, width float32, move bool) (height float32
 	return y + line
 }
 
+// apartLayout sets words to the left and buttons to the right, or the words
+// above the buttons where the width is too small for both.
+type apartLayout struct{ width float32 } // of the last layout; 0 before it
+
+func (a *apartLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
+	a.width = s.Width
+	words, buttons := objects[0], objects[1]
+	left, right := words.MinSize(), buttons.MinSize()
+	y := float32(0)
+	if apart(left, right, s.Width) {
+		left.Height, right.Height = s.Height, s.Height
+	} else {
+		y = left.Height + theme.Padding()
+	}
+	words.Move(fyne.NewPos(0, 0))
+	words.Resize(left)
+	buttons.Move(fyne.NewPos(max(s.Width-right.Width, 0), y))
+	buttons.Resize(right)
+}
+
+// MinSize is, as that of a flow, the height at the width of the last layout.
+func (a *apartLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	left, right := objects[0].MinSize(), objects[1].MinSize()
+	width := max(left.Width, right.Width)
+	if a.width == 0 || apart(left, right, a.width) {
+		return fyne.NewSize(width, max(left.Height, right.Height))
+	}
+	return fyne.NewSize(width, left.Height+theme.Padding()+right.Height)
+}
+
+// apart says whether both have room in one line.
+func apart(left, right fyne.Size, width float32) bool {
+	return left.Width+theme.Padding()+right.Width <= width
+}
+
 // twoLayout sets a main part and a narrower one beside it, or below it where
 // the width is too small for both.
 type twoLayout struct{ aside, stack float32 }
