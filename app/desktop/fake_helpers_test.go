@@ -33,6 +33,8 @@ func (n *fakeNode) AddHelpers(_ context.Context, o node.HelperOrder) (node.Helpe
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.added = append(n.added, o)
+	n.helperSet.Helpers = slices.DeleteFunc(slices.Clone(n.helperSet.Helpers), func(h node.Helper) bool { return h.Left })
+	n.helperSet.Outdated = false
 	for _, who := range o.Names {
 		for _, m := range n.members {
 			if m.Device.String() == who {

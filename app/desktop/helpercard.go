@@ -70,6 +70,9 @@ func (c *helperCard) show(set node.HelperSet) {
 		for _, h := range set.Helpers {
 			c.state.Add(newNote(join(shownName(h.Name), helperWords(l, &h, now))))
 		}
+		if set.Outdated {
+			c.state.Add(statement(gradeFragile, u.t("helpers.outdated")))
+		}
 		if !set.Words {
 			c.state.Add(newNote(u.t("helpers.no-words")))
 		}
@@ -84,7 +87,7 @@ func (c *helperCard) show(set node.HelperSet) {
 func helpersGrade(s *node.HelperSet) grade {
 	have := 0
 	for _, h := range s.Helpers {
-		if !h.Kept.IsZero() {
+		if !h.Kept.IsZero() && !h.Left {
 			have++
 		}
 	}
@@ -104,6 +107,8 @@ func together(l *i18n.Locale, k, n int, delay time.Duration) string {
 
 func helperWords(l *i18n.Locale, h *node.Helper, now time.Time) string {
 	switch {
+	case h.Left:
+		return l.T("helpers.left")
 	case !h.Kept.IsZero():
 		return l.T("helpers.has-part", i18n.A{"when": l.When(h.Kept, now)})
 	case h.Problem != "":
@@ -132,7 +137,7 @@ func (c *helperCard) chooseAmong(members []node.Member) {
 	u := c.ui
 	picked := map[string]bool{}
 	for _, h := range c.set.Helpers {
-		picked[h.Device.String()] = true
+		picked[h.Device.String()] = !h.Left
 	}
 	delays := helperDelays()
 	now := c.set.Delay
@@ -193,7 +198,7 @@ func (c *helperCard) chooseAmong(members []node.Member) {
 			switch {
 			case on && !is:
 				add = append(add, device)
-			case !on && is:
+			case !on && is: // among them who left the circle
 				drop = append(drop, device)
 			}
 		}
@@ -204,10 +209,10 @@ func (c *helperCard) chooseAmong(members []node.Member) {
 }
 
 // change makes a new set. Those that come are taken in before others go, so
-// that there are never too few.
+// that there are never too few; who left the circle is out by then.
 func (c *helperCard) change(add, drop []string, delay time.Duration) {
 	u, n := c.ui, c.ui.node
-	if len(add) == 0 && len(drop) == 0 && delay == c.set.Delay {
+	if len(add) == 0 && len(drop) == 0 && delay == c.set.Delay && !c.set.Outdated {
 		return
 	}
 	u.work(func(ctx context.Context) func() {
@@ -215,6 +220,9 @@ func (c *helperCard) change(add, drop []string, delay time.Duration) {
 		if len(add) > 0 || len(drop) == 0 {
 			set, err = n.AddHelpers(ctx, node.HelperOrder{Names: add, Delay: delay})
 		}
+		drop := slices.DeleteFunc(drop, func(device string) bool {
+			return !slices.ContainsFunc(set.Helpers, func(h node.Helper) bool { return h.Device.String() == device })
+		})
 		if err == nil && len(drop) > 0 {
 			set, err = n.RemoveHelpers(ctx, node.HelperOrder{Names: drop, Delay: delay})
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/peers"
 )
 
 func TestHelpers(t *testing.T) {
@@ -39,6 +40,33 @@ func TestHelpers(t *testing.T) {
 	b.press("No helpers any more…")
 	b.press("End it")
 	b.settle("there are none", func() bool { return b.shows("You have no helpers.") })
+}
+
+// Helpers who left the circle, or would not warn every machine, are told of,
+// and confirming the others makes the set anew without them.
+func TestHelpersThatCountNoMore(t *testing.T) {
+	n := helped()
+	n.asks = nil
+	n.helperSet.Outdated = true
+	gone := node.Helper{Name: "Old friend", Device: peers.DeviceID{99}, Kept: noon, Left: true}
+	n.helperSet.Helpers = append(n.helperSet.Helpers, gone)
+	b, s := openMachines(t, n)
+	c := s.helpers
+	b.settle("the helpers are shown", func() bool { return c.loaded })
+	b.reads("Old friend · has left your circle")
+	b.reads("they would not warn it")
+	c.ask()
+	b.settle("the choice is shown", func() bool { return b.shows("Who may bring you back?") })
+	b.reads("2 of these 3 together can open everything.")
+	b.tickBox("Office")
+	b.press("Make them my helpers")
+	b.settle("they are changed", func() bool { return !b.shows("Old friend") })
+	if b.shows("they would not warn it") {
+		t.Error("it is still told that they would not warn a machine")
+	}
+	if len(n.added) != 1 || len(n.dropped) != 0 {
+		t.Errorf("added %+v, removed %+v", n.added, n.dropped)
+	}
 }
 
 // Whoever helps is told on every screen, agrees with words that were read out,
