@@ -69,6 +69,7 @@ type circleNode interface {
 type careNode interface {
 	Repair(ctx context.Context, o node.RepairOrder, progress func(engine.Progress)) (*node.RepairReport, error)
 	Audit(ctx context.Context, o node.AuditOrder, progress func(engine.Progress)) (*engine.AuditReport, error)
+	Care(ctx context.Context) (*node.CareState, error)
 	BackupState(ctx context.Context) (*node.BackupState, error)
 	Retention(ctx context.Context) (engine.Retention, error)
 	SetRetention(ctx context.Context, r engine.Retention) error

@@ -25,9 +25,11 @@ type careScreen struct {
 	status *engine.Status // as it was shown last
 	copies *node.BackupState
 	pace   pace
+	asked  time.Time // when it was asked who repairs
 
 	safety *fyne.Container
 	doing  *fyne.Container
+	off    *fyne.Container // who repairs while this home is off
 	mend   *widget.RichText
 	bar    *bar
 	jobs   *panel
@@ -47,7 +49,7 @@ func graces() []time.Duration {
 }
 
 func newCare(u *UI) *careScreen {
-	c := &careScreen{ui: u, safety: container.NewVBox(), doing: container.NewVBox(), mend: newNote(""), bar: newBar(),
+	c := &careScreen{ui: u, safety: container.NewVBox(), doing: container.NewVBox(), off: container.NewVBox(), mend: newNote(""), bar: newBar(),
 		checks: container.NewVBox(), copy: container.NewVBox()}
 	c.mend.Hide()
 	c.bar.Hide()
@@ -66,7 +68,7 @@ func newCare(u *UI) *careScreen {
 	}
 	body := container.NewVBox(
 		newCard(c.safety), c.jobs,
-		newCard(container.NewVBox(newHeading(u.t("care.doing")), container.New(tightLayout{}, c.mend, c.bar), c.doing,
+		newCard(container.NewVBox(newHeading(u.t("care.doing")), container.New(tightLayout{}, c.mend, c.bar), c.doing, c.off,
 			setting(u.t("care.grace"), container.NewHBox(c.grace)), newNote(u.t("care.grace-note")), container.NewHBox(c.repair))),
 		newCard(container.NewVBox(newHeading(u.t("care.checks")), newNote(u.t("care.checks-text")), c.checks, container.NewHBox(c.check))),
 		newCard(container.NewVBox(newHeading(u.t("care.copies")), c.copy)),
@@ -93,6 +95,16 @@ func (c *careScreen) refresh() {
 		u.askHealth()
 	}
 	c.past.refresh()
+	if now := u.opt.Now(); c.asked.IsZero() || now.Sub(c.asked) >= devicesEvery { // the caretaker is asked for it
+		c.asked = now
+		u.work(func(ctx context.Context) func() {
+			s, err := n.Care(ctx)
+			if err != nil {
+				return func() { u.heard(err) }
+			}
+			return func() { c.showOff(s) }
+		})
+	}
 	u.work(func(ctx context.Context) func() {
 		b, err := n.BackupState(ctx)
 		if err != nil {
@@ -109,6 +121,15 @@ func (c *careScreen) showCopies(b *node.BackupState) {
 	c.copies = b
 	c.copy.Objects = nil
 	c.copy.Add(spoken(copyWords(c.ui.locale, b, c.ui.opt.Now())))
+	c.root.Refresh()
+}
+
+// showOff says who repairs while this home is off.
+func (c *careScreen) showOff(s *node.CareState) {
+	c.off.Objects = nil
+	for _, r := range offLines(c.ui.locale, s, c.ui.opt.Now()) {
+		c.off.Add(spoken(r))
+	}
 	c.root.Refresh()
 }
 

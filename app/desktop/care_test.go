@@ -16,7 +16,9 @@ func openCare(t *testing.T, n *fakeNode) (*bench, *careScreen) {
 	b := newHome(t, n)
 	b.goTo("care")
 	c := b.frame.care()
-	b.settle("the health is shown", func() bool { return c.status != nil && c.copies != nil && textOf(c.past.kept) != " " })
+	b.settle("the health is shown", func() bool {
+		return c.status != nil && c.copies != nil && len(c.off.Objects) > 0 && textOf(c.past.kept) != " "
+	})
 	return b, c
 }
 
@@ -33,6 +35,11 @@ func TestCare(t *testing.T) {
 	b.reads("840 pieces wait for machines that are away. After 3 days they are made anew on others.")
 	b.reads("96 pieces are owed")
 	b.reads("3 deletions wait")
+	b.reads("Cellar NAS repairs for you while your machines are off, until 14 Mar 2027. It made 214 pieces anew, the last yesterday 10:00.")
+	b.reads("This machine repairs for Aunt Rose while their machines are off, until 14 Jul 2026.")
+	if b.shows("repairs for Ben") {
+		t.Error("it repairs for whom it refused")
+	}
 	b.reads("Checked 15 pieces: all good. · last today 04:00")
 	b.reads("1 of 380 pieces checked was not right, and is made anew.")
 	b.reads("Its disk may be failing: 39 of 380 pieces were not right. Tell its owner")
@@ -50,6 +57,7 @@ func TestCareOfAQuietHome(t *testing.T) {
 	b, _ := openCare(t, n)
 	b.reads("Nothing has to be repaired, and nothing is owed.")
 	b.reads("once your machines have been watched for a day")
+	b.reads("Nobody repairs for you while your machines are off.")
 	b.reads("Not checked yet.")
 	b.reads("There is nobody yet to keep a copy of the list of your files.")
 	b.reads("No former versions stay.")

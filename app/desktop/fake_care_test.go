@@ -14,6 +14,7 @@ import (
 // fakeCare is the part of fakeNode about how it looks after itself.
 type fakeCare struct {
 	copies  node.BackupState
+	off     node.CareState
 	policy  engine.Retention
 	former  engine.PruneReport
 	repairs []node.RepairOrder
@@ -44,6 +45,13 @@ func (n *fakeNode) Audit(_ context.Context, _ node.AuditOrder, progress func(eng
 	defer n.mu.Unlock()
 	r := n.audit
 	return &r, nil
+}
+
+func (n *fakeNode) Care(context.Context) (*node.CareState, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.off
+	return &s, n.failed
 }
 
 func (n *fakeNode) BackupState(context.Context) (*node.BackupState, error) {
@@ -79,6 +87,10 @@ func (n *fakeNode) Prune(_ context.Context, o node.PruneOrder) (*engine.PruneRep
 func tended() *fakeNode {
 	n := busy()
 	n.copies = node.BackupState{Number: 41, Made: noon.Add(-25 * time.Minute), Keepers: 4, Of: 5, Pending: true}
+	n.off = node.CareState{
+		Given: &node.CareGiven{Name: "Cellar NAS", Until: noon.AddDate(1, 0, 0), Asked: true, Work: node.CareWork{Pieces: 214, Last: noon.Add(-26 * time.Hour)}},
+		For:   []node.CareFor{{Name: "Aunt Rose", Until: noon.AddDate(0, 4, 0)}, {Name: "Ben", Refused: true}},
+	}
 	n.policy = engine.Retention{Last: 10, Daily: 14, Weekly: 8, Monthly: 12, TrashDays: 30}
 	n.former = engine.PruneReport{Versions: 318, Bytes: 2_700_000_000}
 	s := &n.status

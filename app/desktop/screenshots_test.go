@@ -136,18 +136,24 @@ func shots() []shot {
 		{"care", tended, func(b *bench) {
 			b.goTo("care")
 			c := b.frame.care()
-			b.settle("the health is shown", func() bool { return c.status != nil && c.copies != nil && textOf(c.past.kept) != " " })
+			b.settle("the health is shown", func() bool {
+				return c.status != nil && c.copies != nil && len(c.off.Objects) > 0 && textOf(c.past.kept) != " "
+			})
 		}},
 		{"care-past", tended, func(b *bench) {
 			b.goTo("care")
 			c := b.frame.care()
-			b.settle("the health is shown", func() bool { return c.status != nil && c.copies != nil && textOf(c.past.kept) != " " })
+			b.settle("the health is shown", func() bool {
+				return c.status != nil && c.copies != nil && len(c.off.Objects) > 0 && textOf(c.past.kept) != " "
+			})
 			scrollTo(b, c.past.view)
 		}},
 		{"policy", tended, func(b *bench) {
 			b.goTo("care")
 			c := b.frame.care()
-			b.settle("the health is shown", func() bool { return c.status != nil && c.copies != nil && textOf(c.past.kept) != " " })
+			b.settle("the health is shown", func() bool {
+				return c.status != nil && c.copies != nil && len(c.off.Objects) > 0 && textOf(c.past.kept) != " "
+			})
 			c.past.askPolicy()
 		}},
 		{"settings", family, page("settings")},
