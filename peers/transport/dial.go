@@ -125,6 +125,23 @@ func (i *Identity) Dial(ctx context.Context, device peers.DeviceID, addresses []
 func (i *Identity) dialOne(ctx context.Context, device peers.DeviceID, address string, o DialOptions) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
+	if strings.HasPrefix(address, RelayScheme+"://") {
+		// strelaysrv may turn away the device that waits, which comes while the
+		// relay is busy with this one: then nobody is at the other end of the
+		// session, and only a new one helps.
+		first, done := context.WithTimeout(ctx, o.Timeout/3)
+		c, err := i.dialWay(first, device, address, o)
+		stood := err != nil && first.Err() != nil && ctx.Err() == nil
+		done()
+		if !stood {
+			return c, err
+		}
+	}
+	return i.dialWay(ctx, device, address, o)
+}
+
+// dialWay makes one attempt, until ctx ends.
+func (i *Identity) dialWay(ctx context.Context, device peers.DeviceID, address string, o DialOptions) (*Conn, error) {
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok {
 		scheme, rest = "tcp", address

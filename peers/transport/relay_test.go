@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -25,7 +26,11 @@ type fakeRelay struct {
 	wg   sync.WaitGroup
 	mu   sync.Mutex
 	wait map[peers.DeviceID]net.Conn
-	half net.Conn // the side of a session that came first
+	half map[string]net.Conn // the side of each session that came first
+	n    int                 // sessions
+	// turnAway is how often the side that waits is turned away from a session,
+	// as strelaysrv does with one that comes while it is busy.
+	turnAway int
 }
 
 func newFakeRelay(t *testing.T) *fakeRelay {
@@ -34,7 +39,7 @@ func newFakeRelay(t *testing.T) *fakeRelay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeRelay{t: t, id: newID(t), l: l, wait: map[peers.DeviceID]net.Conn{}}
+	f := &fakeRelay{t: t, id: newID(t), l: l, wait: map[peers.DeviceID]net.Conn{}, half: map[string]net.Conn{}}
 	f.wg.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -48,6 +53,9 @@ func newFakeRelay(t *testing.T) *fakeRelay {
 		l.Close()
 		f.mu.Lock()
 		for _, c := range f.wait {
+			c.Close()
+		}
+		for _, c := range f.half {
 			c.Close()
 		}
 		f.mu.Unlock()
@@ -110,34 +118,46 @@ func (f *fakeRelay) serve(c net.Conn) {
 		case relay.ConnectRequest:
 			f.mu.Lock()
 			to := f.wait[peers.DeviceID(m.ID)]
+			f.n++
+			number := strconv.Itoa(f.n)
 			f.mu.Unlock()
 			if to == nil {
 				_ = relay.WriteMessage(t, relay.ResponseNotFound)
 				return
 			}
 			// The address is a lie: sessions are at the relay's own.
-			in := relay.SessionInvitation{Key: []byte("k"), Address: []byte{192, 0, 2, 1}, Port: uint16(f.l.Addr().(*net.TCPAddr).Port)}
+			in := relay.SessionInvitation{Key: []byte("k" + number), Address: []byte{192, 0, 2, 1}, Port: uint16(f.l.Addr().(*net.TCPAddr).Port)}
 			_ = relay.WriteMessage(t, in)
-			in.ServerSocket = true
+			in.ServerSocket, in.Key = true, []byte("w"+number)
 			_ = relay.WriteMessage(to, in)
 		}
 	}
 }
 
 func (f *fakeRelay) session(c net.Conn) {
-	if _, err := relay.ReadMessage(c); err != nil {
+	m, err := relay.ReadMessage(c)
+	join, ok := m.(relay.JoinSessionRequest)
+	if err != nil || !ok {
+		c.Close()
+		return
+	}
+	side, number := join.Key[0], string(join.Key[1:])
+	f.mu.Lock()
+	if side == 'w' && f.turnAway > 0 {
+		f.turnAway--
+		f.mu.Unlock()
+		_ = relay.WriteMessage(c, relay.ResponseAlreadyConnected)
 		c.Close()
 		return
 	}
 	_ = relay.WriteMessage(c, relay.ResponseSuccess)
-	f.mu.Lock()
-	other := f.half
+	other := f.half[number]
 	if other == nil {
-		f.half = c
+		f.half[number] = c
 		f.mu.Unlock()
 		return
 	}
-	f.half = nil
+	delete(f.half, number)
 	f.mu.Unlock()
 	for _, p := range [][2]net.Conn{{c, other}, {other, c}} {
 		f.wg.Go(func() {
@@ -218,6 +238,18 @@ func TestRelay(t *testing.T) {
 	if in, _ := s.Moved(); in < 5 {
 		t.Errorf("%d bytes came", in)
 	}
+
+	// The side that waits is turned away once: the session stands still, and
+	// the next one does not.
+	f.mu.Lock()
+	f.turnAway = 1
+	f.mu.Unlock()
+	again, _, err := a.Dial(t.Context(), b.Device(), []string{f.url("")}, DialOptions{Timeout: 3 * time.Second})
+	if err != nil {
+		t.Fatalf("after a session that stood still: %v", err)
+	}
+	again.Close()
+	(<-got).Close()
 
 	_, _, err = a.Dial(t.Context(), other.Device(), []string{f.url("")}, DialOptions{})
 	if !errors.Is(err, ErrNotThere) {
