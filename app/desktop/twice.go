@@ -45,7 +45,11 @@ func (f *files) showTwice(list []engine.Conflict) {
 	}
 	f.twiceWords.Objects = nil
 	if len(list) > 0 {
-		f.twiceWords.Add(statement(gradeFragile, f.ui.n("twice.some", int64(len(names)), i18n.A{"name": shownName(path.Base(string(list[0].Path)))})))
+		words := f.ui.n("twice.some", int64(len(names)))
+		if len(names) == 1 {
+			words = f.ui.t("twice.one", i18n.A{"name": shownName(path.Base(string(list[0].Path)))})
+		}
+		f.twiceWords.Add(statement(gradeFragile, words))
 	}
 	visible(f.twiceBar, len(list) > 0)
 	f.list.Refresh()
