@@ -60,27 +60,10 @@ func openStore(ctx context.Context, path string, key []byte) (*store, error) {
 		return nil, err
 	}
 	s := &store{db}
-	if err := s.prepare(ctx); err != nil {
+	if err := sqlite.Migrate(ctx, db, migrations); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", File, err), db.Close())
 	}
 	return s, nil
-}
-
-func (s *store) prepare(ctx context.Context) error {
-	var version int
-	if err := s.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return err
-	}
-	if version > len(migrations) {
-		return fmt.Errorf("it was made by a later program (schema %d)", version)
-	}
-	for ; version < len(migrations); version++ {
-		step := migrations[version] + fmt.Sprintf("PRAGMA user_version = %d", version+1)
-		if _, err := s.db.ExecContext(ctx, "BEGIN IMMEDIATE;"+step+";COMMIT"); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // write runs f in a transaction.

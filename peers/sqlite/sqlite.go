@@ -192,3 +192,23 @@ func IsSchema(err error) bool { return errors.Is(err, sqlite3.SCHEMA) }
 
 // IsRolledBack tells whether SQLite has no transaction to roll back any more.
 func IsRolledBack(err error) bool { return errors.Is(err, sqlite3.ERROR) }
+
+// Migrate applies the steps that a database lacks, each in a transaction of its
+// own; PRAGMA user_version counts those it has. After an error the database is
+// to be closed: a step that failed leaves its transaction open.
+func Migrate(ctx context.Context, db *sql.DB, steps []string) error {
+	var version int
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if version > len(steps) {
+		return fmt.Errorf("it was made by a later program (schema %d)", version)
+	}
+	for ; version < len(steps); version++ {
+		step := steps[version] + fmt.Sprintf("PRAGMA user_version = %d", version+1)
+		if _, err := db.ExecContext(ctx, "BEGIN IMMEDIATE;"+step+";COMMIT"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
