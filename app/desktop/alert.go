@@ -44,13 +44,7 @@ func pending(r *node.HelperRequest) bool { return r.State == "asked" || r.State 
 
 func (a *alert) refresh() {
 	u, n := a.ui, a.ui.node
-	u.work(func(ctx context.Context) func() {
-		list, err := n.HelperRequests(ctx)
-		if err != nil {
-			return func() { u.heard(err) }
-		}
-		return func() { a.show(list) }
-	})
+	learn(u, n.HelperRequests, a.show)
 }
 
 func (a *alert) show(list []node.HelperRequest) {

@@ -111,13 +111,7 @@ func (c *askedCards) refresh() {
 	if n == nil {
 		return
 	}
-	u.work(func(ctx context.Context) func() {
-		list, err := n.Requests(ctx)
-		if err != nil {
-			return func() { u.heard(err) }
-		}
-		return func() { c.show(list) }
-	})
+	learn(u, n.Requests, c.show)
 }
 
 func isOpen(r node.AskedRequest) bool { return r.State == grants.RequestOpen }

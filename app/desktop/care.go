@@ -97,21 +97,9 @@ func (c *careScreen) refresh() {
 	c.past.refresh()
 	if now := u.opt.Now(); c.asked.IsZero() || now.Sub(c.asked) >= devicesEvery { // the caretaker is asked for it
 		c.asked = now
-		u.work(func(ctx context.Context) func() {
-			s, err := n.Care(ctx)
-			if err != nil {
-				return func() { u.heard(err) }
-			}
-			return func() { c.showOff(s) }
-		})
+		learn(u, n.Care, c.showOff)
 	}
-	u.work(func(ctx context.Context) func() {
-		b, err := n.BackupState(ctx)
-		if err != nil {
-			return func() { u.heard(err) }
-		}
-		return func() { c.showCopies(b) }
-	})
+	learn(u, n.BackupState, c.showCopies)
 }
 
 func (c *careScreen) showCopies(b *node.BackupState) {

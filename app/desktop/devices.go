@@ -58,13 +58,7 @@ func (m *ownMachines) read() {
 	if n == nil {
 		return
 	}
-	u.work(func(ctx context.Context) func() {
-		list, err := n.Devices(ctx)
-		if err != nil {
-			return func() { u.heard(err) }
-		}
-		return func() { m.show(list) }
-	})
+	learn(u, n.Devices, m.show)
 }
 
 func (m *ownMachines) show(list []node.Device) {

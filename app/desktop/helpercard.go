@@ -44,13 +44,7 @@ func newHelperCard(u *UI) *helperCard {
 
 func (c *helperCard) refresh() {
 	u, n := c.ui, c.ui.node
-	u.work(func(ctx context.Context) func() {
-		set, err := n.Helpers(ctx)
-		if err != nil {
-			return func() { u.heard(err) }
-		}
-		return func() { c.show(set) }
-	})
+	learn(u, n.Helpers, c.show)
 }
 
 func (c *helperCard) show(set node.HelperSet) {

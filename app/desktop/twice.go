@@ -25,13 +25,7 @@ func (f *files) askTwice() {
 	if n == nil {
 		return
 	}
-	u.work(func(ctx context.Context) func() {
-		list, err := n.Conflicts(ctx)
-		if err != nil {
-			return func() { u.heard(err) }
-		}
-		return func() { f.showTwice(list) }
-	})
+	learn(u, n.Conflicts, f.showTwice)
 }
 
 func (f *files) showTwice(list []engine.Conflict) {

@@ -196,6 +196,18 @@ func (u *UI) work(f func(ctx context.Context) func()) {
 	})
 }
 
+// learn asks for something away from the window's thread and shows the answer on
+// it. A failure is only heard: the next look may find it.
+func learn[T any](u *UI, ask func(ctx context.Context) (T, error), show func(T)) {
+	u.work(func(ctx context.Context) func() {
+		v, err := ask(ctx)
+		if err != nil {
+			return func() { u.heard(err) }
+		}
+		return func() { show(v) }
+	})
+}
+
 // speak loads the language of the preferences.
 func (u *UI) speak() error {
 	lang := u.prefs.language()
