@@ -132,16 +132,19 @@ func TestPace(t *testing.T) {
 	t.Logf("%d files loaded: %d MiB, at most %d", count, now, most)
 	s.measureIdle("idle, files in front")
 
+	wheel := func(times, button string) []string { return []string{"click", "--repeat", times, "--delay", "16", button} }
 	for _, way := range []struct {
 		name string
+		x, y int
 		args []string
 	}{
-		{"wheel", []string{"mousemove", "600", "420", "click", "--repeat", "600", "--delay", "16", "5"}},
-		{"wheel back", []string{"mousemove", "600", "420", "click", "--repeat", "300", "--delay", "16", "4"}},
-		{"scroll bar dragged", dragged(600)},
-		{"wheel again", []string{"mousemove", "600", "420", "click", "--repeat", "600", "--delay", "16", "5"}},
+		{"wheel", 600, 420, wheel("600", "5")},
+		{"wheel back", 600, 420, wheel("300", "4")},
+		{"scroll bar dragged", barX, barTop, dragged(600)},
+		{"wheel again", 600, 420, wheel("600", "5")},
 	} {
-		p := s.pace(func() { s.xdotool(way.args...) })
+		s.xdotool("mousemove", strconv.Itoa(way.x), strconv.Itoa(way.y), "sleep", "0.5")
+		p := s.moves(func() { s.xdotool(way.args...) })
 		now, most := s.memory()
 		t.Logf("%s: %v; %d MiB, at most %d", way.name, p, now, most)
 	}
@@ -169,12 +172,14 @@ func (s *screen) measureIdle(what string) {
 	s.t.Logf("%s: %.2f %% of a core", what, s.idle(30*time.Second))
 }
 
+// The scroll bar of the list, from top to bottom.
+const barX, barTop, barBottom = 1000, 264, 640
+
 // dragged moves the scroll bar from the top to the bottom.
 func dragged(steps int) []string {
-	const x, top, bottom = 1000, 264, 640
-	args := []string{"mousemove", strconv.Itoa(x), strconv.Itoa(top), "sleep", "0.3", "mousedown", "1"}
+	args := []string{"mousedown", "1"}
 	for i := range steps {
-		args = append(args, "mousemove", strconv.Itoa(x), strconv.Itoa(top+(bottom-top)*i/steps), "sleep", "0.016")
+		args = append(args, "mousemove", strconv.Itoa(barX), strconv.Itoa(barTop+(barBottom-barTop)*i/steps), "sleep", "0.016")
 	}
 	return append(args, "mouseup", "1")
 }

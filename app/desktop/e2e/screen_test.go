@@ -57,7 +57,7 @@ func newScreen(t *testing.T, ctx context.Context, name, home string) *screen {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	x := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1024x700x24", "+extension", "GLX", "-nolisten", "tcp", "-noreset")
+	x := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1024x700x24", "-fbdir", s.dir, "+extension", "GLX", "-nolisten", "tcp", "-noreset")
 	x.ExtraFiles = []*os.File{w}
 	x.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := x.Start(); err != nil {
