@@ -70,7 +70,7 @@ func newActivity(u *UI) *activity {
 	top := container.NewVBox(newTitle(u.t("nav.activity")), container.New(tightLayout{}, a.line), tools, buttons, a.verdict)
 	body := newPanel(colorSurface, 12, container.New(layout.NewCustomPaddedLayout(6, 6, 0, 0),
 		container.NewStack(a.list, container.NewCenter(container.New(widthLayout{420}, a.empty)))))
-	body.outline = true
+	body.outline, body.wide = true, true
 	a.root = container.NewBorder(top, nil, nil, nil, body)
 	return a
 }

@@ -100,7 +100,7 @@ func newFiles(u *UI) *files {
 	f.table = newTable(f)
 	f.empty = newEmptyState(u)
 	body := newPanel(colorSurface, 12, container.NewStack(f.table, f.empty.view))
-	body.outline = true
+	body.outline, body.wide = true, true
 
 	f.actionText = widget.NewLabel("")
 	save := widget.NewButtonWithIcon(u.t("files.save"), theme.DownloadIcon(), func() { u.askWhereTo(pathsOf(f.picked.of(f.shown))) })

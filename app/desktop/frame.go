@@ -68,6 +68,7 @@ func (u *UI) showHome(name string) {
 	machine := container.NewBorder(nil, nil, iconOf(icon("online", colorSafe), 12), nil, f.name)
 	side := container.NewBorder(menu, container.New(layout.NewCustomPaddedLayout(0, 0, 10, 0), machine), nil, nil)
 	sidebar := newPanel(colorSidebar, 0, container.New(layout.NewCustomPaddedLayout(12, 10, 10, 10), side))
+	sidebar.wide = true
 	u.frame = f
 	f.named(u.about)
 	if u.health != nil {
@@ -79,7 +80,7 @@ func (u *UI) showHome(name string) {
 	f.note.Hide()
 	f.alert = newAlert(u)
 	page := container.New(layout.NewCustomPaddedLayout(18, 16, 22, 22), container.NewBorder(f.alert.view, f.note, nil, nil, f.stage))
-	u.win.SetContent(newPanel(theme.ColorNameBackground, 0, container.New(frameLayout{narrow: func(narrow bool) { visible(title, !narrow) }}, sidebar, page)))
+	u.win.SetContent(container.New(frameLayout{narrow: func(narrow bool) { visible(title, !narrow) }}, sidebar, page))
 	u.goTo(name)
 }
 
@@ -171,8 +172,8 @@ func readHealth(ctx context.Context, n Node, l *i18n.Locale) (health, *engine.St
 func (u *UI) showOpening() {
 	u.frame = nil
 	text := newNote(u.t("open.opening"))
-	u.win.SetContent(newPanel(theme.ColorNameBackground, 0, container.NewCenter(container.NewVBox(
-		container.NewCenter(iconOf(appIcon(), 72)), container.New(widthLayout{300}, centred(text))))))
+	u.win.SetContent(container.NewCenter(container.NewVBox(
+		container.NewCenter(iconOf(appIcon(), 72)), container.New(widthLayout{300}, centred(text)))))
 }
 
 // showFailure says why there is no node, and offers the way back.
@@ -180,12 +181,12 @@ func (u *UI) showFailure() {
 	again := widget.NewButton(u.t("open.again"), func() { u.showOpening(); u.open(nil) })
 	again.Importance = widget.HighImportance
 	quit := widget.NewButton(u.t("open.quit"), u.app.Quit)
-	u.win.SetContent(newPanel(theme.ColorNameBackground, 0, container.NewCenter(container.NewVBox(
+	u.win.SetContent(container.NewCenter(container.NewVBox(
 		container.NewCenter(iconOf(gradeFragile.icon(), 48)),
 		container.NewCenter(newTitle(u.t("open.failed"))),
 		container.New(widthLayout{520}, centred(newNote(u.say(u.trouble)))),
 		container.NewCenter(container.NewHBox(quit, again)),
-	))))
+	)))
 }
 
 func centred(t *widget.RichText) *widget.RichText {

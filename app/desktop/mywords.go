@@ -177,12 +177,12 @@ func (u *UI) showLocked() {
 	open = widget.NewButton(u.t("locked.open"), unlock)
 	open.Importance = widget.HighImportance
 	entry.OnSubmitted = func(string) { unlock() }
-	u.win.SetContent(newPanel(theme.ColorNameBackground, 0, container.NewCenter(container.New(widthLayout{420}, container.NewVBox(
+	u.win.SetContent(container.NewCenter(container.New(widthLayout{420}, container.NewVBox(
 		container.NewCenter(iconOf(appIcon(), 64)),
 		centred(newTitle(u.t("locked.title"))),
 		centred(newNote(u.t("locked.text"))),
 		entry, trouble, container.NewBorder(nil, nil, widget.NewButton(u.t("open.quit"), u.app.Quit), open),
-	)))))
+	))))
 	u.win.Canvas().Focus(entry)
 }
 

@@ -3,6 +3,7 @@
 package desktop
 
 import (
+	"image/color"
 	"unicode/utf8"
 
 	"fyne.io/fyne/v2"
@@ -21,6 +22,7 @@ type panel struct {
 	fill    fyne.ThemeColorName
 	radius  float32
 	outline bool
+	wide    bool // it fills much of the window
 	content fyne.CanvasObject
 }
 
@@ -39,8 +41,14 @@ func newCard(content fyne.CanvasObject) *panel {
 
 // CreateRenderer is part of fyne.Widget.
 func (p *panel) CreateRenderer() fyne.WidgetRenderer {
-	ground := canvas.NewRectangle(nil)
-	r := &panelRenderer{panel: p, ground: ground, objects: []fyne.CanvasObject{ground, p.content}}
+	r := &panelRenderer{panel: p}
+	if p.wide {
+		r.wide = newWideGround()
+		r.objects = append(r.wide.objects(), p.content)
+	} else {
+		r.ground = canvas.NewRectangle(nil)
+		r.objects = []fyne.CanvasObject{r.ground, p.content}
+	}
 	r.paint()
 	return r
 }
@@ -48,20 +56,31 @@ func (p *panel) CreateRenderer() fyne.WidgetRenderer {
 type panelRenderer struct {
 	panel   *panel
 	ground  *canvas.Rectangle
+	wide    *wideGround // instead of it
 	objects []fyne.CanvasObject
 }
 
 func (r *panelRenderer) paint() {
-	r.ground.FillColor = themeColor(r.panel.fill)
-	r.ground.CornerRadius = r.panel.radius
+	fill, outline := themeColor(r.panel.fill), color.Color(nil)
 	if r.panel.outline {
-		r.ground.StrokeColor = themeColor(theme.ColorNameSeparator)
-		r.ground.StrokeWidth = 1
+		outline = themeColor(theme.ColorNameSeparator)
+	}
+	if r.wide != nil {
+		r.wide.paint(fill, outline, r.panel.radius)
+		return
+	}
+	r.ground.FillColor, r.ground.CornerRadius = fill, r.panel.radius
+	if outline != nil {
+		r.ground.StrokeColor, r.ground.StrokeWidth = outline, 1
 	}
 }
 
 func (r *panelRenderer) Layout(s fyne.Size) {
-	r.ground.Resize(s)
+	if r.wide != nil {
+		r.wide.resize(s)
+	} else {
+		r.ground.Resize(s)
+	}
 	r.panel.content.Resize(s)
 }
 
@@ -69,7 +88,7 @@ func (r *panelRenderer) MinSize() fyne.Size { return r.panel.content.MinSize() }
 
 func (r *panelRenderer) Refresh() {
 	r.paint()
-	r.ground.Refresh()
+	r.objects[0].Refresh() // draws the window anew
 	r.panel.content.Refresh()
 }
 

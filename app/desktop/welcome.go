@@ -90,7 +90,7 @@ func (u *UI) showWelcome() *welcome {
 // column sets the page in the middle of the window.
 func (u *UI) column(page fyne.CanvasObject) {
 	column := container.New(narrowLayout{welcomeWidth}, container.New(layout.NewCustomPaddedLayout(14, 10, 12, 12), page))
-	u.win.SetContent(newPanel(theme.ColorNameBackground, 0, container.NewVScroll(column)))
+	u.win.SetContent(container.NewVScroll(column))
 }
 
 // choose shows the three ways.
