@@ -124,6 +124,33 @@ func TestInsertionStoresLittle(t *testing.T) {
 	sameTree(t, dir, filepath.Join(c.get("d"), "d"))
 }
 
+// Where something was inserted, the chunk it fell into is new, and no other:
+// the cuts meet those of the version before.
+func TestInsertionsMeetTheCutsBefore(t *testing.T) {
+	c := newCircle(t, 3)
+	dir := filepath.Join(t.TempDir(), "d")
+	b := data(7, 64<<20)
+	write(t, filepath.Join(dir, "f"), b)
+	c.put(dir)
+	const places, size = 8, 100 << 10
+	var changed []byte
+	for i := range places {
+		at := i * len(b) / places
+		changed = append(append(changed, b[at:at+3<<20]...), data(byte(10+i), size)...)
+		changed = append(changed, b[at+3<<20:at+len(b)/places]...)
+	}
+	write(t, filepath.Join(dir, "f"), changed)
+	r := c.put(dir)
+	// A chunk in which a random byte lies has 1.25 MB on average.
+	if fresh := r.NewBytes - places*size; fresh > places*7*chunk.Avg/4 {
+		t.Errorf("%d insertions made %d other bytes new", places, fresh)
+	}
+	sameTree(t, dir, filepath.Join(c.get("d"), "d"))
+	if again := c.put(dir); again.NewBytes != 0 {
+		t.Errorf("%d bytes are new when nothing is", again.NewBytes)
+	}
+}
+
 func TestReplaceAndRemove(t *testing.T) {
 	c := newCircle(t, 3)
 	dir := filepath.Join(t.TempDir(), "d")

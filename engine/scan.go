@@ -210,7 +210,7 @@ func (s *scanner) visit(local, path string, had catalog.Version) {
 			return
 		}
 		s.meter.working(path)
-		s.visitFile(local, v, fi.Size())
+		s.visitFile(local, v, fi.Size(), had.Parts)
 	default:
 		s.problem(Path(path), false, "is not a file, a folder or a link (%v): left out", fi.Mode().Type())
 	}
@@ -280,11 +280,11 @@ func (s *scanner) visitFolder(local string, v *catalog.Version, had catalog.Vers
 
 // visitFile reads a file. One that changes meanwhile is read once more; if it
 // changes again, what was read is kept and marked.
-func (s *scanner) visitFile(local string, v *catalog.Version, announced int64) {
+func (s *scanner) visitFile(local string, v *catalog.Version, announced int64, had []catalog.Part) {
 	for try := 0; ; try++ {
 		f := &fileJob{v: *v}
 		f.open.Store(1)
-		changed, err := s.read(local, f)
+		changed, err := s.read(local, f, had)
 		if err != nil || s.ctx.Err() != nil {
 			f.bad.Store(true)
 			if err != nil && s.ctx.Err() == nil {
@@ -311,7 +311,7 @@ var errShrunk = errors.New("the file became shorter while it was read")
 
 // read sends the file's content on its way and tells whether it changed
 // meanwhile.
-func (s *scanner) read(local string, f *fileJob) (changed bool, err error) {
+func (s *scanner) read(local string, f *fileJob, had []catalog.Part) (changed bool, err error) {
 	file, err := openForRead(local)
 	if err != nil {
 		return false, err
@@ -332,7 +332,7 @@ func (s *scanner) read(local string, f *fileJob) (changed bool, err error) {
 	if size <= chunk.Min {
 		err = s.readSmall(file, size, f)
 	} else {
-		err = s.readLarge(file, before, f)
+		err = s.readLarge(file, before, f, had)
 	}
 	if errors.Is(err, errShrunk) {
 		err, changed = nil, true
@@ -368,9 +368,43 @@ func (s *scanner) readSmall(file *os.File, size int64, f *fileJob) error {
 	return err
 }
 
-// readLarge cuts each run of data by content and keeps holes as holes.
-func (s *scanner) readLarge(file *os.File, fi fs.FileInfo, f *fileJob) error {
+const (
+	// soonerTries new chunks in a row are looked through for a place where the
+	// cuts of the last version begin again. It saves about two chunks for each
+	// change of a file: little beside a change that is longer, and each try
+	// costs several times what a cut does.
+	soonerTries = 16
+	// mostFormer bounds the chunks of the last version that are known for that.
+	mostFormer = 1 << 17
+)
+
+// former gives the chunks of the last version of a file by their lengths.
+func (s *scanner) former(had []catalog.Part) map[int][]chunk.ID {
+	rows := catalog.ChunkRows(had)
+	if len(rows) == 0 || len(rows) > mostFormer {
+		return nil
+	}
+	chunks, err := s.e.cat.Chunks(s.ctx, rows)
+	if err != nil { // it only costs the place where they begin again
+		return nil
+	}
+	out := make(map[int][]chunk.ID, len(chunks))
+	for _, c := range chunks {
+		out[c.Plain] = append(out[c.Plain], c.Name)
+	}
+	return out
+}
+
+// readLarge cuts each run of data by content and keeps holes as holes. had is
+// what the last version consists of.
+func (s *scanner) readLarge(file *os.File, fi fs.FileInfo, f *fileJob, had []catalog.Part) error {
 	size := fi.Size()
+	former, fresh := s.former(had), 0
+	there := func(piece []byte) bool {
+		// Nearly always the length alone says no.
+		names := former[len(piece)]
+		return len(names) > 0 && slices.Contains(names, s.e.namer.Name(piece))
+	}
 	for pos := int64(0); pos < size; {
 		data, end, err := nextData(file, fi, pos)
 		if err != nil {
@@ -396,11 +430,19 @@ func (s *scanner) readLarge(file *os.File, fi fs.FileInfo, f *fileJob) error {
 			if err := s.ctx.Err(); err != nil {
 				return err
 			}
-			got += int64(len(piece))
 			if len(piece) >= chunk.Min && allZero(piece) {
+				got += int64(len(piece))
 				s.hole(f, int64(len(piece)))
 				continue
 			}
+			if len(former[len(piece)]) > 0 {
+				fresh = 0
+			} else if fresh++; former != nil && fresh <= soonerTries {
+				if short := s.split.Sooner(there); short != nil {
+					piece = short
+				}
+			}
+			got += int64(len(piece))
 			buf := s.bytes.get(len(piece))
 			copy(*buf, piece)
 			s.send(f, buf)

@@ -104,41 +104,80 @@ func (s *Splitter) Reset(r io.Reader) {
 // reader comes as it is, in place of the bytes that were not yet a whole
 // chunk. Either repeats until Reset.
 func (s *Splitter) Next() ([]byte, error) {
-	// Less than readSize is left over, so moving it to the front is cheap and
-	// keeps the memory in use small and warm.
+	// Little is left over, as a rule less than readSize, so moving it to the
+	// front is cheap and keeps the memory in use small and warm.
 	s.end = copy(s.buf, s.buf[s.given:s.end])
 	s.given = 0
+	if n := s.cut(0); n > 0 {
+		return s.give(n), nil
+	}
+	s.end = 0
+	return nil, s.err
+}
 
+// cut gives where the chunk that begins at from ends in buf, and reads what it
+// needs for that. It returns 0 when nothing is left or the reader failed, and
+// for a chunk that may end behind buf, which one that begins at 0 never does.
+func (s *Splitter) cut(from int) int {
 	var hash uint64
-	for at := s.size.min; ; s.fill() {
+	normal, most := from+s.size.avg, from+s.size.max
+	for at := from + s.size.min; ; s.fill() {
 		if at < s.end {
-			limit := min(s.end, s.size.max)
+			limit := min(s.end, most)
 			cut := -1
-			if at < s.size.avg {
-				cut, hash = scan(s.gear, s.buf[at:min(limit, s.size.avg)], hash, s.size.short)
+			if at < normal {
+				cut, hash = scan(s.gear, s.buf[at:min(limit, normal)], hash, s.size.short)
 				if cut < 0 {
-					at = min(limit, s.size.avg)
+					at = min(limit, normal)
 				}
 			}
 			if cut < 0 && at < limit {
 				cut, hash = scan(s.gear, s.buf[at:limit], hash, s.size.long)
 			}
 			if cut >= 0 {
-				return s.give(at + cut), nil
+				return at + cut
 			}
-			if at = limit; at == s.size.max {
-				return s.give(s.size.max), nil
+			if at = limit; at == most {
+				return most
 			}
 		}
 		switch {
-		case s.err == nil:
-		case s.err == io.EOF && s.end > 0:
-			return s.give(s.end), nil
+		case s.err == nil && s.end < len(s.buf):
+		case s.err == io.EOF && s.end > from:
+			return s.end
 		default:
-			s.end = 0
-			return nil, s.err
+			return 0
 		}
 	}
+}
+
+// Sooner looks for a place inside the chunk that Next gave last from which on
+// the cuts meet chunks that are there already. It gives the bytes before that
+// place in place of the chunk, and the next chunk begins there; nil when there
+// is no such place, or when the chunk after this one is there as it is.
+//
+// After an insertion the cuts need some chunks to fall where they did before:
+// each depends on where the last one was. Where they did can be seen from the
+// hash, which depends on 64 bytes only.
+//
+// there says whether a chunk is. It is asked for few of them, and what it is
+// given is valid until it returns.
+func (s *Splitter) Sooner(there func([]byte) bool) []byte {
+	begins := func(at int) bool {
+		n := s.cut(at)
+		return n > 0 && there(s.buf[at:n:n])
+	}
+	if s.given == 0 || begins(s.given) {
+		return nil
+	}
+	var hash uint64
+	for at, b := range s.buf[:s.given] {
+		hash = hash<<1 + s.gear[b]
+		if (hash&s.size.long == 0 || hash&s.size.short == 0) && at > 0 && begins(at) {
+			return s.give(at)
+		}
+	}
+	return nil
 }
 
 func (s *Splitter) give(n int) []byte {

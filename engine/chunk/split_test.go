@@ -272,5 +272,6 @@ func FuzzSplit(f *testing.F) {
 		if got, want := cuts(t, s, r, data), reference(t, testKey, data); !slices.Equal(got, want) {
 			t.Errorf("cuts %v, the library's %v", got, want)
 		}
+		pieces(t, s, data, func(b []byte) bool { return len(b)%5 == int(seed%5) })
 	})
 }
