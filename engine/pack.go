@@ -274,4 +274,5 @@ func (p *put) landed(s *openSegment) {
 	for _, f := range released {
 		p.release(f)
 	}
+	p.commits.poke()
 }

@@ -308,7 +308,9 @@ func (p *put) release(f *fileJob) {
 }
 
 // committer writes to the catalog, in the order things were added, as many
-// at once as have gathered while it was busy.
+// at once as have gathered: while it was busy, until a segment lands or for
+// commitEvery. A transaction of its own for each costs more than its rows, and
+// the next segment waits for it.
 type committer struct {
 	mu     sync.Mutex
 	queue  []commitItem
@@ -317,6 +319,9 @@ type committer struct {
 	done   sync.WaitGroup
 	err    error
 }
+
+// commitEvery is how long a version waits for others when no segment lands.
+const commitEvery = 50 * time.Millisecond
 
 // commitItem is an acknowledged segment or a version that is complete.
 type commitItem struct {
@@ -327,8 +332,13 @@ type commitItem struct {
 func (c *committer) start(p *put) {
 	c.wake = make(chan struct{}, 1)
 	c.done.Go(func() {
+		tick := time.NewTicker(commitEvery)
+		defer tick.Stop()
 		for {
-			<-c.wake
+			select {
+			case <-c.wake:
+			case <-tick.C:
+			}
 			c.mu.Lock()
 			items, closed := c.queue, c.closed
 			c.queue = nil
@@ -345,11 +355,11 @@ func (c *committer) start(p *put) {
 	})
 }
 
+// add queues something. It is written soon, or at once after poke.
 func (c *committer) add(it commitItem) {
 	c.mu.Lock()
 	c.queue = append(c.queue, it)
 	c.mu.Unlock()
-	c.poke()
 }
 
 func (c *committer) poke() {

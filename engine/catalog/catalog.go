@@ -48,6 +48,10 @@ type Catalog struct {
 // cacheKiB is the page cache of each connection.
 const cacheKiB = 8000
 
+// logPages is 16 MiB of log. A put of many small files writes pages of the
+// indexes of random names again and again.
+const logPages = 4000
+
 // Open opens the plain catalog at path; see OpenSealed.
 func Open(ctx context.Context, path string) (*Catalog, error) { return OpenSealed(ctx, path, nil) }
 
@@ -78,7 +82,7 @@ func (c *Catalog) ready(ctx context.Context) error {
 
 // openAt opens or makes a catalog whose schema has at least that many steps.
 func openAt(ctx context.Context, path string, key []byte, steps int) (*Catalog, error) {
-	o := sqlite.Options{Key: key, CacheKiB: cacheKiB}
+	o := sqlite.Options{Key: key, CacheKiB: cacheKiB, LogPages: logPages}
 	w, err := sqlite.Open(path, o)
 	if err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", path, explain(err))

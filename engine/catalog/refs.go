@@ -15,6 +15,9 @@ type refCounter struct {
 	ctx             context.Context
 	tx              *sql.Tx
 	inc, dec, maybe *sql.Stmt
+	// coming are chunks that this transaction has yet to write, with the count
+	// that each is written with.
+	coming map[int64]int64
 }
 
 func newRefCounter(ctx context.Context, tx *sql.Tx) *refCounter {
@@ -42,6 +45,10 @@ func (r *refCounter) add(parts []Part) error {
 	}
 	for _, p := range parts {
 		if p.Chunk == 0 {
+			continue
+		}
+		if n, ok := r.coming[p.Chunk]; ok {
+			r.coming[p.Chunk] = n + 1
 			continue
 		}
 		res, err := r.inc.ExecContext(r.ctx, p.Chunk)

@@ -136,24 +136,49 @@ func (c *Catalog) Commit(ctx context.Context, b *Batch) error {
 				}
 			}
 		}
-		if len(b.Chunks) > 0 {
-			ins, err := tx.PrepareContext(ctx, "INSERT INTO chunks(id, cid, segment, off, sealed, plain, coding, key, refs) VALUES(?,?,?,?,?,?,?,?,0)")
+		if err := moveChunks(ctx, tx, b.Moved, b.After); err != nil {
+			return err
+		}
+		// The versions first: a chunk is then written once, with its count.
+		refs := make(map[int64]int64, len(b.Chunks))
+		for i := range b.Chunks {
+			refs[b.Chunks[i].ID] = 0
+		}
+		if err := upsertAll(ctx, tx, b.Versions, refs); err != nil {
+			return err
+		}
+		return insertChunks(ctx, tx, b.Chunks, refs)
+	})
+}
+
+// chunksPerInsert rows are written by one statement: each has a cost of its own.
+const chunksPerInsert = 16
+
+// insertChunks writes new chunks with the counts that refs gives.
+func insertChunks(ctx context.Context, tx *sql.Tx, chunks []Chunk, refs map[int64]int64) error {
+	var ins *sql.Stmt
+	rows := 0
+	for part := range slices.Chunk(chunks, chunksPerInsert) {
+		if len(part) != rows { // the first, and the last if it is shorter
+			rows = len(part)
+			var err error
+			ins, err = tx.PrepareContext(ctx, "INSERT INTO chunks(id, cid, segment, off, sealed, plain, coding, key, refs) VALUES(?,?,?,?,?,?,?,?,?)"+
+				strings.Repeat(",(?,?,?,?,?,?,?,?,?)", rows-1))
 			if err != nil {
 				return err
 			}
 			defer ins.Close()
-			for i := range b.Chunks {
-				k := &b.Chunks[i]
-				if _, err := ins.ExecContext(ctx, k.ID, k.Name[:], k.Segment, k.Off, k.Sealed, k.Plain, k.Zstd, k.Key[:]); err != nil {
-					return err
-				}
-			}
 		}
-		if err := moveChunks(ctx, tx, b.Moved, b.After); err != nil {
+		args := make([]any, 0, 9*chunksPerInsert)
+		for i := range part {
+			k := &part[i]
+			args = append(args, k.ID, k.Name[:], k.Segment, k.Off, k.Sealed, k.Plain, k.Zstd, k.Key[:], refs[k.ID])
+		}
+		if _, err := ins.ExecContext(ctx, args...); err != nil {
 			return err
 		}
-		return upsertAll(ctx, tx, b.Versions)
-	})
+	}
+	return nil
 }
 
 const chunkColumns = "id, cid, segment, off, sealed, plain, coding, key"

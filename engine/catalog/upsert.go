@@ -56,9 +56,14 @@ func (u *upserter) exec(query string, args ...any) error {
 }
 
 const (
+	// putFirst writes the version of a path that has none now, and nothing when
+	// it has one. It numbers on where a former one ended, and a clock that was
+	// set back does not turn their order around.
+	putFirst = "INSERT INTO versions(" + versionColumns + ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10," +
+		"max(?11, coalesce((SELECT max(until) FROM history WHERE parent = ?1 AND name = ?2), 0)),?12,?13,?14," +
+		"coalesce((SELECT max(num) FROM history WHERE parent = ?1 AND name = ?2), 0) + 1,?15) ON CONFLICT(parent, name) DO NOTHING"
 	putVersion    = "INSERT OR REPLACE INTO versions(" + versionColumns + ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 	presentOf     = "SELECT kind, size, mode, mtime, target, kept, num, parts FROM versions WHERE parent = ? AND name = ?"
-	highestOf     = "SELECT coalesce(max(num), 0), coalesce(max(until), 0) FROM history WHERE parent = ? AND name = ?"
 	seenAgain     = "UPDATE versions SET mode = ?, mtime = ?, ctime = ?, inode = ?, device = ?, torn = ? WHERE parent = ? AND name = ?"
 	historyColumn = "parent, name, num, gid, origin, kind, size, mode, mtime, target, kept, torn, parts"
 	toHistory     = "INSERT INTO history(" + historyColumn + ", until, removal) SELECT " + historyColumn + ", ?, ? FROM versions WHERE "
@@ -126,47 +131,53 @@ func (u *upserter) upsert(v *Version) error {
 		return errParts
 	}
 	parts := encodeParts(v.Parts)
+	gid := v.GID
+	if gid == [16]byte{} {
+		rand.Read(gid[:])
+	}
+	// Most are new, and each query costs.
+	first, err := u.prepared(putFirst)
+	if err != nil {
+		return err
+	}
+	res, err := first.ExecContext(u.ctx, []byte(parent), []byte(name), v.Kind, v.Size, v.Mode, v.ModTime, append([]byte{}, v.Target...),
+		v.Source.CTime, v.Source.Inode, v.Source.Device, v.Kept, v.Torn, parts, gid[:], v.Origin[:])
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil {
+		return err
+	} else if n > 0 {
+		return u.refs.add(v.Parts)
+	}
 	was, err := u.present(v.Path)
+	if err == nil && was == nil {
+		err = errors.New("there is a version, and then there is not")
+	}
 	if err != nil {
 		return err
 	}
 	path := []any{[]byte(parent), []byte(name)}
-	if was != nil && was.same(v, parts) && !(u.anew && v.Kind != Folder) {
+	if was.same(v, parts) && !(u.anew && v.Kind != Folder) {
 		return u.exec(seenAgain, append([]any{v.Mode, v.ModTime, v.Source.CTime, v.Source.Inode, v.Source.Device, v.Torn}, path...)...)
 	}
 	if err := u.refs.add(v.Parts); err != nil {
 		return err
 	}
 	// A clock that was set back must not turn the order of versions around.
-	var num, after int64
-	if was != nil {
-		num, after = was.num, was.kept+1
-	} else {
-		s, err := u.prepared(highestOf)
-		if err != nil {
-			return err
-		}
-		if err := s.QueryRowContext(u.ctx, path...).Scan(&num, &after); err != nil {
-			return err
-		}
-	}
-	kept := max(v.Kept, after)
-	if was != nil {
-		if err := u.exec(retire, append([]any{kept, []byte{}}, path...)...); err != nil {
-			return err
-		}
-	}
-	gid := v.GID
-	if gid == [16]byte{} {
-		rand.Read(gid[:])
+	kept := max(v.Kept, was.kept+1)
+	if err := u.exec(retire, append([]any{kept, []byte{}}, path...)...); err != nil {
+		return err
 	}
 	return u.exec(putVersion, []byte(parent), []byte(name), v.Kind, v.Size, v.Mode, v.ModTime, append([]byte{}, v.Target...),
-		v.Source.CTime, v.Source.Inode, v.Source.Device, kept, v.Torn, parts, gid[:], num+1, v.Origin[:])
+		v.Source.CTime, v.Source.Inode, v.Source.Device, kept, v.Torn, parts, gid[:], was.num+1, v.Origin[:])
 }
 
-// upsertAll writes versions in one transaction.
-func upsertAll(ctx context.Context, tx *sql.Tx, versions []*Version) error {
+// upsertAll writes versions in one transaction, before the chunks whose counts
+// coming gets.
+func upsertAll(ctx context.Context, tx *sql.Tx, versions []*Version, coming map[int64]int64) error {
 	u := newUpserter(ctx, tx)
+	u.refs.coming = coming
 	defer u.close()
 	for _, v := range versions {
 		if err := u.upsert(v); err != nil {

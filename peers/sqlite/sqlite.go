@@ -42,6 +42,10 @@ type Options struct {
 	ReadOnly bool
 	// CacheKiB bounds each connection's page cache; 0: SQLite's own choice.
 	CacheKiB int
+	// LogPages is how long the log grows, in pages of 4 KiB, before what is in
+	// it goes into the file; 0: SQLite's own choice, 1000. A page that is
+	// written often meanwhile goes there once.
+	LogPages int
 }
 
 // Open opens or makes the database at path, which only this user can read. The
@@ -84,6 +88,9 @@ func Open(path string, o Options) (*sql.DB, error) {
 	setup = append(setup, "PRAGMA journal_mode=WAL", "PRAGMA synchronous="+sync, "PRAGMA foreign_keys=ON", "PRAGMA temp_store=MEMORY")
 	if o.CacheKiB > 0 {
 		setup = append(setup, "PRAGMA cache_size=-"+strconv.Itoa(o.CacheKiB))
+	}
+	if o.LogPages > 0 {
+		setup = append(setup, "PRAGMA wal_autocheckpoint="+strconv.Itoa(o.LogPages))
 	}
 	if o.ReadOnly {
 		setup = append(setup, "PRAGMA query_only=ON")
