@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Path is a slash-separated name in the catalog. It holds any bytes but NUL,
@@ -110,13 +111,16 @@ type Progress struct {
 	Now        string    `json:"now,omitempty"` // the file or keeper in work
 }
 
+// CodeTorn is the code of the problem that a file changed while it was read.
+const CodeTorn = "torn"
+
 // Problem is something a person should know of one file, that did not stop
 // the rest.
 type Problem struct {
-	Path    Path   `json:"path"`
-	RawPath []byte `json:"path_base64,omitempty"`
-	Text    string `json:"text"`
-	Failed  bool   `json:"failed"` // the file was not kept or not brought back
+	Path    Path      `json:"path"`
+	RawPath []byte    `json:"path_base64,omitempty"`
+	Said    said.Note `json:"text"`
+	Failed  bool      `json:"failed"` // the file was not kept or not brought back
 }
 
 // PutOptions says what to keep and where.
@@ -154,7 +158,7 @@ type PutReport struct {
 	Debt      int64         `json:"debt"` // shards still owed to keepers that did not answer
 	Elapsed   time.Duration `json:"elapsed_ns"`
 	Problems  []Problem     `json:"problems,omitempty"`
-	Notes     []string      `json:"notes,omitempty"` // about keepers, in plain words
+	Notes     []said.Note   `json:"notes,omitempty"` // about keepers, in plain words
 }
 
 // GetOptions says what to bring back and where to.
@@ -198,7 +202,7 @@ type Renamed struct {
 type Blame struct {
 	Device peers.DeviceID `json:"device"`
 	Name   string         `json:"name"`
-	Text   string         `json:"text"`
+	Said   said.Note      `json:"text"`
 	Count  int64          `json:"count"`
 	Lied   bool           `json:"lied"` // gave wrong bytes, as against being away or slow
 }

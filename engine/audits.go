@@ -150,7 +150,7 @@ func (e *Engine) auditPart(ctx context.Context, k peers.Keeper, refs []catalog.S
 		a.Absent, a.Text = true, "runs a version that cannot be checked"
 		return nil
 	case err != nil && !lie(err):
-		a.Absent, a.Text = true, reason(err)
+		a.Absent, a.Text = true, reason(err).Error()
 		return nil
 	case err != nil:
 		// An answer of the wrong form proves nothing of what was asked for.

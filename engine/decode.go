@@ -13,6 +13,7 @@ import (
 	"github.com/preezm/preezm/engine/chunk"
 	"github.com/preezm/preezm/engine/seal"
 	"github.com/preezm/preezm/engine/segment"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // unitsAtOnce parts of one segment are fetched at once.
@@ -185,21 +186,21 @@ func (j *segmentJob) deliver(uses []use, plain []byte) error {
 }
 
 // whyNot says why a file cannot be brought back.
-func whyNot(err error) string {
+func whyNot(err error) said.Note {
 	switch {
 	case errors.Is(err, catalog.ErrGone):
-		return err.Error()
+		return said.By(err)
 	case errors.Is(err, seal.ErrAuthentic), errors.Is(err, chunk.ErrCorrupt):
-		return "cannot be brought back: what is kept of it is not what the catalog names, on any machine"
+		return said.As("not-as-named", "cannot be brought back: what is kept of it is not what the catalog names, on any machine")
 	}
-	return "cannot be brought back now: " + err.Error()
+	return said.Because(err, "not-back-now", "cannot be brought back now: {why}")
 }
 
 // giveUp fails the files that need a chunk which cannot be had.
 func (j *segmentJob) giveUp(uses []use, err error) {
 	for _, u := range uses {
 		if u.file.failed.CompareAndSwap(false, true) && j.ctx.Err() == nil {
-			j.problem(u.file.v.Path, true, "%s", whyNot(err))
+			j.problem(u.file.v.Path, true, whyNot(err))
 		}
 		j.settle(&j.at, u.file)
 	}

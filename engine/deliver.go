@@ -14,6 +14,7 @@ import (
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/placement"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 const (
@@ -127,11 +128,11 @@ func (t *target) shun() error {
 
 // outcome says whether the keeper took anything, and what a person should
 // know of it.
-func (t *target) outcome() (took bool, note string) {
+func (t *target) outcome() (took bool, note said.Note) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.lastErr != nil && t.owed > 0 {
-		note = fmt.Sprintf("%s %s; it gets its part later", t.Name(), reason(t.lastErr))
+		note = said.Because(reason(t.lastErr), "part-later", "{name} {why}; it gets its part later", "name", t.Name())
 	}
 	return t.stored > 0, note
 }
@@ -328,7 +329,7 @@ type shortageError struct {
 }
 
 func (e *shortageError) Error() string   { return e.text }
-func (e *shortageError) Unwrap() []error { return append(e.causes, ErrTooFewKeepers) }
+func (e *shortageError) Unwrap() []error { return append([]error{ErrTooFewKeepers}, e.causes...) }
 
 // shortage names the keepers that did not take their part, and why.
 func (p *put) shortage(s *openSegment, have, need int) error {
@@ -336,7 +337,7 @@ func (p *put) shortage(s *openSegment, have, need int) error {
 	var causes []error
 	for i, err := range s.why {
 		if err != nil {
-			why = append(why, p.target(s.rec.Shards[i].Keeper).Name()+" "+reason(err))
+			why = append(why, p.target(s.rec.Shards[i].Keeper).Name()+" "+reason(err).Error())
 			causes = append(causes, err)
 		}
 	}

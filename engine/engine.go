@@ -20,6 +20,7 @@ import (
 	"github.com/preezm/preezm/engine/chunk"
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Errors a caller decides on.
@@ -27,17 +28,17 @@ var (
 	// ErrNotFound: no file or folder of that name is kept.
 	ErrNotFound = catalog.ErrNotFound
 	// ErrExists: a file is there already, and overwriting was not asked for.
-	ErrExists = errors.New("is there already")
+	ErrExists = said.Error("target-exists", "is there already")
 	// ErrNoKeepers: the circle is empty.
-	ErrNoKeepers = errors.New("no machine keeps for you yet: invite one first")
+	ErrNoKeepers = said.Error("no-keepers", "no machine keeps for you yet: invite one first")
 	// ErrTooFewKeepers: not enough keepers took or gave their part.
-	ErrTooFewKeepers = errors.New("too few machines of your circle took part")
+	ErrTooFewKeepers = said.Error("too-few-keepers", "too few machines of your circle took part")
 	// ErrInvalidPath: the name cannot be one of a kept file.
-	ErrInvalidPath = errors.New("is not a valid name")
+	ErrInvalidPath = said.Error("invalid-path", "is not a valid name")
 	// ErrNotKept: some files could not be kept; the report names them.
-	ErrNotKept = errors.New("some files were not kept")
+	ErrNotKept = said.Error("not-kept", "some files were not kept")
 	// ErrNotBack: some files could not be brought back; the report names them.
-	ErrNotBack = errors.New("some files were not brought back")
+	ErrNotBack = said.Error("not-back", "some files were not brought back")
 )
 
 // orphanAge is how long the segments of an interrupted put wait for it to be

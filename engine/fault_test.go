@@ -119,7 +119,7 @@ func TestPutNeedsOneMoreThanK(t *testing.T) {
 	write(t, filepath.Join(dir, "f"), data(1, 20<<20))
 	c.keepers[4].down.Store(true)
 	r := c.put(dir)
-	if r.Debt == 0 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "keeper-4") {
+	if r.Debt == 0 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0].Text, "keeper-4") {
 		t.Errorf("debt %d, notes %q", r.Debt, r.Notes)
 	}
 	s, err := c.Status(t.Context(), StatusOptions{})
@@ -302,7 +302,7 @@ func TestTornFileIsKeptAndSaid(t *testing.T) {
 	r := c.put(name)
 	cancel()
 	writer.Wait()
-	if len(r.Problems) != 1 || r.Problems[0].Failed || !strings.Contains(r.Problems[0].Text, "changed while it was read") {
+	if len(r.Problems) != 1 || r.Problems[0].Failed || r.Problems[0].Said.Code != CodeTorn {
 		t.Fatalf("problems: %+v", r.Problems)
 	}
 	l, err := c.List(t.Context(), ListOptions{})

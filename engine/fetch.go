@@ -16,6 +16,7 @@ import (
 	"github.com/preezm/preezm/engine/segment"
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // fetcher reads columns of segments from whichever keepers give them first.
@@ -54,8 +55,8 @@ func (f *fetcher) codec(seg *catalog.Segment) (*erasure.Codec, error) {
 }
 
 var (
-	errGone   = errors.New("is no longer in your circle")
-	errNotPut = errors.New("has not received its part yet")
+	errGone   = said.Error("left-circle", "is no longer in your circle")
+	errNotPut = said.Error("no-part-yet", "has not received its part yet")
 )
 
 // shardRead is one request and its outcome.
@@ -312,7 +313,7 @@ func explainShards(f *fetcher, seg *catalog.Segment, why map[int]error) string {
 		if k := f.keepers[seg.Shards[i].Keeper]; k != nil {
 			name = k.Name()
 		}
-		out = append(out, name+" "+reason(err))
+		out = append(out, name+" "+reason(err).Error())
 	}
 	slices.Sort(out)
 	return strings.Join(out, "; ")

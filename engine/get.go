@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 
 	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // usesPerBatch bounds how many chunks a get plans ahead.
@@ -103,10 +104,10 @@ func (g *get) run() error {
 		return err
 	}
 	if err := os.MkdirAll(g.o.To, 0o777); err != nil {
-		return fmt.Errorf("cannot make the folder %q: %w", g.o.To, plain(err))
+		return said.Wrap(plain(err), "folder-unmade", "cannot make the folder \"{path}\": {why}", "path", g.o.To)
 	}
 	if g.root, err = os.OpenRoot(g.o.To); err != nil {
-		return fmt.Errorf("cannot open the folder %q: %w", g.o.To, plain(err))
+		return said.Wrap(plain(err), "folder-closed", "cannot open the folder \"{path}\": {why}", "path", g.o.To)
 	}
 	defer g.root.Close()
 	release, err := g.e.targets.claim(g.root)
@@ -153,7 +154,7 @@ func (g *get) run() error {
 func (g *get) setFolders() {
 	set := func(root *os.Root, local string, f *folderEnd) {
 		if err := setFolder(root, local, f.v); err != nil {
-			g.problem(f.v.Path, false, "its time or mode could not be set: %v", plain(err))
+			g.problem(f.v.Path, false, said.Because(plain(err), "time-mode", "its time or mode could not be set: {why}"))
 		}
 	}
 	at := place{root: g.root}
@@ -167,7 +168,7 @@ func (g *get) setFolders() {
 		}
 		root, err := at.in(path.Dir(f.local))
 		if err != nil {
-			g.problem(f.v.Path, false, "its time or mode could not be set: %v", plain(err))
+			g.problem(f.v.Path, false, said.Because(plain(err), "time-mode", "its time or mode could not be set: {why}"))
 			continue
 		}
 		set(root, path.Base(f.local), f)
@@ -198,7 +199,7 @@ func (g *get) resolve() ([]wanted, error) {
 		}
 		parent, base := catalog.SplitPath(v.Path)
 		if other, ok := seen[base]; ok {
-			return nil, fmt.Errorf("%q and %q would both become %q: bring them back one at a time, into two folders", string(other), string(name), base)
+			return nil, said.Error("same-name", "\"{first}\" and \"{second}\" would both become \"{name}\": bring them back one at a time, into two folders", "first", string(other), "second", string(name), "name", base)
 		}
 		seen[base] = name
 		tops = append(tops, wanted{top: v, parent: parent})
@@ -300,7 +301,7 @@ func (g *get) check(tops []wanted) error {
 	if more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Errorf("%s %w in %q: nothing was changed; use --overwrite to replace, --resume to go on with an interrupted get, or another folder", list, ErrExists, g.o.To)
+	return said.Wrap(ErrExists, "there-already", "{names} {why} in \"{path}\": nothing was changed; use --overwrite to replace, --resume to go on with an interrupted get, or another folder", "names", list, "path", g.o.To)
 }
 
 // sameLink tells whether a local symlink is the version.
@@ -320,9 +321,9 @@ func asKept(fi os.FileInfo, v *catalog.Version) bool {
 	return false // a link costs nothing to make again
 }
 
-func (g *get) problem(path string, failed bool, format string, args ...any) {
+func (g *get) problem(path string, failed bool, note said.Note) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.report.Problems = append(g.report.Problems,
-		Problem{Path: Path(path), RawPath: Path(path).Bytes(), Text: fmt.Sprintf(format, args...), Failed: failed})
+		Problem{Path: Path(path), RawPath: Path(path).Bytes(), Said: note, Failed: failed})
 }

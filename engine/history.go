@@ -12,6 +12,7 @@ import (
 
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 var errFolderNumber = errors.New("a folder has no versions of its own: say as of when, with --at")
@@ -164,7 +165,7 @@ func (e *Engine) Restore(ctx context.Context, o RestoreOptions) (*RestoreReport,
 			return nil
 		}
 		if err == nil && present.Kind != v.Kind && (present.Kind == catalog.Folder || v.Kind == catalog.Folder) {
-			return fmt.Errorf("%q was a %s and is a %s now: remove that one first", v.Path, Kind(v.Kind), Kind(present.Kind))
+			return said.Error("kind-changed", "\"{path}\" was a {kept} and is a {kind} now: remove that one first", "path", v.Path, "kept", Kind(v.Kind).String(), "kind", Kind(present.Kind).String())
 		}
 		again := *v
 		again.GID, again.Kept, again.Origin, again.Source = [16]byte{}, now, e.device, catalog.Source{}
@@ -231,7 +232,7 @@ func namesOf(names []Path, verb string) ([]string, error) {
 		}
 		for _, other := range names[:i] {
 			if under(string(n), string(other)) || under(string(other), string(n)) {
-				return nil, fmt.Errorf("%q and %q overlap: name only one of them", string(other), string(n))
+				return nil, said.Error("overlap", "\"{first}\" and \"{second}\" overlap: name only one of them", "first", string(other), "second", string(n))
 			}
 		}
 		paths[i] = string(n)

@@ -12,6 +12,7 @@ import (
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/repair"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Leave says which machine leaves, and how.
@@ -189,7 +190,7 @@ type DrainReport struct {
 }
 
 // ErrNotDrained: some of what a machine holds could not be made anew yet.
-var ErrNotDrained = errors.New("some pieces could not be made anew elsewhere")
+var ErrNotDrained = said.Error("not-drained", "some pieces could not be made anew elsewhere")
 
 // Drain makes anew on other machines what one that leaves holds: from itself,
 // or from k others when it does not answer. It can be repeated, and goes on

@@ -20,6 +20,7 @@ import (
 	"github.com/preezm/preezm/engine/segment"
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // mending is one pass of repairs.
@@ -138,7 +139,7 @@ func (m *mending) one(ctx context.Context, id int64) error {
 	switch {
 	case plan.Nothing():
 		if plan.Homeless > 0 && m.meter != nil {
-			return errors.New("no machine can take the missing pieces now")
+			return said.Error("no-place-now", "no machine can take the missing pieces now")
 		}
 		return nil
 	case plan.Recode.N > 0:

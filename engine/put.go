@@ -18,6 +18,7 @@ import (
 	"github.com/preezm/preezm/engine/placement"
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // bufferBudget bounds the segment buffers of one put or get, in bytes.
@@ -197,7 +198,7 @@ func (p *put) prepare() error {
 		p.machines = append(p.machines, w.ms[i].Machine)
 	}
 	if len(p.targets) == 0 {
-		return fmt.Errorf("%w: all of them leave, failed their checks or have been away for long", ErrTooFewKeepers)
+		return said.Wrap(ErrTooFewKeepers, "keepers-unfit", "{why}: all of them leave, failed their checks or have been away for long")
 	}
 	if p.geo, err = erasure.ForCircle(len(p.targets)); err != nil {
 		return err
@@ -254,17 +255,17 @@ func (p *put) finish() {
 		if took {
 			r.Keepers++
 		}
-		if note != "" {
+		if !note.IsZero() {
 			r.Notes = append(r.Notes, note)
 		}
 	}
 }
 
-func (p *put) problem(path Path, failed bool, format string, args ...any) {
+func (p *put) problem(path Path, failed bool, note said.Note) {
 	p.reportMu.Lock()
 	defer p.reportMu.Unlock()
 	p.report.Problems = append(p.report.Problems,
-		Problem{Path: path, RawPath: path.Bytes(), Text: fmt.Sprintf(format, args...), Failed: failed})
+		Problem{Path: path, RawPath: path.Bytes(), Said: note, Failed: failed})
 }
 
 // fileJob is a version on its way. It is committed when nothing of it is

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // use is a chunk's place in a file.
@@ -52,7 +53,7 @@ func (b *batch) add(w *wanted, v *catalog.Version) error {
 			return b.refuse(v, err)
 		} else if err != nil {
 			if fi, err := in.Stat(path.Base(local)); err != nil || !fi.IsDir() {
-				return b.refuse(v, errors.New("something that is not a folder has its name"))
+				return b.refuse(v, said.Error("name-taken", "something that is not a folder has its name"))
 			}
 		}
 		b.report.Folders++
@@ -123,7 +124,7 @@ func (b *batch) look() error {
 		if errors.Is(err, catalog.ErrGone) { // of which one?
 			var one error
 			if rows, one = b.e.cat.Chunks(b.ctx, catalog.ChunkRows(p.parts)); errors.Is(one, catalog.ErrGone) {
-				b.problem(p.f.v.Path, true, "%v", one)
+				b.problem(p.f.v.Path, true, said.By(one))
 				continue
 			} else if one != nil {
 				return one
@@ -165,7 +166,7 @@ func (b *batch) plan(p planned, rows map[int64]catalog.Chunk) error {
 	}
 	if off != f.v.Size {
 		f.failed.Store(true)
-		b.problem(f.v.Path, true, "its list of chunks is damaged in the catalog")
+		b.problem(f.v.Path, true, said.As("chunks-damaged", "its list of chunks is damaged in the catalog"))
 	}
 	b.settle(&b.at, f) // all of it is planned
 	return nil
@@ -180,9 +181,9 @@ func (b *batch) thereAsKept(local string, v *catalog.Version) bool {
 // disk is full: nothing after it would fare better.
 func (g *get) refuse(v *catalog.Version, err error) error {
 	if errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("%q: the disk of %q is full: make room and repeat with --resume", v.Path, g.o.To)
+		return said.Wrap(syscall.ENOSPC, "target-full", "\"{path}\": the disk of \"{to}\" is full: make room and repeat with --resume", "path", v.Path, "to", g.o.To)
 	}
-	g.problem(v.Path, true, "cannot be written: %v", plain(err))
+	g.problem(v.Path, true, said.Because(plain(err), "unwritable", "cannot be written: {why}"))
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/chunk"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // source is a file or folder on this machine and its name in the catalog.
@@ -48,16 +49,16 @@ func (p *put) resolve(o PutOptions) ([]source, error) {
 		}
 		s = filepath.Clean(s)
 		if _, err := os.Lstat(s); err != nil {
-			return nil, fmt.Errorf("cannot read %q: %w", s, plain(err))
+			return nil, said.Wrap(plain(err), "cannot-read", "cannot read \"{path}\": {why}", "path", s)
 		}
 		name := filepath.Base(s)
 		if !validPath(name) || name == string(filepath.Separator) {
-			return nil, fmt.Errorf("%q has no name of its own: name the files and folders in it instead", s)
+			return nil, said.Error("no-name", "\"{path}\" has no name of its own: name the files and folders in it instead", "path", s)
 		}
 		next := source{s, catalog.JoinPath(string(o.Into), name)}
 		for _, other := range out {
 			if other.path == next.path && other.local != next.local {
-				return nil, fmt.Errorf("%q and %q would both be kept as %q: put one of them --into another folder", other.local, next.local, next.path)
+				return nil, said.Error("kept-same", "\"{first}\" and \"{second}\" would both be kept as \"{name}\": put one of them --into another folder", "first", other.local, "second", next.local, "name", string(next.path))
 			}
 		}
 		if !slices.Contains(out, next) {
@@ -149,7 +150,7 @@ func (s *scanner) makeFolders(folder string) error {
 	if err == nil && v.Kind == catalog.Folder {
 		return nil
 	} else if err == nil {
-		return fmt.Errorf("%q is kept as a %s, so nothing can go into it: choose another folder or remove it first", folder, Kind(v.Kind))
+		return said.Error("into-file", "\"{path}\" is kept as a {kind}, so nothing can go into it: choose another folder or remove it first", "path", string(folder), "kind", Kind(v.Kind).String())
 	} else if !errors.Is(err, catalog.ErrNotFound) {
 		return err
 	}
@@ -170,7 +171,7 @@ func (s *scanner) visit(local, path string, had catalog.Version) {
 	}
 	fi, err := os.Lstat(local)
 	if err != nil {
-		s.problem(Path(path), true, "cannot be read: %v", plain(err))
+		s.problem(Path(path), true, said.Because(plain(err), "unreadable", "cannot be read: {why}"))
 		return
 	}
 	kind := kindOf(fi.Mode())
@@ -178,7 +179,7 @@ func (s *scanner) visit(local, path string, had catalog.Version) {
 		return
 	}
 	if had.Kind != 0 && had.Kind != kind && (had.Kind == catalog.Folder || kind == catalog.Folder) {
-		s.problem(Path(path), true, "is a %s here and kept as a %s: remove that one first (preezm rm)", Kind(kind), Kind(had.Kind))
+		s.problem(Path(path), true, said.As("other-kind", "is a {kind} here and kept as a {kept}: remove that one first (preezm rm)", "kind", Kind(kind).String(), "kept", Kind(had.Kind).String()))
 		return
 	}
 	v := &catalog.Version{
@@ -192,7 +193,7 @@ func (s *scanner) visit(local, path string, had catalog.Version) {
 		s.report.Symlinks++
 		s.reportMu.Unlock()
 		if v.Target, err = os.Readlink(local); err != nil {
-			s.problem(Path(path), true, "cannot be read: %v", plain(err))
+			s.problem(Path(path), true, said.Because(plain(err), "unreadable", "cannot be read: {why}"))
 		} else if had.Kind != kind || had.Target != v.Target || had.ModTime != v.ModTime {
 			s.commitEntry(v)
 		}
@@ -212,7 +213,7 @@ func (s *scanner) visit(local, path string, had catalog.Version) {
 		s.meter.working(path)
 		s.visitFile(local, v, fi.Size(), had.Parts)
 	default:
-		s.problem(Path(path), false, "is not a file, a folder or a link (%v): left out", fi.Mode().Type())
+		s.problem(Path(path), false, said.As("no-file", "is not a file, a folder or a link ({kind}): left out", "kind", fi.Mode().Type().String()))
 	}
 }
 
@@ -249,12 +250,12 @@ func (s *scanner) visitFolder(local string, v *catalog.Version, had catalog.Vers
 	s.report.Folders++
 	s.reportMu.Unlock()
 	if fi, err := os.Stat(local); err == nil && s.home != nil && os.SameFile(fi, s.home) {
-		s.problem(Path(v.Path), false, "is the home folder of this program, keys and all: left out")
+		s.problem(Path(v.Path), false, said.As("home-left-out", "is the home folder of this program, keys and all: left out"))
 		return
 	}
 	names, err := os.ReadDir(local)
 	if err != nil {
-		s.problem(Path(v.Path), true, "cannot be read: %v", plain(err))
+		s.problem(Path(v.Path), true, said.Because(plain(err), "unreadable", "cannot be read: {why}"))
 		return
 	}
 	known := map[string]catalog.Version{}
@@ -288,7 +289,7 @@ func (s *scanner) visitFile(local string, v *catalog.Version, announced int64, h
 		if err != nil || s.ctx.Err() != nil {
 			f.bad.Store(true)
 			if err != nil && s.ctx.Err() == nil {
-				s.problem(Path(v.Path), true, "cannot be read: %v", plain(err))
+				s.problem(Path(v.Path), true, said.Because(plain(err), "unreadable", "cannot be read: {why}"))
 			}
 			return
 		}
@@ -297,7 +298,7 @@ func (s *scanner) visitFile(local string, v *catalog.Version, announced int64, h
 			continue
 		}
 		if f.v.Torn = changed; changed {
-			s.problem(Path(v.Path), false, "changed while it was read, twice: what was read is kept, but parts may not fit together; put it again when it is at rest")
+			s.problem(Path(v.Path), false, said.As("torn", "changed while it was read, twice: what was read is kept, but parts may not fit together; put it again when it is at rest"))
 		}
 		s.reportMu.Lock()
 		s.report.Bytes += f.v.Size - announced // it may have grown or shrunk
@@ -307,7 +308,7 @@ func (s *scanner) visitFile(local string, v *catalog.Version, announced int64, h
 	}
 }
 
-var errShrunk = errors.New("the file became shorter while it was read")
+var errShrunk = said.Error("file-shrank", "the file became shorter while it was read")
 
 // read sends the file's content on its way and tells whether it changed
 // meanwhile.
@@ -322,7 +323,7 @@ func (s *scanner) read(local string, f *fileJob, had []catalog.Part) (changed bo
 		return false, err
 	}
 	if !before.Mode().IsRegular() {
-		return false, errors.New("is no longer a file")
+		return false, said.Error("no-longer-file", "is no longer a file")
 	}
 	size := before.Size()
 	f.v.ModTime, f.v.Mode, f.v.Source = before.ModTime().UnixNano(), modeBits(before), sourceOf(before)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // scores remembers, for as long as the engine is open, how each keeper did
@@ -137,8 +138,8 @@ func (b *blames) add(d peers.DeviceID, name string, err error, lied bool) {
 	}
 	x.Count++
 	// The gravest word stays: a lie is not covered by a later absence.
-	if x.Text == "" || lied && !x.Lied {
-		x.Text = reason(err)
+	if x.Said.IsZero() || lied && !x.Lied {
+		x.Said = said.By(reason(err))
 	}
 	x.Lied = x.Lied || lied
 }
@@ -154,17 +155,17 @@ func (b *blames) all() []Blame {
 }
 
 // reason turns a keeper's error into a few words that follow its name.
-func reason(err error) string {
+func reason(err error) error {
 	for _, known := range []error{peers.ErrDiskFull, peers.ErrQuota, peers.ErrDamaged, peers.ErrNotFound,
 		peers.ErrRefused, peers.ErrProtocol, peers.ErrUnreachable, errSlow} {
 		if errors.Is(err, known) {
-			return known.Error()
+			return known
 		}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return errSlow.Error()
+		return errSlow
 	}
-	return err.Error()
+	return err
 }
 
-var errSlow = errors.New("is too slow to wait for")
+var errSlow = said.Error("slow", "is too slow to wait for")

@@ -135,7 +135,7 @@ func (e *Engine) keeperStates(ctx context.Context, circle []peers.Keeper, probe 
 			started := time.Now()
 			info, err := k.Info(one)
 			if err != nil {
-				out[i].Text = reason(err)
+				out[i].Text = reason(err).Error()
 				return
 			}
 			out[i].Online, out[i].Free, out[i].Latency = true, info.Free, time.Since(started)

@@ -3,10 +3,11 @@
 package engine
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"sync"
+
+	"github.com/preezm/preezm/peers/said"
 )
 
 // targets keeps two gets out of one folder: each would take the other's files
@@ -26,7 +27,7 @@ func (t *targets) claim(root *os.Root) (release func(), err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if slices.ContainsFunc(t.busy, same) {
-		return nil, fmt.Errorf("another get is bringing files back into %q: wait for it or choose another folder", root.Name())
+		return nil, said.Error("get-runs", "another get is bringing files back into \"{path}\": wait for it or choose another folder", "path", root.Name())
 	}
 	t.busy = append(t.busy, fi)
 	return func() {

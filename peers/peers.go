@@ -9,12 +9,12 @@ package peers
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"github.com/syncthing/syncthing/lib/protocol"
 
 	"github.com/preezm/preezm/erasure"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // MaxShard is the largest shard a keeper takes, in bytes.
@@ -77,24 +77,24 @@ func (s ShardID) String() string { return hex.EncodeToString(s[:]) }
 // asked.
 var (
 	// ErrUnreachable: no connection, or it broke before the answer.
-	ErrUnreachable = errors.New("cannot be reached")
+	ErrUnreachable = said.Error("unreachable", "cannot be reached")
 	// ErrRefused: the other side does not know this device or denies the request.
-	ErrRefused = errors.New("refused the request")
+	ErrRefused = said.Error("refused", "refused the request")
 	// ErrNotFound: the keeper does not hold that shard for this owner.
-	ErrNotFound = errors.New("does not have the shard")
+	ErrNotFound = said.Error("shard-not-found", "does not have the shard")
 	// ErrQuota: the keeper's promise to this owner is used up.
-	ErrQuota = errors.New("has no more room for you (quota)")
+	ErrQuota = said.Error("quota", "has no more room for you (quota)")
 	// ErrDiskFull: the keeper's disk is full, or too near to it.
-	ErrDiskFull = errors.New("has a full disk")
+	ErrDiskFull = said.Error("disk-full", "has a full disk")
 	// ErrDamaged: what came is not what was stored.
-	ErrDamaged = errors.New("gave damaged data")
+	ErrDamaged = said.Error("damaged", "gave damaged data")
 	// ErrNoCustodian: the other side has no part in the time-limited keys of
 	// that owner, or does not take the role.
-	ErrNoCustodian = errors.New("is not a custodian there")
+	ErrNoCustodian = said.Error("no-custodian", "is not a custodian there")
 	// ErrUnknown: the other side, of an older version, knows no such request.
-	ErrUnknown = errors.New("knows no such request")
+	ErrUnknown = said.Error("peer-older", "knows no such request")
 	// ErrProtocol: the answer breaks the rules of the protocol.
-	ErrProtocol = errors.New("gave an answer that breaks the protocol")
+	ErrProtocol = said.Error("protocol", "gave an answer that breaks the protocol")
 )
 
 // Info is what a keeper says of itself to an owner it keeps for. Sizes in bytes.

@@ -156,7 +156,7 @@ func notices(list []node.Received) (out []string) {
 
 func (a *app) printReceived(r *node.Received) error {
 	if r.State == node.Unreadable {
-		a.note("note: a ticket cannot be read: %s. Keep it again from what you were sent, or remove the file.", oneLine(r.Problem))
+		a.note("note: a ticket cannot be read: %s. Keep it again from what you were sent, or remove the file.", oneLine(r.Problem.Text))
 		return nil
 	}
 	state := "until " + second(r.NotAfter) + " (" + took(time.Until(r.NotAfter)) + " left)"

@@ -181,7 +181,7 @@ func careGiven(b *strings.Builder, g *node.CareGiven) {
 	fmt.Fprintf(b, "A machine may be away for %s before. It knows of %s; %s.\n", took(g.Grace), count(g.Work.Segments, "group of pieces", "groups of pieces"), careDid(&g.Work, "you have taken over "+count(g.Regained, "piece", "pieces")+" so far"))
 	switch {
 	case !g.Asked:
-		fmt.Fprintf(b, "It does not answer now: %s.\n", oneLine(g.Text))
+		fmt.Fprintf(b, "It does not answer now: %s.\n", oneLine(g.Why.Text))
 	case g.Work.Lacking > 0:
 		fmt.Fprintf(b, "It has not been told of everything yet: 'preezm care give' goes on.\n")
 	}

@@ -214,8 +214,8 @@ func (a *app) printCircle(members []node.Member) error {
 		a.note("GAVE and TOOK are gigabytes times days that you kept for them and they for you, by receipts that both signed.")
 	}
 	for _, m := range members {
-		if m.Asked && !m.Online && m.Text != "" {
-			a.note("%s: %s", printable(m.Name), oneLine(m.Text))
+		if m.Asked && !m.Online && !m.Why.IsZero() {
+			a.note("%s: %s", printable(m.Name), oneLine(m.Why.Text))
 		}
 	}
 	return nil

@@ -121,7 +121,7 @@ func (a *app) put(ctx context.Context, api node.API, o engine.PutOptions) error 
 	}
 	failed := a.problems(r.Problems, "not kept")
 	for _, n := range r.Notes {
-		a.note("note: %s", oneLine(n))
+		a.note("note: %s", oneLine(n.Text))
 	}
 	if a.json {
 		err = a.printJSON(r)

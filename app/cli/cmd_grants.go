@@ -205,7 +205,7 @@ what this home, as a company, was granted.`,
 					}
 				}
 				for _, n := range l.Notes {
-					a.note("note: %s", oneLine(n))
+					a.note("note: %s", oneLine(n.Text))
 				}
 				return nil
 			})

@@ -93,8 +93,8 @@ func partText(h node.Helper) string {
 	default:
 		text = "not yet, as far as this machine knows; if the one that named it is lost: 'preezm helpers renew'"
 	}
-	if h.Problem != "" && h.Kept.IsZero() {
-		text += " (" + oneLine(h.Problem) + ")"
+	if !h.Problem.IsZero() && h.Kept.IsZero() {
+		text += " (" + oneLine(h.Problem.Text) + ")"
 	}
 	return text
 }

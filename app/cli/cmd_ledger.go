@@ -69,7 +69,7 @@ func (a *app) printLedger(l *node.LedgerView) error {
 		}
 	}
 	for _, n := range l.Notes {
-		a.note("note: %s", oneLine(n))
+		a.note("note: %s", oneLine(n.Text))
 	}
 	return nil
 }
@@ -117,7 +117,7 @@ func (a *app) printChecked(list []grants.Checked) error {
 	for _, c := range list {
 		verdict := "good"
 		if !c.Good {
-			verdict = "BAD: " + oneLine(c.Text)
+			verdict = "BAD: " + oneLine(c.Why.Text)
 		}
 		if err := a.say("%s: %s, %s", printable(c.Custodian), count(int64(c.Entries), "entry", "entries"), verdict); err != nil {
 			return err

@@ -182,8 +182,8 @@ func (a *app) printLimits(v node.LimitsView) error {
 		metered = "goes on"
 	}
 	fmt.Fprintf(&b, "Metered    %s%s", metered, untold(v.MeteredKnown))
-	if v.Resting != "" {
-		fmt.Fprintf(&b, "\nThe background rests: %s.", oneLine(v.Resting))
+	if !v.Resting.IsZero() {
+		fmt.Fprintf(&b, "\nThe background rests: %s.", oneLine(v.Resting.Text))
 	}
 	return a.say("%s", b.String())
 }

@@ -62,7 +62,7 @@ func (a *app) printNet(r *node.NetReport) error {
 	for _, s := range r.Servers {
 		state := "works"
 		if !s.Works {
-			state = a.paint(red, "does not work") + ": " + oneLine(s.Text)
+			state = a.paint(red, "does not work") + ": " + oneLine(s.Why.Text)
 		}
 		whose := ""
 		if s.Own {
@@ -88,14 +88,14 @@ func (a *app) printNet(r *node.NetReport) error {
 		return err
 	}
 	for _, p := range r.Peers {
-		if p.Blocked != "" {
+		if !p.Blocked.IsZero() {
 			if err := a.say("%s: %s. %s.", printable(p.Name), p.Blocked, p.Advice); err != nil {
 				return err
 			}
 		}
 	}
 	for _, text := range r.Advice {
-		if err := a.say("%s.", oneLine(text)); err != nil {
+		if err := a.say("%s.", oneLine(text.Text)); err != nil {
 			return err
 		}
 	}

@@ -66,8 +66,8 @@ func (a *app) printHelp(h *node.Help) error {
 	for _, k := range h.Helpers {
 		text := k.State
 		switch {
-		case k.Text != "":
-			text = oneLine(k.Text)
+		case !k.Why.IsZero():
+			text = oneLine(k.Why.Text)
 		case k.State == "asked":
 			text = "call them, and read these words out: " + strings.Join(k.Words[a.language()], "  ") + "   (request " + k.ID + ")"
 		case k.State == "agreed":

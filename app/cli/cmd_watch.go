@@ -167,8 +167,8 @@ func (a *app) printWatched(ss []watch.State) error {
 	idle := false
 	for _, s := range ss {
 		idle = idle || s.Phase == watch.Stopped
-		if s.Problem != "" {
-			a.note("%s: %s", printable(s.Dir), oneLine(s.Problem))
+		if !s.Problem.IsZero() {
+			a.note("%s: %s", printable(s.Dir), oneLine(s.Problem.Text))
 		}
 		if s.Missing > 0 && !s.Mirror {
 			a.note("%s: gone from there and still kept: %s", printable(s.Dir), count(s.Missing, "file", "files"))

@@ -11,6 +11,7 @@ import (
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/grants"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // spoken is an app whose words are kept.
@@ -70,7 +71,7 @@ func TestRefusalsSayWhoseWordItIs(t *testing.T) {
 
 func TestReceivedNamesATicketThatCannotBeRead(t *testing.T) {
 	a, _, errs := spoken()
-	err := a.printReceived(&node.Received{State: node.Unreadable, Problem: "0123.ticket: is no ticket"})
+	err := a.printReceived(&node.Received{State: node.Unreadable, Problem: said.Note{Text: "0123.ticket: is no ticket"}})
 	if err != nil || !strings.Contains(errs.String(), "0123.ticket") {
 		t.Errorf("%q, %v", errs, err)
 	}

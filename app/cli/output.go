@@ -106,7 +106,7 @@ func (a *app) problems(ps []engine.Problem, failed string) int {
 			word = failed
 		}
 		if i < maxListed {
-			a.note("%s: %s: %s", word, printable(string(p.Path)), oneLine(p.Text))
+			a.note("%s: %s: %s", word, printable(string(p.Path)), oneLine(p.Said.Text))
 		}
 	}
 	if more := len(ps) - maxListed; more > 0 {
@@ -126,6 +126,6 @@ func (a *app) blamed(bs []engine.Blame) {
 		if b.Count > 1 {
 			times = fmt.Sprintf(" (%s)", count(b.Count, "time", "times"))
 		}
-		a.note("%s: %s (%s): %s%s", word, printable(b.Name), b.Device.Short(), oneLine(b.Text), times)
+		a.note("%s: %s (%s): %s%s", word, printable(b.Name), b.Device.Short(), oneLine(b.Said.Text), times)
 	}
 }

@@ -248,7 +248,7 @@ func (d *demo) ledger(ctx context.Context, f *e2e.Fleet, first *node.Granted, ou
 	told := 0
 	for _, c := range checked {
 		if !c.Good {
-			return fmt.Errorf("the log of %s: %s", c.Custodian, c.Text)
+			return fmt.Errorf("the log of %s: %s", c.Custodian, c.Why)
 		}
 		if c.Entries > 0 {
 			told++

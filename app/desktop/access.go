@@ -17,6 +17,7 @@ import (
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine/grants"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // access is the Access screen: who was granted what, until when, and what
@@ -25,7 +26,7 @@ type access struct {
 	clocks
 	ui         *UI
 	list       []grants.Info
-	notes      []string
+	notes      []said.Note
 	custodians []node.Custodian
 	loaded     bool
 	asking     bool
@@ -98,7 +99,7 @@ func (a *access) show(list *node.GrantList) {
 	for i := range fresh {
 		fresh[i].LogsUpTo = time.Time{}
 	}
-	if a.loaded && reflect.DeepEqual(fresh, a.list) && slices.Equal(list.Notes, a.notes) {
+	if a.loaded && reflect.DeepEqual(fresh, a.list) && reflect.DeepEqual(list.Notes, a.notes) {
 		return
 	}
 	a.list, a.notes, a.loaded = fresh, list.Notes, true
@@ -138,7 +139,7 @@ func (a *access) build() {
 		a.cards.Add(emptyPage(icon("key", theme.ColorNamePrimary), u.t("access.empty-title"), u.t("access.empty")))
 	}
 	for _, note := range a.notes {
-		a.cards.Add(newNote(u.t("access.note", i18n.A{"what": shownName(note)})))
+		a.cards.Add(newNote(u.t("access.note", i18n.A{"what": spelled(u.locale, note, u.opt.Now())})))
 	}
 	for i := range a.list {
 		a.cards.Add(a.card(&a.list[i]))

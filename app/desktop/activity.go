@@ -18,6 +18,7 @@ import (
 
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/engine/grants"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // activity is the Activity screen: the custodians' logs in plain words.
@@ -27,7 +28,7 @@ type activity struct {
 	grants []grants.Info
 	all    []happening
 	shown  []happening
-	notes  []string
+	notes  []said.Note
 	loaded bool
 	asking bool
 	of     kind
@@ -101,14 +102,14 @@ func (a *activity) refresh() {
 	})
 }
 
-func (a *activity) show(lines []grants.Line, list []grants.Info, notes []string) {
+func (a *activity) show(lines []grants.Line, list []grants.Info, notes []said.Note) {
 	if f := a.ui.frame; f == nil || f.pages["activity"] != screen(a) {
 		return // the home was closed, or the language changed, meanwhile
 	}
 	for i := range list {
 		list[i].LogsUpTo = time.Time{}
 	}
-	same := a.loaded && len(lines) == len(a.lines) && reflect.DeepEqual(list, a.grants) && slices.Equal(notes, a.notes)
+	same := a.loaded && len(lines) == len(a.lines) && reflect.DeepEqual(list, a.grants) && reflect.DeepEqual(notes, a.notes)
 	if !same {
 		a.lines, a.grants, a.notes, a.loaded = lines, list, notes, true
 		a.all = happenings(a.ui.locale, lines, list)
@@ -190,7 +191,7 @@ func (a *activity) check() {
 					entries += c.Entries
 					continue
 				}
-				a.verdict.Add(statement(gradeLost, u.t("activity.bad", i18n.A{"custodian": shownName(c.Custodian), "why": shownName(c.Text)})))
+				a.verdict.Add(statement(gradeLost, u.t("activity.bad", i18n.A{"custodian": shownName(c.Custodian), "why": spelled(u.locale, c.Why, u.opt.Now())})))
 			}
 			if good > 0 && good == len(list) {
 				a.verdict.Add(statement(gradeSafe, u.n("activity.good", int64(entries), i18n.A{"logs": u.n("activity.logs", int64(good))})))

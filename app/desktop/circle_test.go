@@ -10,6 +10,7 @@ import (
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 func openCircle(t *testing.T, n *fakeNode) (*bench, *circleScreen) {
@@ -155,10 +156,10 @@ func TestRemoveAMachine(t *testing.T) {
 
 func TestReach(t *testing.T) {
 	n := family()
-	n.net.Peers = []node.NetPeer{{Device: n.members[1].Device, Online: true, How: "relay", In: 2_000_000, Out: 1000, Advice: "open port 24930"}}
+	n.net.Peers = []node.NetPeer{{Device: n.members[1].Device, Online: true, How: "relay", In: 2_000_000, Out: 1000, Advice: said.As("of-later", "open port 24930")}}
 	b, _ := openCircle(t, n)
 	b.showReach(n.members[1])
 	b.settle("it is shown", func() bool { return b.shows("Reached through a relay, which sees no content.") })
 	b.reads("2 MB received, 1 KB sent since the start")
-	b.reads("open port 24930")
+	b.reads("Open port 24930")
 }

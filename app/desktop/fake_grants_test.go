@@ -14,6 +14,7 @@ import (
 	"github.com/preezm/preezm/engine/brand"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // fakeGrants is the part of fakeNode about time-limited keys.
@@ -21,7 +22,7 @@ type fakeGrants struct {
 	custodians []node.Custodian
 	granted    []grants.Info
 	lines      []grants.Line
-	notes      []string
+	notes      []said.Note
 	checked    []grants.Checked
 	orders     []node.GrantOrder
 	revoked    []node.RevokeOrder

@@ -11,6 +11,7 @@ import (
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/helper"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // fakeHelpers is the part of fakeNode about helpers.
@@ -103,7 +104,7 @@ func helped() *fakeNode {
 	n.helperSet = node.HelperSet{Number: 1, K: 2, Delay: 3 * day, Made: noon.Add(-9 * day), Helpers: []node.Helper{
 		{Name: "Hallway PC", Device: peers.DeviceID{6}, Kept: noon.Add(-3 * time.Hour)},
 		{Name: "Cellar NAS", Device: peers.DeviceID{2}, Kept: noon.Add(-2 * day)},
-		{Name: "Attic PC", Device: peers.DeviceID{5}, Problem: "it does not answer"},
+		{Name: "Attic PC", Device: peers.DeviceID{5}, Problem: said.By(peers.ErrUnreachable)},
 	}, Helped: []node.Helped{{Owner: "Aunt Rose", Since: noon.Add(-70 * day)}}}
 	n.asks = []node.HelperRequest{
 		{ID: "1a2b3c4d", Owner: "Aunt Rose", Newcomer: "new tablet", Here: true, State: "asked", At: noon.Add(-20 * time.Minute), Places: [2]int{2, 4}},
@@ -118,6 +119,6 @@ func halfway() node.Help {
 	return node.Help{Owner: "study laptop", Need: 2, Of: 3, Agreed: 1, Helpers: []node.Asked{
 		{Name: "Hallway PC", State: "agreed", Until: noon.Add(3 * day)},
 		{Name: "Cellar NAS", State: "asked", ID: "1a2b3c4d", Words: words},
-		{Name: "Attic PC", Text: "it does not answer"},
+		{Name: "Attic PC", Why: said.By(peers.ErrUnreachable)},
 	}}
 }

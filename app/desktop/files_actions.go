@@ -92,7 +92,11 @@ func (u *UI) put(sources []string) {
 		if r == nil {
 			return outcome{}, err
 		}
-		return outcome{u.putSummary(r), r.Problems, r.Notes}, err
+		done := outcome{summary: u.putSummary(r), problems: r.Problems}
+		for _, note := range r.Notes {
+			done.notes = append(done.notes, spelled(u.locale, note, u.opt.Now()))
+		}
+		return done, err
 	}, func(t *transfer) {
 		switch {
 		case errors.Is(t.err, engine.ErrNoKeepers):
@@ -197,7 +201,7 @@ func (u *UI) get(o engine.GetOptions) {
 			done.notes = append(done.notes, u.locale.T("transfer.renamed", i18n.A{"name": shownName(string(as.Path)), "as": as.As}))
 		}
 		for _, b := range r.Blamed {
-			done.notes = append(done.notes, b.Name+": "+b.Text)
+			done.notes = append(done.notes, u.t("transfer.blamed", i18n.A{"name": shownName(b.Name), "why": spell(u.locale, b.Said, u.opt.Now(), true)}))
 		}
 		return done, err
 	}, func(t *transfer) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 func TestWelcomeSpeaksFrench(t *testing.T) {
@@ -126,14 +128,14 @@ func TestPutWithProblems(t *testing.T) {
 	n := family()
 	n.put = func(context.Context, engine.PutOptions, func(engine.Progress)) (*engine.PutReport, error) {
 		return &engine.PutReport{Files: 3, Bytes: 10, Keepers: 5,
-			Problems: []engine.Problem{{Path: "a/b.txt", Text: "permission denied", Failed: true}}}, engine.ErrNotKept
+			Problems: []engine.Problem{{Path: "a/b.txt", Said: said.Because(fs.ErrPermission, "unreadable", "cannot be read: {why}"), Failed: true}}}, engine.ErrNotKept
 	}
 	b := newHome(t, n)
 	b.drop("/home/laptop/a")
 	b.settle("it is over", func() bool { return b.transfers.running() == 0 })
 	b.reads("2 files kept, 10 bytes · on 5 machines · 1 problem")
 	b.press("Details")
-	b.reads("a/b.txt: permission denied")
+	b.reads("a/b.txt: cannot be read: access is not allowed")
 }
 
 func TestSaveOntoExistingFilesAsks(t *testing.T) {

@@ -27,6 +27,7 @@ import (
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/grants"
+	"github.com/preezm/preezm/peers/said"
 )
 
 func openAccess(t *testing.T, n *fakeNode) (*bench, *access) {
@@ -482,7 +483,7 @@ func TestVerifyNamesTheFirstBadEntry(t *testing.T) {
 	b.press("Verify")
 	b.settle("it is good", func() bool { return b.shows("Good: 3 logs, 23 entries in unbroken chains.") })
 	n.mu.Lock()
-	n.checked[2] = grants.Checked{Custodian: "Office", Entries: 13, Text: "entry 11 was changed"}
+	n.checked[2] = grants.Checked{Custodian: "Office", Entries: 13, Why: said.As("of-later", "entry 11 was changed")}
 	n.mu.Unlock()
 	b.press("Verify")
 	b.settle("it is bad", func() bool {

@@ -131,6 +131,8 @@ func (h *happening) words(l *i18n.Locale) string {
 		return l.N("activity.withdrawn", n, a)
 	case string(ledger.Erase):
 		return l.N("activity.erased", n)
+	case string(ledger.Begin):
+		return l.N("activity.begun", n, i18n.A{"names": fewNames(l, h.Custodians, 3)})
 	}
 	return l.T("activity.other", i18n.A{"what": h.Kind})
 }

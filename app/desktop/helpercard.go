@@ -105,8 +105,8 @@ func helperWords(l *i18n.Locale, h *node.Helper, now time.Time) string {
 		return l.T("helpers.left")
 	case !h.Kept.IsZero():
 		return l.T("helpers.has-part", i18n.A{"when": l.When(h.Kept, now)})
-	case h.Problem != "":
-		return l.T("helpers.not-yet-why", i18n.A{"why": shownName(h.Problem)})
+	case !h.Problem.IsZero():
+		return l.T("helpers.not-yet-why", i18n.A{"why": spell(l, h.Problem, now, true)})
 	}
 	return l.T("helpers.not-yet")
 }

@@ -88,7 +88,7 @@ func TestEveryKeyIsUsedAndThere(t *testing.T) {
 		})
 	}
 	for key := range texts {
-		if !used[key] {
+		if !used[key] && !strings.HasPrefix(key, "said.") && !strings.HasPrefix(key, "why.") { // see TestEveryCodeHasWords
 			t.Errorf("nothing says %q", key)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // memberMenu offers what can be done about a machine.
@@ -81,9 +82,12 @@ func (u *UI) showReach(m node.Member) {
 					continue
 				}
 				content.Add(statement(reachGrade(p), reachWords(u.locale, p)))
-				for _, text := range []string{p.Address, p.Blocked, p.Advice} {
-					if text != "" {
-						content.Add(newNote(shownName(text)))
+				if p.Address != "" {
+					content.Add(newNote(shownName(p.Address)))
+				}
+				for _, note := range []said.Note{p.Blocked, p.Advice} {
+					if !note.IsZero() {
+						content.Add(newNote(capital(spelled(u.locale, note, u.opt.Now()))))
 					}
 				}
 				content.Add(newNote(u.t("member.bytes", i18n.A{"in": u.locale.Size(p.In), "out": u.locale.Size(p.Out)})))

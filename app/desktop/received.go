@@ -233,7 +233,7 @@ func (r *received) take(text string) {
 func (r *received) card(g *node.Received) fyne.CanvasObject {
 	u, l, now := r.ui, r.ui.locale, r.ui.opt.Now()
 	if g.State == node.Unreadable {
-		return newCard(container.NewVBox(statement(gradeLost, u.t("received.unreadable")), newNote(shownName(g.Problem))))
+		return newCard(container.NewVBox(statement(gradeLost, u.t("received.unreadable")), newNote(spelled(l, g.Problem, now))))
 	}
 	open := !now.Before(g.NotBefore) && now.Before(g.NotAfter)
 	title := widget.NewLabel(u.t("received.from", i18n.A{"owner": shortKey(g.Owner)}))
@@ -411,35 +411,5 @@ func (o *opener) over(report *node.OpenReport, err error, to string) {
 
 // refusal says a custodian's reason in plain words.
 func refusal(l *i18n.Locale, r custody.Reason) string {
-	switch r {
-	case custody.Expired, custody.Erased:
-		return l.T("refused.expired")
-	case custody.TooEarly:
-		return l.T("refused.too-early")
-	case custody.Revoked:
-		return l.T("refused.revoked")
-	case custody.UsedUp:
-		return l.T("refused.used-up")
-	case custody.WrongBrand:
-		return l.T("refused.wrong-brand")
-	case custody.MemberExpired:
-		return l.T("refused.member-expired")
-	case custody.MemberRevoked:
-		return l.T("refused.member-revoked")
-	case custody.NotNamed:
-		return l.T("refused.not-named")
-	case custody.ClockDoubt:
-		return l.T("refused.clock")
-	case custody.Stale:
-		return l.T("refused.stale")
-	case custody.Superseded:
-		return l.T("refused.superseded")
-	case custody.BadDevice:
-		return l.T("refused.bad-device")
-	case custody.OwnerSilent:
-		return l.T("refused.owner-silent")
-	case custody.Busy:
-		return l.T("refused.busy")
-	}
-	return l.T("refused.other", i18n.A{"code": string(r)})
+	return spelled(l, brand.Said(r), time.Time{})
 }

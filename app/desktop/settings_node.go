@@ -62,8 +62,8 @@ func watchWords(l *i18n.Locale, w *watch.State, u *UI) string {
 	switch {
 	case w.Phase == watch.Paused:
 		return l.T("transfer.paused")
-	case w.Problem != "":
-		return shownName(w.Problem)
+	case !w.Problem.IsZero():
+		return capital(spelled(l, w.Problem, u.opt.Now()))
 	case w.Pending > 0:
 		return l.N("settings.watch-pending", w.Pending)
 	case w.LastPut.IsZero():
@@ -132,7 +132,7 @@ func (s *settings) showNet(r *node.NetReport) {
 		words := u.t("settings.server-works", i18n.A{"address": shownName(server.Address)})
 		grade := gradeSafe
 		if !server.Works {
-			grade, words = gradeFragile, u.t("settings.server-fails", i18n.A{"address": shownName(server.Address), "why": shownName(server.Text)})
+			grade, words = gradeFragile, u.t("settings.server-fails", i18n.A{"address": shownName(server.Address), "why": spelled(u.locale, server.Why, u.opt.Now())})
 		}
 		drop := widget.NewButtonWithIcon("", theme.DeleteIcon(), func() {
 			s.change(func(ctx context.Context, n Node) error {
@@ -144,8 +144,8 @@ func (s *settings) showNet(r *node.NetReport) {
 		visible(drop, !server.Own)
 		s.ways.Add(container.NewBorder(nil, nil, nil, container.NewCenter(drop), statement(grade, words)))
 	}
-	for _, text := range r.Advice {
-		s.ways.Add(newNote(shownName(text)))
+	for _, note := range r.Advice {
+		s.ways.Add(newNote(spelled(u.locale, note, u.opt.Now())))
 	}
 	s.ways.Refresh()
 }
@@ -209,8 +209,8 @@ func (r *rates) show(v node.LimitsView) {
 	if v.DownNow > 0 || v.UpNow > 0 {
 		words = u.t("rates.now", i18n.A{"down": rateWords(u.locale, v.DownNow), "up": rateWords(u.locale, v.UpNow)})
 	}
-	if v.Resting != "" {
-		words = join(words, u.t("rates.resting", i18n.A{"why": v.Resting}))
+	if !v.Resting.IsZero() {
+		words = join(words, u.t("rates.resting", i18n.A{"why": spelled(u.locale, v.Resting, u.opt.Now())}))
 	}
 	setText(r.state, words)
 	if r.known && reflect.DeepEqual(v.Limits, r.now.Limits) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // fakeLogin is a system that starts programs at login.
@@ -81,7 +82,7 @@ func TestReadRate(t *testing.T) {
 func TestNetwork(t *testing.T) {
 	n := busy()
 	n.net = node.NetReport{Addresses: []string{"192.168.1.20:24930"}, Mapped: "24930", Peers: []node.NetPeer{{Online: true}, {}},
-		Servers: []node.NetServer{{Address: "relay.example.org:24931", Text: "no answer"}}}
+		Servers: []node.NetServer{{Address: "relay.example.org:24931", Why: said.As("of-later", "no answer")}}}
 	b, s := openSettings(t, n)
 	b.settle("the network is shown", func() bool { return b.shows("1 of 2 machines of your circle is reached.") })
 	b.reads("relay.example.org:24931 does not work: no answer")

@@ -311,7 +311,7 @@ func (r *transferRow) showProblems() {
 			b.WriteString("…\n")
 			break
 		}
-		b.WriteString(printable(strings.ToValidUTF8(string(p.Path), "\uFFFD")) + ": " + p.Text + "\n")
+		b.WriteString(printable(strings.ToValidUTF8(string(p.Path), "\uFFFD")) + ": " + spelled(u.locale, p.Said, u.opt.Now()) + "\n")
 	}
 	for _, n := range t.notes {
 		b.WriteString(n + "\n")

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"image"
 	_ "image/gif"  // shown in the viewer
 	_ "image/jpeg" // shown in the viewer
@@ -28,6 +27,7 @@ import (
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Limits of the viewer: what comes is a stranger's file.
@@ -47,11 +47,15 @@ type shownFile struct {
 // errNotNow: a view was answered with a no.
 type errNotNow struct {
 	reason     custody.Reason
+	code       string // of the node, "" without one
 	have, need int
 	text       string
 }
 
 func (e *errNotNow) Error() string { return e.text }
+
+// Said gives the sentence the code that the node gave it.
+func (e *errNotNow) Said() said.Note { return said.Note{Text: e.text, Code: e.code} }
 
 // look shows a granted file without writing it anywhere: each look is an
 // opening that the owner sees. What the viewer cannot show, a browser shows
@@ -195,7 +199,7 @@ func read(ctx context.Context, link *url.URL) (*shownFile, error) {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		no := &errNotNow{reason: custody.Reason(resp.Header.Get(node.HeaderRefused)), text: strings.TrimSpace(string(b[:min(len(b), 400)]))}
+		no := &errNotNow{reason: custody.Reason(resp.Header.Get(node.HeaderRefused)), code: resp.Header.Get(node.HeaderCode), text: strings.TrimSpace(string(b[:min(len(b), 400)]))}
 		no.have, _ = strconv.Atoi(resp.Header.Get(node.HeaderAgreed))
 		no.need, _ = strconv.Atoi(resp.Header.Get(node.HeaderNeeded))
 		return nil, no
@@ -206,17 +210,17 @@ func read(ctx context.Context, link *url.URL) (*shownFile, error) {
 // shownFrom makes of bytes what can be shown of them.
 func shownFrom(b []byte) (*shownFile, error) {
 	if len(b) > maxShown {
-		return nil, fmt.Errorf("more than %d bytes: save it instead", maxShown)
+		return nil, said.Error("view-large", "this file is too large to be shown here: save it instead")
 	}
 	if c, _, err := image.DecodeConfig(bytes.NewReader(b)); err == nil {
 		if c.Width <= 0 || c.Height <= 0 || int64(c.Width)*int64(c.Height) > maxPixels {
-			return nil, fmt.Errorf("a picture of %d by %d: save it instead", c.Width, c.Height)
+			return nil, said.Error("view-picture", "a picture of {width} by {height} is too large to be shown here: save it instead", "width", strconv.Itoa(c.Width), "height", strconv.Itoa(c.Height))
 		}
 		img, _, err := image.Decode(bytes.NewReader(b))
 		return &shownFile{picture: img}, err
 	}
 	if !utf8.Valid(b) {
-		return nil, errors.New("this is no text and no picture: save it instead")
+		return nil, said.Error("view-kind", "this is no text and no picture: save it instead")
 	}
 	text := strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {

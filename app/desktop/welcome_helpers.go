@@ -104,8 +104,8 @@ func helpLines(l *i18n.Locale, h *node.Help, u *UI) []remark {
 	for _, k := range h.Helpers {
 		a := i18n.A{"name": shownName(k.Name)}
 		switch {
-		case k.Text != "":
-			a["why"] = shownName(k.Text)
+		case !k.Why.IsZero():
+			a["why"] = spell(l, k.Why, now, true)
 			add(gradeLost, l.T("welcome.helper-trouble", a))
 		case k.State == "asked":
 			a["words"] = strings.Join(k.Words[l.Lang()], "  ")

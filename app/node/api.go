@@ -8,6 +8,7 @@ import (
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // API is what a person can ask of a home: the running node itself, or a
@@ -82,10 +83,10 @@ type Member struct {
 	Online    bool           `json:"online"`
 	LastSeen  time.Time      `json:"last_seen"`
 	Latency   time.Duration  `json:"latency_ns,omitempty"`
-	ForMe     int64          `json:"for_me"`   // bytes it keeps for this home
-	ForThem   int64          `json:"for_them"` // bytes this home keeps for it
-	Free      int64          `json:"free"`     // room it still offers this home
-	Text      string         `json:"text,omitempty"`
+	ForMe     int64          `json:"for_me"`        // bytes it keeps for this home
+	ForThem   int64          `json:"for_them"`      // bytes this home keeps for it
+	Free      int64          `json:"free"`          // room it still offers this home
+	Why       said.Note      `json:"text,omitzero"` // it is not online
 	MemberCare
 	// Words, by language, are what the inviter's screen shows too; after a join.
 	Words map[string][]string `json:"words,omitempty"`

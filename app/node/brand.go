@@ -15,6 +15,7 @@ import (
 	"github.com/preezm/preezm/engine/brand"
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers/said"
 )
 
 func (n *Node) openBrand() (*brand.Brand, error) {
@@ -88,7 +89,7 @@ func (n *Node) Received(ctx context.Context) ([]Received, error) {
 		out = append(out, n.received(r))
 	}
 	for _, why := range bad {
-		out = append(out, Received{State: Unreadable, Problem: why.Error(), Files: []ReceivedFile{}})
+		out = append(out, Received{State: Unreadable, Problem: said.By(why), Files: []ReceivedFile{}})
 	}
 	return out, err
 }

@@ -4,7 +4,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"slices"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Both ways to reach a home are the same API.
@@ -68,7 +68,7 @@ func (n *Node) Join(ctx context.Context, code string) (Member, error) {
 	}
 	n.wake()
 	if err := n.useServers(inv.Servers); err != nil {
-		return Member{}, fmt.Errorf("you are in; the servers of the invite were not kept: %w", err)
+		return Member{}, said.Wrap(err, "joined-no-servers", "you are in; the servers of the invite were not kept: {why}")
 	}
 	m := member(p)
 	pairing, err := circle.NewPairing(inv.Device, n.device, inv.Token)
@@ -114,7 +114,7 @@ func (n *Node) Circle(ctx context.Context, probe bool) ([]Member, error) {
 			case r.Online:
 				m.ForMe, m.Free = r.Info.Used, r.Info.Free
 			case r.Err != nil:
-				m.Text = r.Err.Error()
+				m.Why = said.By(r.Err)
 			}
 			// The probe itself may just have heard of it.
 			if again, ok := n.book.Peer(p.Device); ok {

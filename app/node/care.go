@@ -15,6 +15,7 @@ import (
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
 )
 
 const (
@@ -342,7 +343,7 @@ func (n *Node) seatFree(ctx context.Context, d peers.DeviceID) error {
 	}
 	for _, c := range cs {
 		if q, ok := n.book.Peer(c.Device); ok && c.Device != d && q.Person == p.Person {
-			return fmt.Errorf("%s and %s are both %s's: one person has one seat; 'preezm circle roles %q --custodian off' frees it", p.Name, q.Name, p.Person, q.Name)
+			return said.Error("seat-taken", "{first} and {second} are both {person}'s: one person has one seat; 'preezm circle roles \"{second}\" --custodian off' frees it", "first", p.Name, "second", q.Name, "person", p.Person)
 		}
 	}
 	return nil
@@ -446,7 +447,7 @@ func (n *Node) Audit(ctx context.Context, o AuditOrder, progress func(engine.Pro
 			return nil, err
 		}
 		if !p.Keeper {
-			return nil, fmt.Errorf("%s keeps nothing for you", p.Name)
+			return nil, said.Error("keeps-nothing", "{name} keeps nothing for you", "name", p.Name)
 		}
 		opts.Keepers = []peers.DeviceID{p.Device}
 	}

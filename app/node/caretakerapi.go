@@ -9,6 +9,7 @@ import (
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // CaretakerAPI is the part of API about repair while the owner's machines are
@@ -69,10 +70,10 @@ type CareGiven struct {
 	Knows   []string `json:"knows"`
 	Unaware []string `json:"unaware"`
 	// Asked: the caretaker answered just now, and Work is what it did.
-	Asked bool     `json:"asked"`
-	Text  string   `json:"text,omitempty"` // why it did not answer
-	Idle  bool     `json:"idle,omitempty"` // it answered that it does not do it: its user refused, or it lost the task
-	Work  CareWork `json:"work"`
+	Asked bool      `json:"asked"`
+	Why   said.Note `json:"text,omitzero"`  // it did not answer
+	Idle  bool      `json:"idle,omitempty"` // it answered that it does not do it: its user refused, or it lost the task
+	Work  CareWork  `json:"work"`
 	// Regained is what this home has taken over of a caretaker's work so far.
 	Regained int64 `json:"regained"`
 }

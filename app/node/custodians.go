@@ -14,6 +14,7 @@ import (
 	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/witness"
 )
 
@@ -85,7 +86,7 @@ func (n *Node) AddCustodian(ctx context.Context, who string) (Custodian, error) 
 		n.log.Warn("tell the custodians of each other", "err", err)
 	}
 	if err := n.catchUp(ctx, c); err != nil {
-		return Custodian{}, fmt.Errorf("%s was not told of all that was withdrawn, ask it once more: %w", m.Name, err)
+		return Custodian{}, said.Wrap(err, "not-caught-up", "{name} was not told of all that was withdrawn, ask it once more: {why}", "name", m.Name)
 	}
 	return Custodian{Device: m.Device, Name: m.Name, Appointed: n.now()}, nil
 }

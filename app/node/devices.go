@@ -8,7 +8,6 @@ import (
 	"crypto/hpke"
 	"crypto/rand"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"github.com/preezm/preezm/peers/account"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
 )
 
 const (
@@ -39,13 +39,13 @@ const (
 // Errors about own machines.
 var (
 	// ErrNoPairing: no code for a further machine is good now.
-	ErrNoPairing = errors.New("no machine is being added now: 'preezm device add' begins")
+	ErrNoPairing = said.Error("no-pairing", "no machine is being added now: 'preezm device add' begins")
 	// errMustServe: adding needs a running node.
-	errMustServe = errors.New("'preezm serve' (or the window) must run here while a machine is added")
+	errMustServe = said.Error("must-serve", "'preezm serve' (or the window) must run here while a machine is added")
 	// ErrThisDevice: a machine cannot remove itself.
-	ErrThisDevice = errors.New("this is the machine you are on: remove it from another one")
+	ErrThisDevice = said.Error("this-device", "this is the machine you are on: remove it from another one")
 	// ErrNoDevice: no own machine of that name.
-	ErrNoDevice = errors.New("is not one of your machines")
+	ErrNoDevice = said.Error("no-device", "is not one of your machines")
 )
 
 // Device is one of this person's own machines.
@@ -183,7 +183,7 @@ func (n *Node) AddDevice(ctx context.Context) (NewDevice, error) {
 		return NewDevice{}, errMustServe
 	}
 	if len(n.book.Peers()) == 0 {
-		return NewDevice{}, fmt.Errorf("the list of your files reaches the new machine through your circle: %w", ErrNoWay)
+		return NewDevice{}, said.Wrap(ErrNoWay, "list-no-way", "the list of your files reaches the new machine through your circle: {why}")
 	}
 	inv := circle.Invite{Device: n.device, Name: n.settings.Name, Addresses: n.addresses(), Expires: n.now().Add(pairingTime)}
 	rand.Read(inv.Token[:]) // never fails
@@ -249,7 +249,7 @@ func (n *Node) DecideDevice(ctx context.Context, d DeviceDecision) (Device, erro
 	}
 	// The new machine begins with what this one knows now.
 	if err := n.RenewBackup(ctx, nil); err != nil {
-		return Device{}, fmt.Errorf("the list of your files could not be copied for it: %w", err)
+		return Device{}, said.Wrap(err, "list-not-copied", "the list of your files could not be copied for it: {why}")
 	}
 	n.tellMachines(ctx)
 	plain, err := custody.Marshal(bundle{Root: n.backups.owner.Root(), List: list, Keepers: n.whereabouts()})

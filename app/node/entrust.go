@@ -19,6 +19,7 @@ import (
 	"github.com/preezm/preezm/peers/caretaker"
 	"github.com/preezm/preezm/peers/caretask"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/said"
 )
 
 const (
@@ -54,7 +55,7 @@ func (n *Node) givenTask(ctx context.Context) (*custody.Signed[caretask.Task], e
 }
 
 // errCareNobody: there is nothing to bring up to date.
-var errCareNobody = errors.New("no machine repairs for you while yours are off: 'preezm care give NAME' asks one")
+var errCareNobody = said.Error("care-nobody", "no machine repairs for you while yours are off: 'preezm care give NAME' asks one")
 
 // GiveCare is part of CaretakerAPI.
 func (n *Node) GiveCare(ctx context.Context, o CareOrder, progress func(engine.Progress)) (*CareState, error) {
@@ -73,7 +74,7 @@ func (n *Node) GiveCare(ctx context.Context, o CareOrder, progress func(engine.P
 			return nil, err
 		}
 		if n.sameOwner(p.Device) {
-			return nil, fmt.Errorf("%s is one of your own machines: it repairs by itself while it is on", p.Name)
+			return nil, said.Error("care-own", "{name} is one of your own machines: it repairs by itself while it is on", "name", p.Name)
 		}
 		next.Caretaker = p.Device
 	case last == nil || last.Body.Ended():
@@ -85,7 +86,7 @@ func (n *Node) GiveCare(ctx context.Context, o CareOrder, progress func(engine.P
 		next.Until = now.Add(o.For).Unix()
 	}
 	if next.Until <= now.Unix() || next.Until-now.Unix() > caretask.MaxTerm {
-		return nil, errors.New("a task lasts a minute at least and two years at most")
+		return nil, said.Error("care-term", "a task lasts a minute at least and two years at most")
 	}
 	t, left, err := n.entrust(ctx, last, next)
 	if err != nil {
@@ -239,9 +240,9 @@ func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], a
 			defer mu.Unlock()
 			switch {
 			case errors.Is(err, peers.ErrRefused):
-				errs = append(errs, fmt.Errorf("%s does not take the task: its user refused it, or took this machine out of its circle", p.Name))
+				errs = append(errs, said.Error("care-refused", "{name} does not take the task: its user refused it, or took this machine out of its circle", "name", p.Name))
 			case errors.Is(err, peers.ErrUnknown):
-				errs = append(errs, fmt.Errorf("%s does not take the task: %w", p.Name, err))
+				errs = append(errs, said.Wrap(err, "care-not-taken", "{name} does not take the task: {why}", "name", p.Name))
 			}
 		})
 	}
@@ -295,7 +296,7 @@ func (n *Node) tellCareOne(ctx context.Context, t *custody.Signed[caretask.Task]
 }
 
 // errCareChanged: the catalog went on while its parts were sent.
-var errCareChanged = errors.New("what is kept has changed meanwhile; the caretaker hears it at the next look")
+var errCareChanged = said.Error("care-changed", "what is kept has changed meanwhile; the caretaker hears it at the next look")
 
 type careCaller interface {
 	Care(ctx context.Context, verb string, raw []byte) ([]byte, error)
@@ -500,7 +501,7 @@ func (n *Node) careGiven(ctx context.Context, t *custody.Signed[caretask.Task]) 
 	}
 	reports, err := n.careReports(ctx, t.Body.Caretaker)
 	if err != nil {
-		g.Text = err.Error()
+		g.Why = said.By(err)
 		return g, ctx.Err()
 	}
 	g.Asked, g.Idle = true, heard[t.Body.Caretaker] >= t.Body.Number
@@ -519,11 +520,11 @@ func (n *Node) RefuseCare(ctx context.Context, o CareRefusal) (*CareState, error
 		return nil, err
 	}
 	if n.care == nil {
-		return nil, errors.New("a serving node does that: start 'preezm serve'")
+		return nil, said.Error("care-serve", "a serving node does that: start 'preezm serve'")
 	}
 	err = n.care.Refuse(ctx, p.Device, o.On)
 	if errors.Is(err, peers.ErrNotFound) {
-		return nil, fmt.Errorf("%s has not asked this machine to look after anything", p.Name)
+		return nil, said.Error("care-not-asked", "{name} has not asked this machine to look after anything", "name", p.Name)
 	}
 	if err != nil {
 		return nil, err

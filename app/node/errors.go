@@ -3,42 +3,43 @@
 package node
 
 import (
-	"errors"
 	"fmt"
+
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Errors a caller decides on.
 var (
 	// ErrNoHome: the folder holds no Preezm home yet.
-	ErrNoHome = errors.New("no Preezm home here")
+	ErrNoHome = said.Error("no-home", "no Preezm home here")
 	// ErrHomeExists: Init would overwrite a home.
-	ErrHomeExists = errors.New("a Preezm home is already here")
+	ErrHomeExists = said.Error("home-exists", "a Preezm home is already here")
 	// ErrHomeBusy: another process has the home open; see [BusyError].
-	ErrHomeBusy = errors.New("the home is in use by another process")
+	ErrHomeBusy = said.Error("home-busy", "the home is in use by another process")
 	// ErrNotServing: Dial found no running node for the home.
-	ErrNotServing = errors.New("no node is running for this home")
+	ErrNotServing = said.Error("not-serving", "no node is running for this home")
 	// ErrNoAnswer: a node holds the socket and does not answer.
-	ErrNoAnswer = errors.New("the running node does not answer")
+	ErrNoAnswer = said.Error("no-answer", "the running node does not answer")
 	// ErrOtherVersion: the running node is of a version that does not
 	// understand this one.
-	ErrOtherVersion = errors.New("the running node is of another version")
+	ErrOtherVersion = said.Error("other-version", "the running node is of another version")
 	// ErrBadRequest: the local socket got something that is not a request.
-	ErrBadRequest = errors.New("malformed request")
+	ErrBadRequest = said.Error("bad-request", "malformed request")
 	// ErrGrantRefused: too many custodians said no, or their gateway says so;
 	// the report has the reason.
-	ErrGrantRefused = errors.New("it cannot be opened")
+	ErrGrantRefused = said.Error("grant-refused", "it cannot be opened")
 	// ErrWaiting: too few custodians answer now, and not too many refused.
-	ErrWaiting = errors.New("not enough custodians answer")
+	ErrWaiting = said.Error("grant-waiting", "not enough custodians answer")
 	// ErrSettings: home.json cannot be used as it is.
-	ErrSettings = errors.New("the settings of this home cannot be read")
+	ErrSettings = said.Error("settings", "the settings of this home cannot be read")
 	// ErrLocked: the owner's part of the home is shut.
-	ErrLocked = errors.New("this home is locked: 'preezm unlock' opens it with your passphrase")
+	ErrLocked = said.Error("locked", "this home is locked: 'preezm unlock' opens it with your passphrase")
 	// ErrOtherOwner: the home has the keys of another person already.
-	ErrOtherOwner = errors.New("these 24 words are not those of this home")
+	ErrOtherOwner = said.Error("other-owner", "these 24 words are not those of this home")
 	// ErrNoCircle: a home that keeps files with others has lost its circle.
-	ErrNoCircle = errors.New("the list of your circle is missing, and without it nobody knows where your pieces are: put circle.json back from a copy of this home; nothing was changed")
+	ErrNoCircle = said.Error("no-circle", "the list of your circle is missing, and without it nobody knows where your pieces are: put circle.json back from a copy of this home; nothing was changed")
 	// ErrNoCatalog: a home that has been used has lost its catalog.
-	ErrNoCatalog = errors.New("the catalog, which knows what is kept and where, is missing or empty: put it back from a copy of this home; nothing was changed")
+	ErrNoCatalog = said.Error("no-catalog", "the catalog, which knows what is kept and where, is missing or empty: put it back from a copy of this home; nothing was changed")
 )
 
 // BusyError says which process has the home open. It is an ErrHomeBusy.
@@ -57,3 +58,6 @@ func (e *BusyError) Error() string {
 
 // Is makes errors.Is(err, ErrHomeBusy) hold.
 func (e *BusyError) Is(target error) bool { return target == ErrHomeBusy }
+
+// Said gives the sentence its code.
+func (e *BusyError) Said() said.Note { return said.By(ErrHomeBusy) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/grants"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // GrantAPI is the part of API about time-limited keys: an owner's side and a
@@ -87,7 +88,7 @@ type Granted struct {
 // GrantList is the grants, and what stood in the way of knowing more.
 type GrantList struct {
 	Grants []grants.Info `json:"grants"`
-	Notes  []string      `json:"notes,omitempty"`
+	Notes  []said.Note   `json:"notes,omitempty"`
 }
 
 // RevokeOrder names a grant to withdraw.
@@ -105,7 +106,7 @@ type ExtendOrder struct {
 // LedgerView is the custodians' logs together.
 type LedgerView struct {
 	Entries []grants.Line `json:"entries"`
-	Notes   []string      `json:"notes,omitempty"`
+	Notes   []said.Note   `json:"notes,omitempty"`
 }
 
 // BrandOptions make a brand.
@@ -139,7 +140,7 @@ type Received struct {
 	Notice    string         `json:"notice,omitempty"` // what the grant says it cannot prevent
 	// Problem is why a ticket that was kept cannot be read: nothing else is
 	// known of it then.
-	Problem string `json:"problem,omitempty"`
+	Problem said.Note `json:"problem,omitzero"`
 }
 
 // Unreadable is the state of a received grant whose ticket cannot be read.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/gateway"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/witness"
 )
 
@@ -119,9 +122,10 @@ func (n *Node) Grants(ctx context.Context) (*GrantList, error) {
 			out.Grants = append(out.Grants, g)
 			continue
 		}
-		note := fmt.Sprintf("the grant %s is damaged in the catalog: %s. It may be open all the same; 'preezm revoke %s' withdraws it", g.ID, g.Problem, g.ID)
+		note := said.As("grant-damaged", "the grant {id} is damaged in the catalog: {reason}. It may be open all the same; 'preezm revoke {id}' withdraws it", "id", g.ID, "reason", g.Problem)
 		if g.State == grants.Revoked {
-			note = fmt.Sprintf("the grant %s is damaged in the catalog, and withdrawn; %d of its %d custodians know: %s", g.ID, g.Told, g.Custodians, g.Problem)
+			note = said.As("grant-damaged-over", "the grant {id} is damaged in the catalog, and withdrawn; {told} of its {all} custodians know: {reason}",
+				"id", g.ID, "told", strconv.Itoa(g.Told), "all", strconv.Itoa(g.Custodians), "reason", g.Problem)
 		}
 		out.Notes = append(out.Notes, note)
 	}
@@ -152,7 +156,7 @@ func (n *Node) VerifyLedger(ctx context.Context) ([]grants.Checked, error) {
 	for i := range out {
 		var entry *ledger.BadEntry
 		if why := bad[out[i].Device]; out[i].Lost == 0 && errors.As(why, &entry) {
-			out[i].Good, out[i].Text = false, why.Error()
+			out[i].Good, out[i].Why = false, said.By(why)
 		}
 	}
 	return out, err
@@ -174,16 +178,17 @@ func (n *Node) Revoke(ctx context.Context, o RevokeOrder) (*grants.Info, error) 
 }
 
 // pull reads the custodians' logs and says of which it could not.
-func (n *Node) pull(ctx context.Context) (notes []string, err error) {
+func (n *Node) pull(ctx context.Context) (notes []said.Note, err error) {
 	bad, err := n.pullLogs(ctx)
-	for _, why := range bad {
-		text := why.Error()
+	for d, why := range bad {
+		note := said.Because(why, "log-unread", "{why}", "name", n.nameOf(d))
 		var entry *ledger.BadEntry
 		if errors.As(why, &entry) {
-			text += ". If its home was put back from a copy, 'preezm custodians add' lets it begin anew, and it gives nothing before"
+			note = said.Because(why, "log-bad", "{why}. If its home was put back from a copy, 'preezm custodians add' lets it begin anew, and it gives nothing before", "name", n.nameOf(d))
 		}
-		notes = append(notes, text)
+		notes = append(notes, note)
 	}
+	slices.SortFunc(notes, func(a, b said.Note) int { return strings.Compare(a.Text, b.Text) })
 	return notes, err
 }
 
@@ -291,7 +296,7 @@ func (n *Node) pullLog(ctx context.Context, c catalog.Custodian) (heads [][]byte
 			return heads, errors.Join(err, begun)
 		}
 	}
-	return heads, fmt.Errorf("the log of %s is longer than is read at once: more of it the next time", c.Name)
+	return heads, said.Error("log-long", "the log of {name} is longer than is read at once: more of it the next time", "name", c.Name)
 }
 
 func (n *Node) askLog(ctx context.Context, client *rpc.Client, after uint64) (*witness.LogAnswer, error) {

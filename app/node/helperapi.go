@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // HelperAPI is the part of API about the persons who can bring an owner back whose
@@ -53,7 +54,7 @@ type Helper struct {
 	Name    string         `json:"name"`
 	Device  peers.DeviceID `json:"device"`
 	Kept    time.Time      `json:"kept,omitzero"` // when it had found its share good
-	Problem string         `json:"problem,omitempty"`
+	Problem said.Note      `json:"problem,omitzero"`
 	Left    bool           `json:"left,omitempty"`    // it is no longer in the circle
 	Handing bool           `json:"handing,omitempty"` // this machine still brings it its part
 }

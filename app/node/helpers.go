@@ -4,10 +4,10 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/preezm/preezm/engine/custody"
@@ -17,6 +17,7 @@ import (
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/helper"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // helperEvery is how often messages of helpers are tried again.
@@ -120,7 +121,7 @@ func (n *Node) AddHelpers(ctx context.Context, o HelperOrder) (HelperSet, error)
 func (n *Node) RemoveHelpers(ctx context.Context, o HelperOrder) (HelperSet, error) {
 	old, ok := n.helper.Mine()
 	if !ok {
-		return HelperSet{}, errors.New("you have no helpers")
+		return HelperSet{}, said.Error("no-helpers", "you have no helpers")
 	}
 	var all []peers.DeviceID
 	if !o.All {
@@ -130,7 +131,7 @@ func (n *Node) RemoveHelpers(ctx context.Context, o HelperOrder) (HelperSet, err
 				return h.Name == who || h.Device.Short() == who || h.Device.String() == who
 			})
 			if i < 0 {
-				return HelperSet{}, fmt.Errorf("%q is none of your helpers: 'preezm helpers list' shows them", who)
+				return HelperSet{}, said.Error("no-such-helper", "\"{name}\" is none of your helpers: 'preezm helpers list' shows them", "name", who)
 			}
 			gone = append(gone, old.Helpers[i].Device)
 		}
@@ -147,7 +148,7 @@ func (n *Node) RemoveHelpers(ctx context.Context, o HelperOrder) (HelperSet, err
 // dropped by machines that hold them.
 func (n *Node) setHelpers(ctx context.Context, old helper.Mine, all []peers.DeviceID, delay time.Duration) (HelperSet, error) {
 	if len(all) > 0 && len(all) < helpers.MinHelpers || len(all) > helpers.MaxHelpers {
-		return HelperSet{}, fmt.Errorf("%d helpers: it takes %d to %d, so that one may be missing; name all of them at once", len(all), helpers.MinHelpers, helpers.MaxHelpers)
+		return HelperSet{}, said.Error("helpers-count", "{n} helpers: it takes {least} to {most}, so that one may be missing; name all of them at once", "n", strconv.Itoa(len(all)), "least", strconv.Itoa(helpers.MinHelpers), "most", strconv.Itoa(helpers.MaxHelpers))
 	}
 	now := n.now()
 	p := helpers.Plan{
@@ -221,7 +222,7 @@ func (n *Node) fillHelpers(ctx context.Context, p *helpers.Plan, all []peers.Dev
 			return fmt.Errorf("%s %w", d.Short(), circle.ErrUnknownPeer)
 		}
 		if len(m.KEM) == 0 {
-			return fmt.Errorf("%s has not told its key yet: it must answer once", m.Name)
+			return said.Error("helper-key", "{name} has not told its key yet: it must answer once", "name", m.Name)
 		}
 		other := ""
 		if m.Person != "" {
@@ -235,7 +236,7 @@ func (n *Node) fillHelpers(ctx context.Context, p *helpers.Plan, all []peers.Dev
 			root[r] = m.Name
 		}
 		if other != "" {
-			return fmt.Errorf("%s and %s are of one person, who has one seat: leave one of them out", other, m.Name)
+			return said.Error("one-seat", "{first} and {second} are of one person, who has one seat: leave one of them out", "first", other, "second", m.Name)
 		}
 		p.Helpers = append(p.Helpers, helpers.Helper{Device: d, Name: m.Name, Addresses: m.Addresses[:min(len(m.Addresses), 8)]})
 		p.Keys = append(p.Keys, m.KEM)

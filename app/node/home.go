@@ -18,6 +18,7 @@ import (
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // What lies in a home folder.
@@ -189,11 +190,11 @@ func (s *Settings) offer() int64 { return max(s.Offer, 0) }
 func checkName(name string) error {
 	switch {
 	case name == "":
-		return errors.New("a name is needed")
+		return said.Error("name-needed", "a name is needed")
 	case len(name) > circle.MaxName:
-		return fmt.Errorf("the name is longer than %d bytes", circle.MaxName)
+		return said.Error("name-long", "the name is longer than {most} bytes", "most", strconv.Itoa(circle.MaxName))
 	case circle.CleanName(name) != name:
-		return errors.New("the name holds characters that cannot be shown, or begins or ends with a space")
+		return said.Error("name-odd", "the name holds characters that cannot be shown, or begins or ends with a space")
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers/durable"
 	"github.com/preezm/preezm/peers/helper"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/transport"
 	"github.com/preezm/preezm/peers/vault"
 	"github.com/preezm/preezm/peers/witness"
@@ -196,7 +197,7 @@ func onlyOurs(home string) error {
 			gatewayFile, brandFolder, brandCopyFile, headsFolder, helper.File, attemptFile,
 			witness.File, witness.File + "-wal", witness.File + "-shm", witness.Folder:
 		default:
-			return fmt.Errorf("%s holds other things (%q): choose an empty or new folder", home, e.Name())
+			return said.Error("home-holds", "{path} holds other things (\"{name}\"): choose an empty or new folder", "path", home, "name", e.Name())
 		}
 	}
 	return nil

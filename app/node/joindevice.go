@@ -15,6 +15,7 @@ import (
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 )
 
@@ -72,7 +73,7 @@ func (r *recovery) pairAndRun(ctx context.Context, inv circle.Invite, show func(
 			Token: inv.Token, Sign: device.Sign.Public().(ed25519.PublicKey), KEM: device.KEM.PublicKey().Bytes(),
 		})
 		if errors.Is(err, peers.ErrRefused) {
-			err = fmt.Errorf("%w: it was answered with no there, or the code is too old: 'preezm device add' makes a new one", err)
+			err = said.Wrap(err, "device-no", "{why}: it was answered with no there, or the code is too old: 'preezm device add' makes a new one")
 		}
 		if err == nil {
 			err = r.take(sealed, inv.Device, id.Device(), device)

@@ -4,14 +4,15 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 )
 
@@ -81,17 +82,20 @@ const sheetKeepers = 3
 // one it should be.
 type errWrongWord int
 
-func (e errWrongWord) Error() string {
-	return fmt.Sprintf("word %d is not the one of this home", int(e))
+func (e errWrongWord) Error() string { return e.Said().Text }
+
+// Said gives the sentence its code.
+func (e errWrongWord) Said() said.Note {
+	return said.As("wrong-word", "word {number} is not the one of this home", "number", strconv.Itoa(int(e)))
 }
 
 var (
 	// ErrWordsGone: the machine does not hold the words any more.
-	ErrWordsGone = errors.New("this machine does not hold your 24 words any more, since you proved to have them: compare all of them with 'preezm words check --all'")
+	ErrWordsGone = said.Error("words-gone", "this machine does not hold your 24 words any more, since you proved to have them: compare all of them with 'preezm words check --all'")
 	// ErrNothingRuns: there is no running node to lock.
-	ErrNothingRuns = errors.New("nothing runs for this home, and at rest it is sealed already")
+	ErrNothingRuns = said.Error("nothing-runs", "nothing runs for this home, and at rest it is sealed already")
 	// ErrWindowRuns: the window has the home open.
-	ErrWindowRuns = errors.New("the window has this home open: close it, and the home is sealed; 'preezm serve' goes on keeping for others meanwhile")
+	ErrWindowRuns = said.Error("window-runs", "the window has this home open: close it, and the home is sealed; 'preezm serve' goes on keeping for others meanwhile")
 )
 
 // Key is part of KeyAPI.

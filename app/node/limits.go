@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/preezm/preezm/app/internal/host"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/transport"
 )
 
@@ -55,7 +56,7 @@ func (l *Limits) check() error {
 		return errors.New("a negative rate of repair")
 	}
 	if len(l.Schedule) > maxWindows {
-		return fmt.Errorf("more than %d lines in a schedule", maxWindows)
+		return said.Error("schedule-long", "more than {most} lines in a schedule", "most", strconv.Itoa(maxWindows))
 	}
 	if err := errors.Join(checkRate(l.Down), checkRate(l.Up), checkRate(max(l.RepairDown, 0)), checkRate(max(l.RepairUp, 0))); err != nil {
 		return err
@@ -70,7 +71,7 @@ func (l *Limits) check() error {
 
 func checkRate(n int64) error {
 	if n < 0 || n > 0 && n < transport.MinRate {
-		return fmt.Errorf("a limit of %d bytes a second is too low: at least %d, or none", n, transport.MinRate)
+		return said.Error("rate-low", "a limit of {rate} bytes a second is too low: at least {least}, or none", "rate", strconv.FormatInt(n, 10), "least", strconv.Itoa(transport.MinRate))
 	}
 	return nil
 }
@@ -101,7 +102,7 @@ var dayNames = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 func ParseWindow(s string) (Window, error) {
 	var w Window
 	bad := func(why string) (Window, error) {
-		return Window{}, fmt.Errorf("%q is no line of a schedule (%s): write it like \"mon-fri 08:00-18:00 2M/500k\", bytes a second down and up", s, why)
+		return Window{}, said.Error("schedule-line", "\"{line}\" is no line of a schedule ({reason}): write it like \"mon-fri 08:00-18:00 2M/500k\", bytes a second down and up", "line", s, "reason", why)
 	}
 	f := strings.Fields(s)
 	switch len(f) {
@@ -176,7 +177,7 @@ func ParseRate(s string) (int64, error) {
 	}
 	n, err := humanize.ParseBytes(strings.TrimSuffix(s, "/s"))
 	if err != nil || n > math.MaxInt64 {
-		return 0, fmt.Errorf("%q is no rate: write it like 2M or 500k, bytes a second, or off", s)
+		return 0, said.Error("no-rate", "\"{text}\" is no rate: write it like 2M or 500k, bytes a second, or off", "text", s)
 	}
 	return int64(n), checkRate(int64(n))
 }
@@ -205,7 +206,7 @@ type limiter struct {
 	mu     sync.Mutex
 	limits Limits
 	pacer  *transport.Pacer
-	hold   string // why the background rests now; empty: it does not
+	hold   said.Note // why the background rests now; empty: it does not
 	// What the system tells; tests put others in their place.
 	power   func() host.Battery
 	metered func(context.Context) (metered, known bool)
@@ -236,17 +237,19 @@ func (x *limiter) look(ctx context.Context, now time.Time) (batteryKnown, metere
 	defer x.mu.Unlock()
 	switch {
 	case power.On && power.Percent < x.limits.battery():
-		x.hold = fmt.Sprintf("on battery, with %d %% left", power.Percent)
+		x.hold = said.As("on-battery", "on battery, with {percent} % left", "percent", strconv.Itoa(power.Percent))
 	case metered && !x.limits.Metered:
-		x.hold = "the network is metered"
+		x.hold = said.As("metered", "the network is metered")
 	default:
-		x.hold = ""
+		x.hold = said.Note{}
 	}
 	return power.Known, meteredKnown
 }
 
 // holding gives why the background rests, or "".
-func (x *limiter) holding() string {
+func (x *limiter) holding() string { return x.resting().Text }
+
+func (x *limiter) resting() said.Note {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.hold

@@ -11,6 +11,7 @@ import (
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/depot"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // LimitsAPI is the part of API about how polite the node is.
@@ -36,7 +37,7 @@ type LimitsView struct {
 	RepairDownNow int64 `json:"repair_down_now"`
 	RepairUpNow   int64 `json:"repair_up_now"`
 	// Resting is why the background rests now; empty: it does not.
-	Resting string `json:"resting,omitempty"`
+	Resting said.Note `json:"resting,omitzero"`
 	// BatteryKnown and MeteredKnown tell whether this system says.
 	BatteryKnown bool `json:"battery_known"`
 	MeteredKnown bool `json:"metered_known"`

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/transport"
 )
 
@@ -109,7 +111,7 @@ func (n *Node) UseServer(_ context.Context, o ServerOrder) ([]string, error) {
 	if !o.Drop {
 		if p, err := n.named(o.Address); err == nil {
 			if len(p.Servers) == 0 {
-				return nil, fmt.Errorf("%s runs no relay and no discovery server", p.Name)
+				return nil, said.Error("runs-no-server", "{name} runs no relay and no discovery server", "name", p.Name)
 			}
 			err := n.useServers(p.Servers)
 			return n.usedServers(), err
@@ -118,7 +120,7 @@ func (n *Node) UseServer(_ context.Context, o ServerOrder) ([]string, error) {
 			return nil, err
 		}
 		if have := n.usedServers(); len(have) >= circle.MaxServers && !slices.Contains(have, o.Address) {
-			return nil, fmt.Errorf("%d servers are in use already; 'preezm net drop' one first", circle.MaxServers)
+			return nil, said.Error("servers-many", "{most} servers are in use already; 'preezm net drop' one first", "most", strconv.Itoa(circle.MaxServers))
 		}
 		err := n.useServers([]string{o.Address})
 		return n.usedServers(), err
@@ -128,7 +130,7 @@ func (n *Node) UseServer(_ context.Context, o ServerOrder) ([]string, error) {
 	next := n.settings
 	next.Servers = slices.DeleteFunc(slices.Clone(next.Servers), func(s string) bool { return s == o.Address || hostOf(s) == o.Address })
 	if len(next.Servers) == len(n.settings.Servers) {
-		return nil, fmt.Errorf("%s is not among the servers of this home's settings", o.Address)
+		return nil, said.Error("server-not-used", "{address} is not among the servers of this home's settings", "address", o.Address)
 	}
 	if err := next.write(n.home); err != nil {
 		return nil, err
@@ -201,7 +203,7 @@ func (n *Node) Net(context.Context) (*NetReport, error) {
 				relays++
 			}
 		}
-		one.Text = whyNoServer(s.Class)
+		one.Why = whyNoServer(s.Class)
 		out.Servers = append(out.Servers, one)
 	}
 	for _, o := range r.Offered {
@@ -214,7 +216,7 @@ func (n *Node) Net(context.Context) (*NetReport, error) {
 	for _, p := range r.Peers {
 		one := netPeer(p, relays > 0, r.QUIC)
 		if !out.Running {
-			one.Blocked, one.Advice = "", "" // what this home lacks is said once
+			one.Blocked, one.Advice = said.Note{}, said.Note{} // what this home lacks is said once
 		}
 		out.Peers = append(out.Peers, one)
 	}
@@ -241,76 +243,76 @@ func netPeer(p rpc.PeerReport, relays, quic bool) NetPeer {
 	case !p.Online:
 		out.Blocked, out.Advice = whyAway(p, classes, relays)
 	case p.Route == transport.Relayed:
-		out.Blocked = "no direct way: the routers between you let neither side in, by TCP or by UDP"
+		out.Blocked = said.As("relayed", "no direct way: the routers between you let neither side in, by TCP or by UDP")
 		if !quic {
-			out.Blocked = "no direct way: the routers between you let neither side in by TCP, and this machine does without UDP"
+			out.Blocked = said.As("relayed-tcp", "no direct way: the routers between you let neither side in by TCP, and this machine does without UDP")
 		}
-		out.Advice = "It works, more slowly. To do without the relay, turn UPnP on in one of the two routers, or forward that machine's port in it and tell it with 'preezm serve --announce HOST:PORT'"
+		out.Advice = said.As("relayed-advice", "It works, more slowly. To do without the relay, turn UPnP on in one of the two routers, or forward that machine's port in it and tell it with 'preezm serve --announce HOST:PORT'")
 	}
 	return out
 }
 
 // whyAway says in plain words what stands in the way to a machine, and what
 // somebody can do about it.
-func whyAway(p rpc.PeerReport, classes map[string]bool, relays bool) (blocked, advice string) {
+func whyAway(p rpc.PeerReport, classes map[string]bool, relays bool) (blocked, advice said.Note) {
 	switch {
 	case classes["not admitted"]:
-		return "it answers and does not know this machine any more", "Ask its owner for a new invite"
+		return said.As("away-unknown", "it answers and does not know this machine any more"), said.As("away-unknown-advice", "Ask its owner for a new invite")
 	case classes["busy"]:
-		return "it answers and is too busy", "Wait a moment"
+		return said.As("away-busy", "it answers and is too busy"), said.As("wait-advice", "Wait a moment")
 	case len(p.Addresses) == 0 && len(p.Tried) == 0:
-		return "nobody knows where it is", "It tells once it runs: start 'preezm serve' there. If it never could dial this one, one of you needs a forwarded port or a relay"
+		return said.As("away-nowhere", "nobody knows where it is"), said.As("away-nowhere-advice", "It tells once it runs: start 'preezm serve' there. If it never could dial this one, one of you needs a forwarded port or a relay")
 	case classes["another device"]:
-		return "another device answers at its address", "It has a new address, which it tells once it runs and reaches anybody you share"
+		return said.As("away-other", "another device answers at its address"), said.As("away-other-advice", "It has a new address, which it tells once it runs and reaches anybody you share")
 	case classes["refused"]:
-		return "its machine is on, and Preezm does not run there", "Start 'preezm serve' there"
+		return said.As("away-stopped", "its machine is on, and Preezm does not run there"), said.As("away-stopped-advice", "Start 'preezm serve' there")
 	case classes["name not found"]:
-		return "the name of its address is not found", "Check the name, and that this machine is on the internet"
+		return said.As("name-unknown", "the name of its address is not found"), said.As("name-unknown-advice", "Check the name, and that this machine is on the internet")
 	case classes["no route"] && !classes["silence"]:
-		return "this machine has no network that leads there", "Check cable, Wi-Fi or VPN here"
+		return said.As("away-no-route", "this machine has no network that leads there"), said.As("away-no-route-advice", "Check cable, Wi-Fi or VPN here")
 	case len(p.Tried) == 0:
-		return "it was not tried yet", "Wait a moment; 'preezm serve' must run here"
+		return said.As("away-untried", "it was not tried yet"), said.As("away-untried-advice", "Wait a moment; 'preezm serve' must run here")
 	case relays:
-		return "its addresses do not answer, and it does not wait at your relay", "It is probably off, or off the internet"
+		return said.As("away-relay", "its addresses do not answer, and it does not wait at your relay"), said.As("away-relay-advice", "It is probably off, or off the internet")
 	}
-	return "its addresses do not answer: it is off, or a router or firewall is in the way",
-		"If it is on: let its firewall and router pass its port (24930 as a rule), or run a relay at a machine that both reach: 'preezm serve --relay --discovery' there"
+	return said.As("away-silent", "its addresses do not answer: it is off, or a router or firewall is in the way"),
+		said.As("away-silent-advice", "If it is on: let its firewall and router pass its port (24930 as a rule), or run a relay at a machine that both reach: 'preezm serve --relay --discovery' there")
 }
 
 // whyNoServer says in plain words why a relay or a discovery server does not
 // work.
-func whyNoServer(class string) string {
+func whyNoServer(class string) said.Note {
 	switch class {
 	case "":
-		return ""
+		return said.Note{}
 	case "refused":
-		return "its machine is on, and the server does not run there"
+		return said.As("server-stopped", "its machine is on, and the server does not run there")
 	case "silence", "no route":
-		return "nobody answers at its address"
+		return said.As("server-silent", "nobody answers at its address")
 	case "name not found":
-		return "the name of its address is not found"
+		return said.As("server-name", "the name of its address is not found")
 	case "another device":
-		return "another server answers there, with another ID"
+		return said.As("server-other", "another server answers there, with another ID")
 	case "relay refuses":
-		return "it does not take this machine; is the token in its address right?"
+		return said.As("server-refuses", "it does not take this machine; is the token in its address right?")
 	case "closed there":
-		return "it closed the connection; it is tried again"
+		return said.As("server-closed", "it closed the connection; it is tried again")
 	}
-	return "it cannot be used now (" + class + ")"
+	return said.As("server-trouble", "it cannot be used now ({class})", "class", class)
 }
 
 // adviceHere is about this machine as a whole.
-func adviceHere(out *NetReport, r rpc.Report) []string {
-	var a []string
+func adviceHere(out *NetReport, r rpc.Report) []said.Note {
+	var a []said.Note
 	if !out.Running {
-		return append(a, "No node runs for this home, so nobody can reach it: start 'preezm serve'")
+		return append(a, said.As("no-node-advice", "No node runs for this home, so nobody can reach it: start 'preezm serve'"))
 	}
 	public := r.Mapped != ""
 	for _, addr := range r.Own {
 		public = public || transport.RouteOf(addr) >= transport.Direct
 	}
 	if !public && len(out.Peers) > 0 {
-		a = append(a, "Machines outside this network cannot dial this one: it has no public address, the router opened no port, and no relay is in use. They are reached when this one can dial them")
+		a = append(a, said.As("no-way-in", "Machines outside this network cannot dial this one: it has no public address, the router opened no port, and no relay is in use. They are reached when this one can dial them"))
 	}
 	return a
 }

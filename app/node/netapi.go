@@ -9,6 +9,7 @@ import (
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // NetAPI is the part of API about how machines reach each other.
@@ -37,16 +38,16 @@ type NetReport struct {
 	Servers   []NetServer `json:"servers"`
 	Offered   []NetOffer  `json:"offered,omitempty"`
 	Peers     []NetPeer   `json:"peers"`
-	Advice    []string    `json:"advice,omitempty"` // about this machine as a whole
+	Advice    []said.Note `json:"advice,omitempty"` // about this machine as a whole
 }
 
 // NetServer is a relay or a discovery server.
 type NetServer struct {
-	Kind    string `json:"kind"`    // "relay" or "discovery"
-	Address string `json:"address"` // host:port
-	Own     bool   `json:"own"`     // this machine runs it
-	Works   bool   `json:"works"`
-	Text    string `json:"text,omitempty"` // why it does not
+	Kind    string    `json:"kind"`    // "relay" or "discovery"
+	Address string    `json:"address"` // host:port
+	Own     bool      `json:"own"`     // this machine runs it
+	Works   bool      `json:"works"`
+	Why     said.Note `json:"text,omitzero"` // it does not
 }
 
 // NetOffer is a server that a machine of the circle runs, and that this one does
@@ -73,8 +74,8 @@ type NetPeer struct {
 	InRate  int64          `json:"in_rate"` // bytes a second lately
 	OutRate int64          `json:"out_rate"`
 	Tried   []NetTried     `json:"tried,omitempty"`
-	Blocked string         `json:"blocked,omitempty"` // what stands in the way
-	Advice  string         `json:"advice,omitempty"`  // what to do
+	Blocked said.Note      `json:"blocked,omitzero"` // what stands in the way
+	Advice  said.Note      `json:"advice,omitzero"`  // what to do
 }
 
 // NetTried is what became of dialling one address.

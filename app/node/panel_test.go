@@ -18,6 +18,7 @@ import (
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/engine/ledger"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/sqlite"
 	"github.com/preezm/preezm/peers/vault"
 	"github.com/preezm/preezm/peers/vault/vaulttest"
@@ -176,7 +177,7 @@ func TestDroppedEntryIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range list {
-		if c.Good != (c.Custodian == "desk") || c.Custodian == "nas" && !strings.Contains(c.Text, "entry 2") {
+		if c.Good != (c.Custodian == "desk") || c.Custodian == "nas" && !strings.Contains(c.Why.Text, "entry 2") {
 			t.Errorf("%+v", c)
 		}
 	}
@@ -232,7 +233,7 @@ func TestCustodianAskedAgainKnowsWithdrawals(t *testing.T) {
 	})
 	// Its owner is told that it lost its log, and keeps what it had of it.
 	l, err := laptop.Ledger(ctx)
-	if err != nil || !slices.ContainsFunc(l.Notes, func(n string) bool { return strings.Contains(n, grants.ErrNewLog.Error()) }) {
+	if err != nil || !slices.ContainsFunc(l.Notes, func(n said.Note) bool { return strings.Contains(n.Text, grants.ErrNewLog.Error()) }) {
 		t.Errorf("notes %q, %v", l.Notes, err)
 	}
 	list, err := laptop.VerifyLedger(ctx)

@@ -26,6 +26,7 @@ import (
 	"github.com/preezm/preezm/peers/durable"
 	"github.com/preezm/preezm/peers/helper"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/transport"
 	"github.com/preezm/preezm/peers/vault"
 )
@@ -43,11 +44,11 @@ const (
 // Errors of a recovery that a caller decides on.
 var (
 	// ErrNoWay: no machine of the circle could be reached.
-	ErrNoWay = errors.New("no machine of your circle was found")
+	ErrNoWay = said.Error("no-way", "no machine of your circle was found")
 	// ErrNotKnown: the machine asked knows nobody with these words.
-	ErrNotKnown = errors.New("does not know you")
+	ErrNotKnown = said.Error("not-known", "does not know you")
 	// ErrNoBackup: no machine that answers has a backup of the catalog.
-	ErrNoBackup = errors.New("no machine that answers has a copy of the list of your files")
+	ErrNoBackup = said.Error("no-backup", "no machine that answers has a copy of the list of your files")
 )
 
 // RecoverOptions say who is brought back, and how to find the circle.
@@ -327,7 +328,7 @@ func (r *recovery) enter(ctx context.Context) error {
 	}
 	if err := r.knock(ctx, d, addresses); err != nil {
 		if errors.Is(err, ErrNotKnown) {
-			return fmt.Errorf("%w: are these your words, and is it a machine of your circle?", err)
+			return said.Wrap(err, "recover-words", "{why}: are these your words, and is it a machine of your circle?")
 		}
 		return err
 	}
@@ -351,7 +352,7 @@ func (r *recovery) entrance(ctx context.Context) (peers.DeviceID, []string, erro
 		return d, []string{address}, nil
 	}
 	if _, _, err := net.SplitHostPort(address); err != nil {
-		return peers.DeviceID{}, nil, fmt.Errorf("%q is no invite, no device ID and no host:port", r.o.From)
+		return peers.DeviceID{}, nil, said.Error("recover-from", "\"{text}\" is no invite, no device ID and no host:port", "text", r.o.From)
 	}
 	d, err := r.id.WhoAnswers(ctx, address)
 	if err != nil {
@@ -436,7 +437,7 @@ func (r *recovery) ask(ctx context.Context, d peers.DeviceID) error {
 // one: it lost the newer, or hides it.
 func (r *recovery) judge() ([]*backup.Head, error) {
 	if len(r.heads) == 0 {
-		return nil, fmt.Errorf("%w: they know you, but were given none; did the machine that was lost ever run a version that makes copies?", ErrNoBackup)
+		return nil, said.Wrap(ErrNoBackup, "recover-no-copy", "{why}: they know you, but were given none; did the machine that was lost ever run a version that makes copies?")
 	}
 	var out []*backup.Head
 	for _, hs := range r.heads {

@@ -24,6 +24,7 @@ import (
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/helper"
 	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 )
 
@@ -51,7 +52,7 @@ type Asked struct {
 	ID     string              `json:"id,omitempty"`
 	Until  time.Time           `json:"until,omitzero"`
 	Words  map[string][]string `json:"words,omitempty"` // to read out
-	Text   string              `json:"text,omitempty"`
+	Why    said.Note           `json:"text,omitzero"`   // it did not do so
 }
 
 // Help is how far a recovery by helpers is. Recovered is nil before its end.
@@ -127,7 +128,7 @@ func (h *helping) run(ctx context.Context) (*Help, *identity.OwnerKey, error) {
 	var got []helpers.Released
 	for _, p := range h.book.Peers() {
 		a, r := h.one(ctx, p, out)
-		if a.Text == "" && (a.State == string(helper.Agreed) || a.State == string(helper.Given)) {
+		if a.Why.IsZero() && (a.State == string(helper.Agreed) || a.State == string(helper.Given)) {
 			out.Agreed++
 		}
 		if r != nil {
@@ -216,12 +217,12 @@ func (h *helping) remember() error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		if h.o.Owner != "" && h.o.Owner != h.attempt.Owner {
-			return fmt.Errorf("this folder was begun for %q: use another --home for %q", h.attempt.Owner, h.o.Owner)
+			return said.Error("begun-for", "this folder was begun for \"{first}\": use another --home for \"{owner}\"", "first", h.attempt.Owner, "owner", h.o.Owner)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	case h.o.Owner == "":
-		return errors.New("whom do the helpers know you as? Say --owner NAME, the name of your lost machine")
+		return said.Error("whose-helpers", "whom do the helpers know you as? Say --owner NAME, the name of your lost machine")
 	default:
 		h.attempt = attempt{Owner: h.o.Owner, Seed: make([]byte, 32)}
 		rand.Read(h.attempt.Seed) // never fails
@@ -271,7 +272,7 @@ func (h *helping) one(ctx context.Context, p circle.Peer, out *Help) (Asked, *he
 	defer cancel()
 	a := Asked{Name: p.Name, Device: p.Device}
 	fail := func(err error) (Asked, *helpers.Released) {
-		a.Text = err.Error()
+		a.Why = said.By(err)
 		return a, nil
 	}
 	c, err := h.net.Peer(p.Device)
@@ -289,9 +290,9 @@ func (h *helping) one(ctx context.Context, p circle.Peer, out *Help) (Asked, *he
 	a.State = string(pr.State)
 	switch pr.State {
 	case helper.Unknown:
-		return fail(fmt.Errorf("helps nobody called %q", h.attempt.Owner))
+		return fail(said.Error("helps-nobody", "helps nobody called \"{owner}\"", "owner", h.attempt.Owner))
 	case helper.Unclear:
-		return fail(fmt.Errorf("helps several called %q: their key's first letters tell them apart", h.attempt.Owner))
+		return fail(said.Error("helps-several", "helps several called \"{owner}\": their key's first letters tell them apart", "owner", h.attempt.Owner))
 	}
 	a.ID = pr.ID.Short()
 	out.Need, out.Of = max(out.Need, int(pr.K)), max(out.Of, int(pr.N))
@@ -321,12 +322,12 @@ func progressFrom(raw []byte, err error) (*helper.Progress, error) {
 func (h *helping) fetch(ctx context.Context, c *rpc.Client, asked *helper.Progress, a Asked, out *Help) (Asked, *helpers.Released) {
 	raw, err := helper.EncodeFetch(asked.ID)
 	if err != nil {
-		a.Text = err.Error()
+		a.Why = said.By(err)
 		return a, nil
 	}
 	pr, err := progressFrom(c.Helper(ctx, helper.VerbFetch, raw))
 	if err != nil {
-		a.Text = err.Error()
+		a.Why = said.By(err)
 		return a, nil
 	}
 	a.State = string(pr.State)
@@ -343,7 +344,7 @@ func (h *helping) fetch(ctx context.Context, c *rpc.Client, asked *helper.Progre
 			return a, &helpers.Released{Doc: doc, Value: v}
 		}
 	}
-	a.Text = "its share is refused: " + err.Error()
+	a.Why = said.Because(err, "share-refused", "its share is refused: {why}")
 	out.Bad = append(out.Bad, a.Name)
 	return a, nil
 }

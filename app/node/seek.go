@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // mostHeard bounds the machines of the local network that a recovery tries.
@@ -19,7 +21,7 @@ const mostHeard = 64
 // this person.
 func (r *recovery) seek(ctx context.Context) error {
 	if r.o.NoDiscovery {
-		return fmt.Errorf("%w: name one with --from", ErrNoWay)
+		return said.Wrap(ErrNoWay, "seek-none", "{why}: name one with --from")
 	}
 	ctx, cancel := context.WithTimeout(ctx, seekTime)
 	defer cancel()
@@ -38,9 +40,9 @@ func (r *recovery) seek(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			if strangers > 0 {
-				return fmt.Errorf("%w: %d machines with Preezm on this network do not know you; name one with --from", ErrNoWay, strangers)
+				return said.Wrap(ErrNoWay, "seek-strangers", "{why}: {n} machines with Preezm on this network do not know you; name one with --from", "n", strconv.Itoa(strangers))
 			}
-			return fmt.Errorf("%w on this network: name one with --from, as an invite, a device ID or host:port", ErrNoWay)
+			return said.Wrap(ErrNoWay, "seek-here", "{why} on this network: name one with --from, as an invite, a device ID or host:port")
 		case id := <-heard:
 			if tried[id] || len(tried) >= mostHeard {
 				continue

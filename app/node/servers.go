@@ -24,6 +24,7 @@ import (
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/transport"
 )
 
@@ -51,7 +52,7 @@ const (
 )
 
 // ErrNoServer: the program of a server is not there.
-var ErrNoServer = errors.New("'make servers' builds it; put it beside preezm or on PATH")
+var ErrNoServer = said.Error("no-server", "'make servers' builds it; put it beside preezm or on PATH")
 
 // server is one program that a node runs.
 type server struct {
@@ -79,7 +80,7 @@ func findProgram(name string) (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("%s is not installed: %w", name, ErrNoServer)
+		return "", said.Wrap(ErrNoServer, "server-missing", "{name} is not installed: {why}", "name", name)
 	}
 	return path, nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // SettleAPI is the part of API about names that two machines put at once;
@@ -36,7 +37,7 @@ type Settled struct {
 }
 
 // ErrNoConflict: nothing has to be settled about a name.
-var ErrNoConflict = errors.New("was not put by two machines at once: there is nothing to settle")
+var ErrNoConflict = said.Error("no-conflict", "was not put by two machines at once: there is nothing to settle")
 
 // Settle decides about a name that two machines put at once.
 func (n *Node) Settle(ctx context.Context, o SettleOrder) (Settled, error) {

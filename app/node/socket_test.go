@@ -22,6 +22,7 @@ import (
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/said"
 )
 
 func TestCallsSurviveTheTrip(t *testing.T) {
@@ -31,8 +32,8 @@ func TestCallsSurviveTheTrip(t *testing.T) {
 		{Path: "bad\xff\nname", RawPath: []byte("bad\xff\nname"), Kind: engine.File, Size: 1 << 40, Mode: 0o4755, ModTime: kept, MayLose: -1, Torn: true},
 		{Path: "ordner/ünïcode", Kind: engine.Symlink, Target: "\xfe"}, // zero times
 	}
-	members := []Member{{Device: peers.DeviceID{1, 2}, Name: "laptop", Addresses: []string{"127.0.0.1:1"}, LastSeen: kept, Latency: time.Second, Text: "away"}}
-	report := &engine.PutReport{Files: 3, Elapsed: time.Minute, Problems: []engine.Problem{{Path: "x\x80", Text: "no", Failed: true}}}
+	members := []Member{{Device: peers.DeviceID{1, 2}, Name: "laptop", Addresses: []string{"127.0.0.1:1"}, LastSeen: kept, Latency: time.Second, Why: said.As("unreachable", "away")}}
+	report := &engine.PutReport{Files: 3, Elapsed: time.Minute, Problems: []engine.Problem{{Path: "x\x80", Said: said.As("unreadable", "no {why}", "why", "x"), Failed: true}}}
 	var gotPut engine.PutOptions
 	var gotNames []engine.Path
 	c := dialFake(t, &fakeAPI{

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"html/template"
 	"net"
 	"net/http"
@@ -17,11 +16,13 @@ import (
 	"github.com/preezm/preezm/engine/brand"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // What a view's answer tells beside its text when a file cannot be opened now.
 const (
 	HeaderRefused = "Preezm-Refused" // the custodians' reason, a custody.Reason
+	HeaderCode    = "Preezm-Code"    // of any other error, a code of package said
 	HeaderAgreed  = "Preezm-Agreed"  // so many custodians agreed
 	HeaderNeeded  = "Preezm-Needed"  // of so many that must
 )
@@ -90,7 +91,7 @@ func (n *Node) View(ctx context.Context, grant string) (View, error) {
 	end := time.Unix(r.Ticket.Grant.Body.NotAfter, 0)
 	left := end.Sub(n.now())
 	if left <= 0 {
-		return View{}, fmt.Errorf("%w: it ended %s", ErrGrantRefused, end.Format(time.DateTime))
+		return View{}, said.Wrap(ErrGrantRefused, "view-ended", "{why}: it ended {at}", "at", end.Format(time.RFC3339))
 	}
 	html, err := viewPage()
 	if err != nil {

@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/engine/brand"
+	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // policies of what a browser may do with a page. A granted file may do nothing:
@@ -48,6 +50,7 @@ func (v *view) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if v.ended() {
 		until(viewTime)
+		w.Header().Set(HeaderCode, said.By(grants.ErrOver).Code)
 		v.say(w, http.StatusGone, "The grant has ended, "+v.end.Format(time.DateTime)+". Nothing of it is open here any more.")
 		return
 	}
@@ -100,6 +103,8 @@ func (v *view) open(w http.ResponseWriter, r *http.Request, i int) {
 		case errors.As(err, &waiting):
 			w.Header().Set(HeaderAgreed, strconv.Itoa(waiting.Have))
 			w.Header().Set(HeaderNeeded, strconv.Itoa(waiting.Need))
+		default:
+			w.Header().Set(HeaderCode, said.By(err).Code)
 		}
 		v.say(w, http.StatusForbidden, "This cannot be opened now: "+text)
 		return
@@ -109,6 +114,7 @@ func (v *view) open(w http.ResponseWriter, r *http.Request, i int) {
 		if err := look.Close(); err != nil {
 			v.n.log.Warn("close a look", "err", err)
 		}
+		w.Header().Set(HeaderCode, said.By(grants.ErrOver).Code)
 		v.say(w, http.StatusGone, "The grant has ended meanwhile.")
 		return
 	}
@@ -120,6 +126,7 @@ func (v *view) open(w http.ResponseWriter, r *http.Request, i int) {
 func (v *view) look(w http.ResponseWriter, r *http.Request, id string) {
 	l := v.find(id)
 	if l == nil {
+		w.Header().Set(HeaderCode, said.By(brand.ErrClosed).Code)
 		v.say(w, http.StatusGone, "This is not open any more. Open it again from the list: the custodians are then asked anew.")
 		return
 	}

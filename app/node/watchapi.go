@@ -31,7 +31,7 @@ type PauseOrder struct {
 // openWatch reads what is watched. A damaged file of it is no reason not to
 // open the home.
 func (n *Node) openWatch() {
-	n.watcher, n.watchErr = watch.Open(watch.Config{File: filepath.Join(n.home, watchFile), Box: n.ownerBox, Engine: n, Hold: n.limits.holding, Logger: n.log})
+	n.watcher, n.watchErr = watch.Open(watch.Config{File: filepath.Join(n.home, watchFile), Box: n.ownerBox, Engine: n, Hold: n.limits.resting, Logger: n.log})
 	if n.watchErr != nil {
 		n.log.Warn("no folder is watched", "err", n.watchErr)
 	}

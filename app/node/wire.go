@@ -3,11 +3,8 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"syscall"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -19,7 +16,12 @@ import (
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/engine/watch"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/account"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/helper"
+	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
+	"github.com/preezm/preezm/peers/transport"
 	"github.com/preezm/preezm/peers/vault"
 )
 
@@ -64,7 +66,7 @@ type frame struct {
 // tells the client what it would have told in the node's own process.
 type wireError struct {
 	Codes []string   `cbor:"c,omitempty"`
-	Text  string     `cbor:"t"`
+	Note  said.Note  `cbor:"n"`
 	Busy  *BusyError `cbor:"b,omitempty"`
 }
 
@@ -111,83 +113,33 @@ func newCodec() (*codec, error) {
 // sentinels are the errors that survive the trip, by the code they travel
 // under. Codes are part of the protocol: never reuse one.
 func sentinels() map[string]error {
-	return map[string]error{
-		"canceled":        context.Canceled,
-		"deadline":        context.DeadlineExceeded,
-		"not-exist":       fs.ErrNotExist,
-		"exist":           fs.ErrExist,
-		"permission":      fs.ErrPermission,
-		"no-space":        syscall.ENOSPC,
-		"no-home":         ErrNoHome,
-		"home-exists":     ErrHomeExists,
-		"home-busy":       ErrHomeBusy,
-		"settings":        ErrSettings,
-		"locked":          ErrLocked,
-		"passphrase":      vault.ErrPassphrase,
-		"need-passphrase": vault.ErrNeedPassphrase,
-		"other-owner":     ErrOtherOwner,
-		"words-gone":      ErrWordsGone,
-		"nothing-runs":    ErrNothingRuns,
-		"window-runs":     ErrWindowRuns,
-		"weak":            vault.ErrWeak,
-		"no-keychain":     vault.ErrNoKeychain,
-		"bad-request":     ErrBadRequest,
-		"name-not-found":  engine.ErrNotFound,
-		"target-exists":   engine.ErrExists,
-		"too-few-keepers": engine.ErrTooFewKeepers,
-		"no-keepers":      engine.ErrNoKeepers,
-		"invalid-path":    engine.ErrInvalidPath,
-		"occupied":        engine.ErrOccupied,
-		"not-watched":     watch.ErrUnknown,
-		"watched-already": watch.ErrTwice,
-		"not-kept":        engine.ErrNotKept,
-		"not-back":        engine.ErrNotBack,
-		"unreachable":     peers.ErrUnreachable,
-		"refused":         peers.ErrRefused,
-		"shard-not-found": peers.ErrNotFound,
-		"quota":           peers.ErrQuota,
-		"disk-full":       peers.ErrDiskFull,
-		"damaged":         peers.ErrDamaged,
-		"protocol":        peers.ErrProtocol,
-		"no-custodians":   grants.ErrNoCustodians,
-		"no-gateway":      grants.ErrNoGateway,
-		"grant-unknown":   grants.ErrUnknown,
-		"grant-over":      grants.ErrOver,
-		"grant-pinned":    grants.ErrPinned,
-		"grant-unchanged": grants.ErrUnchanged,
-		"no-brand":        brand.ErrNoBrand,
-		"brand-exists":    brand.ErrExists,
-		"not-office":      brand.ErrNotOffice,
-		"company-copy":    brand.ErrCopy,
-		"copy-key":        brand.ErrCopyKey,
-		"no-member":       brand.ErrNoMember,
-		"member-code":     brand.ErrCode,
-		"office-away":     brand.ErrOffice,
-		"office-refuses":  brand.ErrOfficeRefused,
-		"opening":         brand.ErrOpening,
-		"answered":        grants.ErrAnswered,
-		"sensitive":       grants.ErrSensitive,
-		"consent-text":    consent.ErrText,
-		"request-expired": consent.ErrExpired,
-		"consent-more":    consent.ErrMore,
-		"not-ours":        brand.ErrNotOurs,
-		"not-received":    brand.ErrUnknown,
-		"ticket":          ticket.ErrTicket,
-		"document":        custody.ErrMalformed,
-		"grant-refused":   ErrGrantRefused,
-		"grant-waiting":   ErrWaiting,
-		"no-custodian":    peers.ErrNoCustodian,
-		"invite-code":     circle.ErrInviteCode,
-		"invite-expired":  circle.ErrInviteExpired,
-		"invite-used":     circle.ErrInviteUsed,
-		"invite-unknown":  circle.ErrInviteUnknown,
-		"circle-full":     circle.ErrTooManyPeers,
+	all := said.Known()
+	for _, err := range []error{
+		ErrNoHome, ErrHomeExists, ErrHomeBusy, ErrSettings, ErrLocked, vault.ErrPassphrase, vault.ErrNeedPassphrase,
+		ErrOtherOwner, ErrWordsGone, ErrNothingRuns, ErrWindowRuns, vault.ErrWeak, vault.ErrNoKeychain, ErrBadRequest,
+		engine.ErrNotFound, engine.ErrExists, engine.ErrTooFewKeepers, engine.ErrNoKeepers, engine.ErrInvalidPath,
+		engine.ErrOccupied, watch.ErrUnknown, watch.ErrTwice, engine.ErrNotKept, engine.ErrNotBack,
+		peers.ErrUnreachable, peers.ErrRefused, peers.ErrNotFound, peers.ErrQuota, peers.ErrDiskFull, peers.ErrDamaged,
+		peers.ErrProtocol, grants.ErrNoCustodians, grants.ErrNoGateway, grants.ErrUnknown, grants.ErrOver,
+		grants.ErrPinned, grants.ErrUnchanged, brand.ErrNoBrand, brand.ErrExists, brand.ErrNotOffice, brand.ErrCopy,
+		brand.ErrCopyKey, brand.ErrNoMember, brand.ErrCode, brand.ErrOffice, brand.ErrOfficeRefused, brand.ErrOpening,
+		grants.ErrAnswered, grants.ErrSensitive, consent.ErrText, consent.ErrExpired, consent.ErrMore,
+		brand.ErrNotOurs, brand.ErrUnknown, ticket.ErrTicket, custody.ErrMalformed, ErrGrantRefused, ErrWaiting,
+		peers.ErrNoCustodian, circle.ErrInviteCode, circle.ErrInviteExpired, circle.ErrInviteUsed,
+		circle.ErrInviteUnknown, circle.ErrTooManyPeers, ErrNotServing, ErrNoAnswer, ErrOtherVersion, ErrNoPairing,
+		ErrThisDevice, ErrNoDevice, ErrNoConflict, errMustServe, errCareNobody, errCareChanged, engine.ErrNotDrained,
+		grants.ErrSpent, grants.ErrUnanswered, consent.ErrReceipt, helper.ErrNoRequest, helper.ErrWrongWords,
+		helper.ErrOver, brand.ErrUnanswered, brand.ErrClosed, rpc.ErrSelf, circle.ErrUnknownPeer, peers.ErrUnknown,
+		transport.ErrWrongDevice, transport.ErrNotAdmitted, account.ErrNotListed,
+	} {
+		all[said.By(err).Code] = err
 	}
+	return all
 }
 
 // toWire describes err for the trip.
 func toWire(err error) *wireError {
-	w := &wireError{Text: err.Error()}
+	w := &wireError{Note: said.By(err)}
 	for code, sentinel := range sentinels() {
 		if errors.Is(err, sentinel) {
 			w.Codes = append(w.Codes, code)
@@ -199,15 +151,16 @@ func toWire(err error) *wireError {
 
 // remoteError is what came out of the other end of toWire.
 type remoteError struct {
-	text string
+	note said.Note
 	is   []error
 }
 
-func (e *remoteError) Error() string   { return e.text }
+func (e *remoteError) Error() string   { return e.note.Text }
 func (e *remoteError) Unwrap() []error { return e.is }
+func (e *remoteError) Said() said.Note { return e.note }
 
 func fromWire(w *wireError) error {
-	e := &remoteError{text: w.Text}
+	e := &remoteError{note: w.Note}
 	known := sentinels()
 	for _, code := range w.Codes {
 		if s, ok := known[code]; ok {

@@ -16,10 +16,12 @@ import (
 	"io"
 	"math"
 	"unicode/utf8"
+
+	"github.com/preezm/preezm/peers/said"
 )
 
 // ErrStream: the bytes are not a whole stream of this format.
-var ErrStream = errors.New("the backup of the catalog is damaged or of a newer version")
+var ErrStream = said.Error("backup-damaged", "the backup of the catalog is damaged or of a newer version")
 
 const (
 	magic = "preezm catalog stream 1\n"

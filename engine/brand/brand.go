@@ -26,19 +26,20 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 )
 
 // Errors a caller decides on.
 var (
 	// ErrNoBrand: this home is no brand's.
-	ErrNoBrand = errors.New("this home is not a brand's")
+	ErrNoBrand = said.Error("no-brand", "this home is not a brand's")
 	// ErrExists: it is one already.
-	ErrExists = errors.New("this home is a brand's already")
+	ErrExists = said.Error("brand-exists", "this home is a brand's already")
 	// ErrNotOurs: the ticket is for somebody else.
-	ErrNotOurs = errors.New("is for another brand")
+	ErrNotOurs = said.Error("not-ours", "is for another brand")
 	// ErrUnknown: no such ticket or file.
-	ErrUnknown = errors.New("is not among what was received")
+	ErrUnknown = said.Error("not-received", "is not among what was received")
 )
 
 const (
@@ -259,7 +260,7 @@ func (b *Brand) receive(text string, r *Received) (*Received, error) {
 }
 
 // errSameID is no accident: IDs are 16 random bytes.
-var errSameID = errors.New("has the ID of another grant that was received before")
+var errSameID = said.Error("ticket-same-id", "has the ID of another grant that was received before")
 
 func (b *Brand) load(path string) (*Received, error) {
 	raw, err := b.box.ReadFile(path, maxTicket)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 )
 
@@ -29,7 +30,7 @@ const (
 
 var (
 	// ErrCopy: a text is no copy of an organisation, or was damaged.
-	ErrCopy = errors.New("is no copy of a company, or was damaged")
+	ErrCopy = said.Error("company-copy", "is no copy of a company, or was damaged")
 
 	// copied are the files that a copy may hold beside the keys, the register
 	// and the list of those shut out. What is under way when it is made is not

@@ -9,8 +9,9 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"fmt"
+
+	"github.com/preezm/preezm/peers/said"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 )
 
 // ErrCopyKey: the copy opens with another person's words.
-var ErrCopyKey = errors.New("the copy opens with the 24 words of the home it was made in")
+var ErrCopyKey = said.Error("copy-key", "the copy opens with the 24 words of the home it was made in")
 
 // SealCopy gives a copy as it may lie anywhere: it opens with the person's key
 // only.

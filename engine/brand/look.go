@@ -4,7 +4,6 @@ package brand
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -12,10 +11,11 @@ import (
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // ErrClosed: a look has ended.
-var ErrClosed = errors.New("this is not open any more: open it again")
+var ErrClosed = said.Error("view-closed", "this is not open any more: open it again")
 
 // Look is one file that was opened to be looked at. Its keys are in memory
 // until Close, and nowhere else; parts of it may be read in any order without

@@ -19,6 +19,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 )
 
@@ -35,7 +36,7 @@ const (
 )
 
 // ErrOffice: the office cannot be asked, and is needed.
-var ErrOffice = errors.New("the company's office cannot be reached")
+var ErrOffice = said.Error("office-away", "the company's office cannot be reached")
 
 // membership is member.json.
 type membership struct {

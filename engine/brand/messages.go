@@ -14,6 +14,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // What members ask their office. Only join is answered to a device that is none.
@@ -35,7 +36,7 @@ type Line interface {
 const codePrefix = "preezm-member1-"
 
 // ErrCode: a text is no such code, or was damaged.
-var ErrCode = errors.New("is not a code of 'preezm brand member invite', or was damaged")
+var ErrCode = said.Error("member-code", "is not a code of 'preezm brand member invite', or was damaged")
 
 // invitation is what a code says.
 type invitation struct {
@@ -189,28 +190,29 @@ func unframe(raw []byte, head any) (text string, err error) {
 }
 
 // ErrOfficeRefused: an office did not do what it was asked; see [OfficeError].
-var ErrOfficeRefused = errors.New("the office refuses")
+var ErrOfficeRefused = said.Error("office-refuses", "the office refuses")
 
 // OfficeError is why an office did not do what it was asked.
 type OfficeError struct{ Reason string }
 
-func (e *OfficeError) Error() string { return ErrOfficeRefused.Error() + ": " + e.explain() }
+func (e *OfficeError) Error() string { return e.Said().Text }
 
 // Is makes errors.Is(err, ErrOfficeRefused) hold.
 func (e *OfficeError) Is(target error) bool { return target == ErrOfficeRefused }
 
-func (e *OfficeError) explain() string {
+// Said gives the sentence a code.
+func (e *OfficeError) Said() said.Note {
 	switch e.Reason {
 	case reasonCode:
-		return "the code is used up, expired or unknown; ask for a new one"
+		return said.As("office-code", "the office refuses: the code is used up, expired or unknown; ask for a new one")
 	case reasonTicket:
-		return "it does not know that ticket, or it is for another company"
+		return said.As("office-ticket", "the office refuses: it does not know that ticket, or it is for another company")
 	case reasonGrant:
-		return "the grant is for another company, or does not cover that file"
+		return said.As("office-grant", "the office refuses: the grant is for another company, or does not cover that file")
 	case reasonRequest:
-		return "the request is not in order"
+		return said.As("office-request", "the office refuses: the request is not in order")
 	}
-	return Explain(custody.Reason(e.Reason))
+	return said.Given(Said(custody.Reason(e.Reason)), "office-why", "the office refuses: {why}")
 }
 
 // officeError is the error for a reason, nil for none.

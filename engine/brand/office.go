@@ -19,6 +19,7 @@ import (
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 )
 
@@ -37,10 +38,10 @@ const (
 // Errors of an office.
 var (
 	// ErrNotOffice: only the office can do that.
-	ErrNotOffice = errors.New("only the company's office can do that, the machine where 'preezm brand init' was run")
+	ErrNotOffice = said.Error("not-office", "only the company's office can do that, the machine where 'preezm brand init' was run")
 	// ErrNoMember: no member is called so.
-	ErrNoMember = errors.New("is no member, or several are called so")
-	errMany     = errors.New("too many members or open invitations")
+	ErrNoMember = said.Error("no-member", "is no member, or several are called so")
+	errMany     = said.Error("many-members", "too many members or open invitations")
 )
 
 // Member is a device of an organisation as its office knows it.

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // targets gives each file a place of its own in a folder, and refuses one that
@@ -29,7 +30,7 @@ func (r *Received) targets(which []int, to string) ([]string, error) {
 		taken[strings.ToLower(try)] = true
 		path := filepath.Join(to, try)
 		if _, err := os.Lstat(path); err == nil {
-			return nil, fmt.Errorf("%q %w: nothing was opened; choose another folder", path, engine.ErrExists)
+			return nil, said.Wrap(engine.ErrExists, "opened-there", "\"{path}\" {why}: nothing was opened; choose another folder", "path", path)
 		}
 		out = append(out, path)
 	}

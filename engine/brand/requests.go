@@ -15,6 +15,7 @@ import (
 
 	"github.com/preezm/preezm/engine/consent"
 	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers/said"
 )
 
 const (
@@ -158,7 +159,7 @@ func (b *Brand) sent(path string) (*Sent, error) {
 }
 
 // ErrUnanswered: a request has no answer yet.
-var ErrUnanswered = errors.New("the request has no answer yet")
+var ErrUnanswered = said.Error("request-unanswered", "the request has no answer yet")
 
 // countersign signs that this company holds the answer to a request, and keeps
 // that. Once: the person has one.
@@ -225,7 +226,7 @@ func (b *Brand) Answered(ctx context.Context, text string) (*Sent, error) {
 	}
 	i := slices.IndexFunc(all, func(r *Received) bool { return r.Ticket.Grant.Body.Consent == c.Hash })
 	if i < 0 {
-		return nil, fmt.Errorf("the consent %w: keep the ticket that came with it first", ErrUnknown)
+		return nil, said.Wrap(ErrUnknown, "consent-ticket", "the consent {why}: keep the ticket that came with it first")
 	}
 	if _, err := consent.CheckConsent(raw, s.Request, all[i].Ticket.Grant.Body.Owner); err != nil {
 		return nil, err
@@ -243,7 +244,7 @@ func (b *Brand) requestOf(h custody.Hash) (*Sent, error) {
 	}
 	i := slices.IndexFunc(all, func(s *Sent) bool { return s.Request.Hash == h })
 	if i < 0 {
-		return nil, fmt.Errorf("the request that this answers %w on this machine", ErrUnknown)
+		return nil, said.Wrap(ErrUnknown, "answer-unknown", "the request that this answers {why} on this machine")
 	}
 	return all[i], nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 	"github.com/preezm/preezm/peers/witness"
 )
@@ -163,7 +164,7 @@ func (v *visit) certifies(o *custody.Opening, now int64) bool {
 }
 
 // ErrOpening: another command is at it.
-var ErrOpening = errors.New("is being opened by another command already")
+var ErrOpening = said.Error("opening", "is being opened by another command already")
 
 // lock keeps two orders for one grant apart. It ends with the process.
 func (b *Brand) lock(r *Received) (unlock func(), err error) {

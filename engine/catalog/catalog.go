@@ -21,15 +21,16 @@ import (
 	"sync/atomic"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/shardlist"
 	"github.com/preezm/preezm/peers/sqlite"
 )
 
 // ErrNotFound: no such file or folder in the catalog.
-var ErrNotFound = errors.New("is not kept here")
+var ErrNotFound = said.Error("name-not-found", "is not kept here")
 
 // ErrNewer: the catalog was written by a later version of the program.
-var ErrNewer = errors.New("was written by a newer version of Preezm; update this program")
+var ErrNewer = said.Error("catalog-newer", "was written by a newer version of Preezm; update this program")
 
 // Catalog is an open catalog. It is safe for concurrent use.
 type Catalog struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // The table versions holds what is present, one row a path, and nothing else,
@@ -251,7 +252,7 @@ func (c *Catalog) ListTrash(ctx context.Context) ([]Trashed, error) {
 }
 
 // ErrOccupied: something else has the name now.
-var ErrOccupied = errors.New("is there again: remove it first, or restore the old one into a folder with --to")
+var ErrOccupied = said.Error("occupied", "is there again: remove it first, or restore the old one into a folder with --to")
 
 // Untrash takes removals back: what they removed is present again. Nothing is
 // done when something has one of the names now.

@@ -5,17 +5,17 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/sqlite"
 )
 
 // ErrDiskFull: this machine's own disk has no room for the catalog.
-var ErrDiskFull = errors.New("the disk that holds the catalog is full: make room on it and try again")
+var ErrDiskFull = said.Error("catalog-full", "the disk that holds the catalog is full: make room on it and try again")
 
 // ErrDamaged: the file is not a whole catalog any more.
-var ErrDamaged = errors.New("the catalog is damaged: stop Preezm and put a copy of the home folder in its place")
+var ErrDamaged = said.Error("catalog-damaged", "the catalog is damaged: stop Preezm and put a copy of the home folder in its place")
 
 // migrations are applied in order; PRAGMA user_version counts the applied
 // ones. A released step is never edited: add one.

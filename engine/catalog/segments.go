@@ -13,6 +13,7 @@ import (
 	"github.com/preezm/preezm/engine/seal"
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // ShardState says what is known of a shard.
@@ -225,7 +226,7 @@ func (f *Finder) Find(ctx context.Context, name [32]byte) (int64, error) {
 func (f *Finder) Close() error { return f.stmt.Close() }
 
 // ErrGone: what was asked for was there a moment ago and is not any more.
-var ErrGone = errors.New("was removed or replaced meanwhile")
+var ErrGone = said.Error("file-gone", "was removed or replaced meanwhile")
 
 // chunksPerQuery is how many chunks are asked for at once: each query is one
 // locking of the database.

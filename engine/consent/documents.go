@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Limits.
@@ -105,11 +107,11 @@ func (r AccessRequest) Check() error {
 		{"how long copies are kept", r.Retention},
 	} {
 		if strings.TrimSpace(must[1]) == "" {
-			return fmt.Errorf("a request must say %s", must[0])
+			return said.Error("request-must", "a request must say {what}", "what", must[0])
 		}
 	}
 	if len(r.Purposes) == 0 || len(r.Kinds) == 0 {
-		return errors.New("a request must say what is wanted, and what for")
+		return said.Error("request-wanted", "a request must say what is wanted, and what for")
 	}
 	if len(r.Purposes) > maxParts || len(r.Kinds) > maxParts || len(r.Recipients) > maxParts || len(r.Cert) > maxCert {
 		return errors.New("too many parts")
@@ -118,7 +120,7 @@ func (r AccessRequest) Check() error {
 	case ByConsent, ByContract:
 	case ByObligation, ByInterest:
 		if r.BasisWhy == "" {
-			return errors.New("the basis must be explained: which law obliges, or which interest it is")
+			return said.Error("request-basis", "the basis must be explained: which law obliges, or which interest it is")
 		}
 	default:
 		return fmt.Errorf("the legal basis %q is none", r.Basis)
@@ -130,7 +132,7 @@ func (r AccessRequest) Check() error {
 	}
 	for _, p := range r.Purposes {
 		if strings.TrimSpace(p.Text) == "" || len(p.Text) > maxPurpose {
-			return fmt.Errorf("a purpose has 1 to %d bytes of text", maxPurpose)
+			return said.Error("purpose-long", "a purpose has 1 to {most} bytes of text", "most", strconv.Itoa(maxPurpose))
 		}
 		texts = append(texts, p.IRI)
 	}
@@ -147,7 +149,7 @@ func (r AccessRequest) Check() error {
 		texts = append(texts, x.Name, x.Country, x.Why, x.Safeguard)
 	}
 	if slices.ContainsFunc(texts, func(s string) bool { return len(s) > maxText }) {
-		return fmt.Errorf("a text is longer than %d bytes", maxText)
+		return said.Error("text-long", "a text is longer than {most} bytes", "most", strconv.Itoa(maxText))
 	}
 	if r.At < 0 || r.Expires <= r.At || r.Expires > r.At+MaxLife || r.Access.Seconds <= 0 || r.Access.Seconds > custody.MaxGrantTime {
 		return errors.New("times that cannot be")

@@ -10,13 +10,14 @@ import (
 	"fmt"
 
 	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // MaxReceipt bounds a receipt, in bytes.
 const MaxReceipt = 4 << 20
 
 // ErrReceipt: a text is no receipt, or was changed.
-var ErrReceipt = errors.New("the receipt does not hold")
+var ErrReceipt = said.Error("receipt", "the receipt does not hold")
 
 // Receipt is a request with all that both sides signed about it. Consent or
 // Refusal is there.

@@ -4,11 +4,11 @@ package consent
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // The prefixes let a person and a program tell what a line of text is.
@@ -23,11 +23,11 @@ const (
 // Errors a caller decides on.
 var (
 	// ErrText: a text is not what it should be, or was damaged.
-	ErrText = errors.New("is not that kind of text, or was damaged")
+	ErrText = said.Error("consent-text", "is not that kind of text, or was damaged")
 	// ErrExpired: nobody waits for an answer any more.
-	ErrExpired = errors.New("the request has expired: the company has to ask again")
+	ErrExpired = said.Error("request-expired", "the request has expired: the company has to ask again")
 	// ErrMore: an answer gives more than was asked for.
-	ErrMore = errors.New("that is more than the company asked for: shorten it, or grant it without the request")
+	ErrMore = said.Error("consent-more", "that is more than the company asked for: shorten it, or grant it without the request")
 )
 
 // Asked is a request as it arrives: with the card that says whose key it is.

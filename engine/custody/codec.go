@@ -4,11 +4,12 @@ package custody
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"github.com/preezm/preezm/peers/said"
 )
 
 // MaxDocument is the size limit of every document, in bytes, as it travels.
@@ -16,7 +17,7 @@ const MaxDocument = 1 << 20
 
 // ErrMalformed: foreign bytes are not a document of the expected type, or not
 // in its one encoding, or their signature is wrong.
-var ErrMalformed = errors.New("malformed document")
+var ErrMalformed = said.Error("document", "malformed document")
 
 // malformed wraps a reason so that callers can test for ErrMalformed.
 func malformed(format string, args ...any) error {

@@ -4,17 +4,17 @@ package grants
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/consent"
 	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // ErrUnanswered: a request has no answer yet.
-var ErrUnanswered = errors.New("has no answer yet")
+var ErrUnanswered = said.Error("unanswered", "has no answer yet")
 
 // countersigned takes in the company's word about the answer: to a consent it
 // must name the grant that followed.

@@ -13,6 +13,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Appointment is what makes a member a custodian.
@@ -26,7 +27,7 @@ type Appointment struct {
 // Appoint makes the appointment of a member.
 func (d *Desk) Appoint(ctx context.Context, m Member) (*Appointment, error) {
 	if len(m.KEM) == 0 {
-		return nil, fmt.Errorf("%s has not told its keys yet: it must run a version that can be a custodian, and answer once", m.Name)
+		return nil, said.Error("custodian-keys", "{name} has not told its keys yet: it must run a version that can be a custodian, and answer once", "name", m.Name)
 	}
 	generation, err := d.generation(ctx)
 	if err != nil {
@@ -138,7 +139,7 @@ func (d *Desk) Retire(ctx context.Context, who string) (catalog.Custodian, error
 	case found[0].Retired > 0:
 		return found[0], nil
 	case left == 1:
-		return catalog.Custodian{}, fmt.Errorf("%s is your only custodian: add another one first", found[0].Name)
+		return catalog.Custodian{}, said.Error("only-custodian", "{name} is your only custodian: add another one first", "name", found[0].Name)
 	}
 	generation, err := d.generation(ctx)
 	if err != nil {
@@ -191,7 +192,7 @@ func (d *Desk) Outdated(ctx context.Context) ([]string, error) {
 const reasonReplaced = "replaced by a grant for other custodians"
 
 // ErrSpent: a grant was used up, so that there is nothing to replace.
-var ErrSpent = errors.New("was opened as often as it allows")
+var ErrSpent = said.Error("grant-spent", "was opened as often as it allows")
 
 // Reissue makes a grant anew for the present custodians, for the same purpose
 // and until the same end, and withdraws the one before. What it was opened so

@@ -5,7 +5,6 @@ package grants
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -16,18 +15,19 @@ import (
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Errors a caller decides on.
 var (
 	// ErrNoCustodians: nobody has been asked to decide for this owner.
-	ErrNoCustodians = errors.New("nobody is your custodian yet")
+	ErrNoCustodians = said.Error("no-custodians", "nobody is your custodian yet")
 	// ErrNoGateway: no machine was named that the brand may see.
-	ErrNoGateway = errors.New("no gateway was named")
+	ErrNoGateway = said.Error("no-gateway", "no gateway was named")
 	// ErrUnknown: no grant, brand or machine of that name.
-	ErrUnknown = errors.New("is not known here")
+	ErrUnknown = said.Error("grant-unknown", "is not known here")
 	// ErrOver: the grant is revoked or has ended.
-	ErrOver = errors.New("is over")
+	ErrOver = said.Error("grant-over", "is over")
 )
 
 // deviceCertLife is how long the certificate of an owner's device lasts.
@@ -117,12 +117,12 @@ func (d *Desk) Brand(ctx context.Context, who string) (catalog.Brand, *custody.S
 	}
 	switch len(found) {
 	case 0:
-		return catalog.Brand{}, nil, fmt.Errorf("the brand %q %w: give its card, as 'preezm brand card' prints it there", who, ErrUnknown)
+		return catalog.Brand{}, nil, said.Wrap(ErrUnknown, "brand-unknown", "the brand \"{name}\" {why}: give its card, as 'preezm brand card' prints it there", "name", who)
 	case 1:
 		card, err := custody.ParseCard(found[0].Card)
 		return found[0], card, err
 	}
-	return catalog.Brand{}, nil, fmt.Errorf("%q are several brands: give the first digits of the key instead", who)
+	return catalog.Brand{}, nil, said.Error("brands-several", "\"{name}\" are several brands: give the first digits of the key instead", "name", who)
 }
 
 // member finds a device of the circle by its name or device ID.
@@ -135,7 +135,7 @@ func (d *Desk) member(who string) (Member, error) {
 	}
 	switch len(found) {
 	case 0:
-		return Member{}, fmt.Errorf("%q %w: 'preezm circle' shows the machines of your circle", who, ErrUnknown)
+		return Member{}, said.Wrap(ErrUnknown, "machine-unknown", "\"{name}\" {why}: 'preezm circle' shows the machines of your circle", "name", who)
 	case 1:
 		return found[0], nil
 	}

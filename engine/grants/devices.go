@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // What the owner says and custodians acknowledge, by its name in the catalog.
@@ -81,7 +83,7 @@ func (d *Desk) SetDevices(ctx context.Context, devices []custody.Key) (*custody.
 	case err != nil:
 		return nil, err
 	case gone:
-		return nil, errors.New("this device was removed itself: do it on another one")
+		return nil, said.Error("device-removed", "this device was removed itself: do it on another one")
 	}
 	if self := custody.KeyOf(d.cfg.Sign); !slices.Contains(devices, self) {
 		devices = append(slices.Clone(devices), self)
@@ -102,7 +104,7 @@ func (d *Desk) AddDevice(ctx context.Context, device custody.Key) error {
 // RemoveDevice lets a device sign no more, such as one that was stolen.
 func (d *Desk) RemoveDevice(ctx context.Context, device custody.Key) error {
 	if device == custody.KeyOf(d.cfg.Sign) {
-		return errors.New("this device cannot remove itself: do it on another one")
+		return said.Error("device-itself", "this device cannot remove itself: do it on another one")
 	}
 	set, err := d.DeviceSet(ctx)
 	if err != nil {
@@ -177,7 +179,7 @@ func (d *Desk) kept(ctx context.Context, old *custody.DeviceSet, devices []custo
 		keep(p.Signer, p.Hash)
 	}
 	if len(kept) > custody.MaxKept {
-		return nil, fmt.Errorf("%d grants and packages that a removed device signed still last, more than the %d that can stay good: withdraw some first", len(kept), custody.MaxKept)
+		return nil, said.Error("grants-last", "{n} grants and packages that a removed device signed still last, more than the {most} that can stay good: withdraw some first", "n", strconv.Itoa(len(kept)), "most", strconv.Itoa(custody.MaxKept))
 	}
 	slices.SortFunc(kept, func(a, b custody.Hash) int { return bytes.Compare(a[:], b[:]) })
 	return kept, nil

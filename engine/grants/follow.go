@@ -4,20 +4,20 @@ package grants
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 var (
 	// ErrPinned: the grant is of the versions it was made for.
-	ErrPinned = errors.New("is pinned to the versions it was made for")
+	ErrPinned = said.Error("grant-pinned", "is pinned to the versions it was made for")
 	// ErrUnchanged: no file of the grant has a newer version.
-	ErrUnchanged = errors.New("covers the present versions already")
+	ErrUnchanged = said.Error("grant-unchanged", "covers the present versions already")
 )
 
 // Refresh brings a grant's ticket up to date. One that follows its files gets

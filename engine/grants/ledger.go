@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
@@ -16,6 +17,7 @@ import (
 	"github.com/preezm/preezm/engine/ledger"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Ledger is what the custodians' logs tell, together.
@@ -212,11 +214,11 @@ func (d *Desk) TakeLog(ctx context.Context, c catalog.Custodian, after uint64, r
 		return err
 	}
 	if l.Seq != after {
-		return errors.New("the log was read by somebody else meanwhile")
+		return said.Error("log-read-twice", "the log was read by somebody else meanwhile")
 	}
 	h, err := custody.Parse[ledger.Head](head)
 	if err != nil || h.Signer != custody.Key(c.LogKey) || h.Body.Owner != d.Root() {
-		return fmt.Errorf("%s: the head of its log is not its own", c.Name)
+		return said.Error("log-head", "{name}: the head of its log is not its own", "name", c.Name)
 	}
 	if h.Body.Seq < after {
 		return fmt.Errorf("the log of %s: %w", c.Name, &ledger.BadEntry{
@@ -245,7 +247,7 @@ func (d *Desk) TakeLog(ctx context.Context, c catalog.Custodian, after uint64, r
 
 // ErrNewLog: a custodian lost its log and owns up to it with the first entry of
 // a new one. What was received of the old one is kept.
-var ErrNewLog = errors.New("lost its log and began a new one")
+var ErrNewLog = said.Error("new-log", "lost its log and began a new one")
 
 // BeginLog puts a custodian's log aside when the first records that it shows now
 // are those of one in its place, signed with the same key; else it changes
@@ -264,7 +266,7 @@ func (d *Desk) BeginLog(ctx context.Context, c catalog.Custodian, records []ledg
 	if err := d.cat.LoseLog(ctx, c.Device); err != nil {
 		return err
 	}
-	return fmt.Errorf("%s %w; %d entries of the old one were received and are kept", c.Name, ErrNewLog, len(entries))
+	return said.Wrap(ErrNewLog, "log-begun", "{name} {why}; {n} entries of the old one were received and are kept", "name", c.Name, "n", strconv.Itoa(len(entries)))
 }
 
 func recordsOf(entries [][]byte) ([]ledger.Record, error) {
@@ -285,7 +287,7 @@ type Checked struct {
 	Device    peers.DeviceID `json:"device"`
 	Entries   int            `json:"entries"`
 	Good      bool           `json:"good"`
-	Text      string         `json:"text,omitempty"`     // the first bad entry
+	Why       said.Note      `json:"text,omitzero"`      // the first bad entry
 	Lost      int            `json:"lost_log,omitempty"` // a log that it lost since, by its number
 }
 
@@ -303,7 +305,7 @@ func (d *Desk) VerifyLedger(ctx context.Context) ([]Checked, error) {
 		}
 		ch := Checked{Custodian: c.Name, Device: c.Device, Entries: len(entries), Good: true}
 		if err := d.checkLog(c, entries, head); err != nil {
-			ch.Good, ch.Text = false, err.Error()
+			ch.Good, ch.Why = false, said.By(err)
 		}
 		out = append(out, ch)
 	}
@@ -316,7 +318,7 @@ func (d *Desk) VerifyLedger(ctx context.Context) ([]Checked, error) {
 			if c.Device == old.Device {
 				out = append(out, Checked{
 					Custodian: c.Name, Device: c.Device, Entries: len(old.Entries), Good: true, Lost: old.Number,
-					Text: "it lost this log and began a new one; what was received before is kept",
+					Why: said.As("log-lost", "it lost this log and began a new one; what was received before is kept"),
 				})
 			}
 		}
@@ -337,7 +339,7 @@ func (d *Desk) checkLog(c catalog.Custodian, entries [][]byte, head []byte) erro
 		return fmt.Errorf("its head: %w", err)
 	}
 	if h.Signer != custody.Key(c.LogKey) || h.Body.Owner != d.Root() {
-		return errors.New("its head is not its own")
+		return said.Error("head-not-own", "its head is not its own")
 	}
 	_, err = ledger.Verify(d.Root(), custody.Key(c.LogKey), records, ledger.Witness{Seq: h.Body.Seq, Head: h.Body.Head})
 	return err

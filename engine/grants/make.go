@@ -11,12 +11,14 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Order is what an owner decides.
@@ -207,7 +209,7 @@ func (d *Desk) gateways(ctx context.Context, names []string) ([]Member, error) {
 			return nil, err
 		}
 		if len(m.KEM) == 0 {
-			return nil, fmt.Errorf("%s has not told its keys yet: it must answer once before it can be a gateway", m.Name)
+			return nil, said.Error("gateway-keys", "{name} has not told its keys yet: it must answer once before it can be a gateway", "name", m.Name)
 		}
 		out = append(out, m)
 	}
@@ -246,7 +248,7 @@ func (d *Desk) files(ctx context.Context, paths []string) ([]catalog.Granted, er
 			return nil
 		}
 		if len(out) == custody.MaxFiles {
-			return fmt.Errorf("more than %d files: grant fewer at once", custody.MaxFiles)
+			return said.Error("files-many", "more than {most} files: grant fewer at once", "most", strconv.Itoa(custody.MaxFiles))
 		}
 		id, version, err := d.cat.Name(ctx, v.Path, v.Parts)
 		if err != nil {
@@ -272,7 +274,7 @@ func (d *Desk) files(ctx context.Context, paths []string) ([]catalog.Granted, er
 		}
 	}
 	if len(out) == 0 {
-		return nil, errors.New("there is no file in what you named")
+		return nil, said.Error("no-file-named", "there is no file in what you named")
 	}
 	return out, nil
 }

@@ -4,12 +4,12 @@ package grants
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ledger"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Evidence is a released request with its receipt, as signed.
@@ -79,7 +79,7 @@ func (d *Desk) Proof(ctx context.Context, id string, evidence []Evidence) ([]byt
 		}
 	}
 	if len(b.Logs) == 0 {
-		return nil, errors.New("no custodian has reported yet: there is nothing to prove with")
+		return nil, said.Error("no-proof", "no custodian has reported yet: there is nothing to prove with")
 	}
 	if err := d.evidence(b, g, evidence); err != nil {
 		return nil, err

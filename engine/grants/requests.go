@@ -4,7 +4,6 @@ package grants
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -14,13 +13,14 @@ import (
 	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/engine/consent"
 	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // ErrAnswered: a request has its answer.
-var ErrAnswered = errors.New("was answered already")
+var ErrAnswered = said.Error("answered", "was answered already")
 
 // ErrSensitive: what is asked for needs a yes of its own.
-var ErrSensitive = errors.New("the request is for sensitive data (Article 9), which needs an explicit yes")
+var ErrSensitive = said.Error("sensitive", "the request is for sensitive data (Article 9), which needs an explicit yes")
 
 // The states of a request.
 const (
@@ -267,7 +267,7 @@ func (d *Desk) Accept(ctx context.Context, o Accepting) (*Asked, *Made, error) {
 		Displayed: consent.Displayed{Hash: consent.DisplayHash(o.Displayed), Language: "en", Program: o.Program},
 	}
 	if o.Displayed != consent.Display(want) {
-		return nil, nil, errors.New("the request was not shown as it is")
+		return nil, nil, said.Error("request-not-shown", "the request was not shown as it is")
 	}
 	if o.Opens > 0 {
 		answer.MaxOpens = o.Opens

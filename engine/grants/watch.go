@@ -14,6 +14,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Opening is one request that custodians answered, as their logs tell it.
@@ -375,10 +376,10 @@ func (d *Desk) Extend(ctx context.Context, id string, until time.Time) (*Made, e
 		return nil, err
 	}
 	if len(row.Revocation) > 0 {
-		return nil, fmt.Errorf("the grant %s %w: it was withdrawn; make a new one", ticket.ShortID(old.Body.ID), ErrOver)
+		return nil, said.Wrap(ErrOver, "grant-withdrawn", "the grant {id} {why}: it was withdrawn; make a new one", "id", ticket.ShortID(old.Body.ID))
 	}
 	if until.Unix() <= old.Body.NotAfter {
-		return nil, fmt.Errorf("the grant %s ends at %s already: name a later time", ticket.ShortID(old.Body.ID), time.Unix(old.Body.NotAfter, 0).Format(time.RFC3339))
+		return nil, said.Error("grant-ends-later", "the grant {id} ends at {at} already: name a later time", "id", ticket.ShortID(old.Body.ID), "at", time.Unix(old.Body.NotAfter, 0).Format(time.RFC3339))
 	}
 	made, next, err := d.again(ctx, row, old, old.Body.MaxOpens, until.Unix())
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,16 +20,17 @@ import (
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Errors a caller decides on.
 var (
 	// ErrBadShare: a share does not fit what its owner committed to.
-	ErrBadShare = errors.New("the share is not the one its owner made")
+	ErrBadShare = said.Error("bad-share", "the share is not the one its owner made")
 	// ErrTooFew: there are not enough good shares.
-	ErrTooFew = errors.New("too few helpers gave their share")
+	ErrTooFew = said.Error("few-shares", "too few helpers gave their share")
 	// ErrMixed: the documents are not of one set.
-	ErrMixed = errors.New("the shares are not of one set")
+	ErrMixed = said.Error("mixed-shares", "the shares are not of one set")
 )
 
 // Plan is a set to be made.

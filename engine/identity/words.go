@@ -5,7 +5,6 @@ package identity
 import (
 	"crypto/sha256"
 	_ "embed" // the two lists of words
-	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -14,6 +13,8 @@ import (
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Lang is the language of a list of words.
@@ -44,17 +45,20 @@ const (
 )
 
 // ErrLang: there is no list of words in that language.
-var ErrLang = errors.New("there are word lists in English (en) and French (fr)")
+var ErrLang = said.Error("words-lang", "there are word lists in English (en) and French (fr)")
 
 // ErrChecksum: every word is on the list, but they are not the words of a
 // secret.
-var ErrChecksum = errors.New("each word is on the list, but together they are not yours: one was read as another, or two changed places")
+var ErrChecksum = said.Error("words-checksum", "each word is on the list, but together they are not yours: one was read as another, or two changed places")
 
 // WordCountError: that many words were typed, not [WordCount].
 type WordCountError int
 
-func (e WordCountError) Error() string {
-	return fmt.Sprintf("%d words were typed and %d are needed", int(e), WordCount)
+func (e WordCountError) Error() string { return e.Said().Text }
+
+// Said gives the sentence its code.
+func (e WordCountError) Said() said.Note {
+	return said.As("word-count", "{typed} words were typed and {needed} are needed", "typed", strconv.Itoa(int(e)), "needed", strconv.Itoa(WordCount))
 }
 
 // WordError names a typed word that is on no list, and what may be meant.
@@ -65,12 +69,15 @@ type WordError struct {
 	Near   []string
 }
 
-func (e *WordError) Error() string {
-	s := fmt.Sprintf("word %d, %s, is not on the list", e.Number, strconv.Quote(e.Word))
+func (e *WordError) Error() string { return e.Said().Text }
+
+// Said gives the sentence its code.
+func (e *WordError) Said() said.Note {
+	number, word := strconv.Itoa(e.Number), strconv.Quote(e.Word)
 	if len(e.Near) == 0 {
-		return s
+		return said.As("word-unknown", "word {number}, {word}, is not on the list", "number", number, "word", word)
 	}
-	return s + ": did you mean " + strings.Join(e.Near, ", ") + "?"
+	return said.As("word-near", "word {number}, {word}, is not on the list: did you mean {near}?", "number", number, "word", word, "near", strings.Join(e.Near, ", "))
 }
 
 //go:embed words/english.txt

@@ -17,8 +17,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Kind says what an entry records.
@@ -170,11 +172,15 @@ type BadEntry struct {
 	Why         string
 }
 
-func (e *BadEntry) Error() string {
+func (e *BadEntry) Error() string { return e.Said().Text }
+
+// Said gives the sentence its code.
+func (e *BadEntry) Said() said.Note {
+	first, last := strconv.FormatUint(e.First, 10), strconv.FormatUint(e.Last, 10)
 	if e.First == e.Last {
-		return fmt.Sprintf("entry %d: %s", e.First, e.Why)
+		return said.As("bad-entry", "entry {first}: {reason}", "first", first, "reason", e.Why)
 	}
-	return fmt.Sprintf("entries %d to %d: %s", e.First, e.Last, e.Why)
+	return said.As("bad-entries", "entries {first} to {last}: {reason}", "first", first, "last", last, "reason", e.Why)
 }
 
 func bad(seq uint64, format string, args ...any) error {

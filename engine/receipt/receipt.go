@@ -14,16 +14,17 @@ import (
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Errors a caller decides on.
 var (
 	// ErrFormat: the bytes are no receipt, or are signed by somebody else.
-	ErrFormat = errors.New("not a storage receipt")
+	ErrFormat = said.Error("balance-format", "not a storage receipt")
 	// ErrDiffers: the other side sees it differently.
-	ErrDiffers = errors.New("does not agree about what is stored")
+	ErrDiffers = said.Error("balance-differs", "does not agree about what is stored")
 	// ErrBehind: the other side has a later receipt.
-	ErrBehind = errors.New("has a later receipt")
+	ErrBehind = said.Error("balance-behind", "has a later receipt")
 )
 
 const (

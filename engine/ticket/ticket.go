@@ -6,7 +6,6 @@ import (
 	"crypto/hpke"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 const (
@@ -24,7 +24,7 @@ const (
 )
 
 // ErrTicket: a text is no ticket, or was damaged on its way.
-var ErrTicket = errors.New("is not a Preezm ticket, or was damaged")
+var ErrTicket = said.Error("ticket", "is not a Preezm ticket, or was damaged")
 
 // Ticket is all that a brand gets: grant and package, the sealed manifests in
 // the order of the package's entries, and for each gateway of the grant, in

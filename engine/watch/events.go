@@ -4,7 +4,6 @@ package watch
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/preezm/preezm/peers/said"
 )
 
 // events are the system's notices of changes in a folder and all below it, as
@@ -77,9 +78,9 @@ func (e *events) note(f func(*changes)) {
 func limits(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("this system watches no more folders (fs.inotify.max_user_watches): %w", err)
+		return said.Wrap(err, "watch-limit", "this system watches no more folders (fs.inotify.max_user_watches): {why}")
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return fmt.Errorf("this system gives no more watchers (fs.inotify.max_user_instances, open files): %w", err)
+		return said.Wrap(err, "watcher-limit", "this system gives no more watchers (fs.inotify.max_user_instances, open files): {why}")
 	}
 	return err
 }

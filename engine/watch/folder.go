@@ -5,17 +5,18 @@ package watch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers/said"
 )
 
 const (
@@ -44,7 +45,7 @@ type folder struct {
 	rules   *rules
 	noRules error
 	events  *events
-	lack    string          // why there are no events
+	lack    said.Note       // why there are no events
 	dirty   map[string]bool // local paths
 	whole   bool            // everything must be looked at
 	first   time.Time       // of the changes that wait
@@ -200,7 +201,7 @@ func (f *folder) note(c changes) bool {
 // give them the folder is looked through more often.
 func (f *folder) watchAll() {
 	f.closeEvents()
-	f.lack = ""
+	f.lack = said.Note{}
 	if f.rules, f.noRules = newRules(&f.Folder); f.noRules == nil {
 		var err error
 		if f.lackEvents.Load() {
@@ -219,7 +220,7 @@ func (f *folder) watchAll() {
 func (f *folder) lacks(err error) {
 	f.closeEvents()
 	f.whole = true
-	f.lack = fmt.Sprintf("changes are noticed within %v only: %v", f.w.cfg.LookOnly, err)
+	f.lack = said.Because(err, "watch-slow", "changes are noticed within {span} only: {why}", "span", f.w.cfg.LookOnly.String())
 	f.w.cfg.Logger.Warn("watched folder", "err", err)
 	f.say(func(s *State) { s.Events, s.Problem, s.Every = false, f.lack, f.lookEvery().String() })
 }
@@ -233,7 +234,7 @@ func (f *folder) closeEvents() {
 
 // put puts what waits and tells whether nothing waits any more.
 func (f *folder) put(ctx context.Context) bool {
-	if why := f.w.cfg.Hold(); why != "" {
+	if why := f.w.cfg.Hold(); !why.IsZero() {
 		f.nextTry = time.Now().Add(f.w.cfg.Retry)
 		f.say(func(s *State) { s.Phase, s.Problem = Held, why })
 		return false
@@ -251,7 +252,7 @@ func (f *folder) put(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	if len(again) == 0 && problem == "" {
+	if len(again) == 0 && problem.IsZero() {
 		f.retry, f.nextTry, f.first = 0, time.Time{}, time.Time{}
 		f.say(func(s *State) {
 			s.Phase, s.Pending, s.Problem = Resting, 0, f.lack
@@ -268,17 +269,17 @@ func (f *folder) put(ctx context.Context) bool {
 }
 
 // putNow puts everything, or what changed, and gives what must be tried again.
-func (f *folder) putNow(ctx context.Context) (problem string, again []string) {
+func (f *folder) putNow(ctx context.Context) (problem said.Note, again []string) {
 	fi, err := os.Stat(f.Dir)
 	if err == nil && !fi.IsDir() {
-		err = errors.New("is no longer a folder")
+		err = said.Error("folder-gone", "is no longer a folder")
 	}
 	if err != nil {
 		f.whole = true
-		return fmt.Sprintf("the folder cannot be read: %v", err), nil
+		return said.Because(err, "folder-unreadable", "the folder cannot be read: {why}"), nil
 	}
 	if f.noRules != nil {
-		return f.noRules.Error(), nil
+		return said.By(f.noRules), nil
 	}
 	whole, dirty := f.whole, f.dirty
 	f.whole, f.dirty, f.first = false, map[string]bool{}, time.Time{}
@@ -302,14 +303,14 @@ func (f *folder) putNow(ctx context.Context) (problem string, again []string) {
 			for p := range dirty {
 				again = append(again, p)
 			}
-			return err.Error(), again
+			return said.By(err), again
 		}
 		problem, again = f.judge(r)
 		if r.Files > r.Unchanged {
 			f.say(func(s *State) { s.LastPut = time.Now() })
 		}
 	}
-	if why := f.mirror(ctx, whole, gone); why != "" && problem == "" {
+	if why := f.mirror(ctx, whole, gone); !why.IsZero() && problem.IsZero() {
 		problem = why
 	}
 	return problem, again
@@ -328,15 +329,15 @@ func (f *folder) progress(p engine.Progress) {
 
 // judge reads a report: what failed, or changed while it was read, is put
 // again later.
-func (f *folder) judge(r *engine.PutReport) (problem string, again []string) {
+func (f *folder) judge(r *engine.PutReport) (problem said.Note, again []string) {
 	for _, p := range r.Problems {
-		if !p.Failed && !strings.HasPrefix(p.Text, "changed while") {
+		if !p.Failed && p.Said.Code != engine.CodeTorn {
 			continue // left out for good, such as a socket
 		}
 		rel := strings.TrimPrefix(strings.TrimPrefix(string(p.Path), string(f.Path)), "/")
 		again = append(again, filepath.Join(f.Dir, filepath.FromSlash(rel)))
-		if p.Failed && problem == "" {
-			problem = fmt.Sprintf("%q %s", string(p.Path), p.Text)
+		if p.Failed && problem.IsZero() {
+			problem = said.Given(p.Said, "watch-file", "\"{path}\" {why}", "path", string(p.Path))
 		}
 	}
 	return problem, again
@@ -383,13 +384,13 @@ func (f *folder) inCatalog(local string) engine.Path {
 }
 
 // mirror moves to the trash what is gone from the folder, if it is asked to.
-func (f *folder) mirror(ctx context.Context, whole bool, gone []string) string {
+func (f *folder) mirror(ctx context.Context, whole bool, gone []string) said.Note {
 	var names []engine.Path
 	var files, kept int64
 	if whole {
 		entries, err := f.w.cfg.Engine.List(ctx, engine.ListOptions{Folder: f.Path, Recursive: true})
 		if err != nil && !errors.Is(err, engine.ErrNotFound) {
-			return err.Error()
+			return said.By(err)
 		}
 		names, files, kept = f.missing(entries)
 		f.say(func(s *State) { s.Missing = files })
@@ -401,19 +402,19 @@ func (f *folder) mirror(ctx context.Context, whole bool, gone []string) string {
 		}
 	}
 	if !f.Mirror || len(names) == 0 {
-		return ""
+		return said.Note{}
 	}
 	if whole && files > mirrorFew && float64(files) > mirrorMost*float64(kept) {
-		return fmt.Sprintf("%d of %d files are gone from the folder: they stay kept, as a disk may be missing; 'preezm rm' removes them", files, kept)
+		return said.As("watch-gone", "{n} of {all} files are gone from the folder: they stay kept, as a disk may be missing; 'preezm rm' removes them", "n", strconv.FormatInt(files, 10), "all", strconv.FormatInt(kept, 10))
 	}
 	for _, n := range names {
 		_, err := f.w.cfg.Engine.Remove(ctx, []engine.Path{n})
 		if err != nil && !errors.Is(err, engine.ErrNotFound) {
-			return err.Error()
+			return said.By(err)
 		}
 	}
 	f.say(func(s *State) { s.Missing = 0 })
-	return ""
+	return said.Note{}
 }
 
 // missing gives what is kept and no longer in the folder: of what is below

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/git-pkgs/gitignore"
+
+	"github.com/preezm/preezm/peers/said"
 )
 
 // maxIgnore bounds a file of patterns, in bytes.
@@ -41,7 +43,7 @@ func (r *rules) add(text string) error {
 		line, x.folders = strings.CutSuffix(line, "/")
 		x.m.AddPatterns([]byte(line), "")
 		if errs := x.m.Errors(); len(errs) > 0 {
-			return fmt.Errorf("the pattern %q cannot be read: %s", errs[0].Pattern, errs[0].Message)
+			return said.Error("pattern", "the pattern \"{pattern}\" cannot be read: {reason}", "pattern", errs[0].Pattern, "reason", errs[0].Message)
 		}
 		r.of = append(r.of, x)
 	}
@@ -70,12 +72,12 @@ func newRules(f *Folder) (*rules, error) {
 	if f.IgnoreFile != "" {
 		file, err := os.Open(f.IgnoreFile)
 		if err != nil {
-			return nil, fmt.Errorf("its file of patterns: %w", err)
+			return nil, said.Wrap(err, "patterns", "its file of patterns: {why}")
 		}
 		defer file.Close()
 		b, err := io.ReadAll(io.LimitReader(file, maxIgnore+1))
 		if err != nil {
-			return nil, fmt.Errorf("its file of patterns: %w", err)
+			return nil, said.Wrap(err, "patterns", "its file of patterns: {why}")
 		}
 		if len(b) > maxIgnore {
 			return nil, fmt.Errorf("its file of patterns %q is longer than %d bytes", f.IgnoreFile, maxIgnore)

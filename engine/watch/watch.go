@@ -12,20 +12,22 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 )
 
 // Errors a caller decides on.
 var (
 	// ErrUnknown: the folder is not watched.
-	ErrUnknown = errors.New("is not watched; 'preezm watch list' shows what is")
+	ErrUnknown = said.Error("not-watched", "is not watched; 'preezm watch list' shows what is")
 	// ErrTwice: it, one above it or one in it is watched already.
-	ErrTwice = errors.New("is watched already")
+	ErrTwice = said.Error("watched-already", "is watched already")
 )
 
 // Folder is a watched folder as it is remembered.
@@ -61,7 +63,7 @@ type State struct {
 	Events  bool      `json:"events"`  // changes are noticed at once; else by looking
 	Every   string    `json:"look_every"`
 	LastPut time.Time `json:"last_put,omitzero"`
-	Problem string    `json:"problem,omitempty"`
+	Problem said.Note `json:"problem,omitzero"`
 	Missing int64     `json:"missing,omitempty"` // gone here and still kept, without Mirror or too many at once
 }
 
@@ -77,8 +79,8 @@ type Config struct {
 	File   string     // where the folders are remembered
 	Box    *vault.Box // which seals that; nil: plain
 	Engine Engine
-	// Hold gives a reason not to put just now, or "".
-	Hold   func() string
+	// Hold gives a reason not to put just now, or none.
+	Hold   func() said.Note
 	Logger *slog.Logger
 
 	Settle   time.Duration // quiet before changes are put
@@ -101,7 +103,7 @@ func (c *Config) fill() {
 		}
 	}
 	if c.Hold == nil {
-		c.Hold = func() string { return "" }
+		c.Hold = func() said.Note { return said.Note{} }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -203,10 +205,10 @@ func (w *Watcher) Add(f Folder) (State, error) {
 	if fi, err := os.Stat(f.Dir); err != nil {
 		return State{}, err
 	} else if !fi.IsDir() {
-		return State{}, fmt.Errorf("%q is not a folder", f.Dir)
+		return State{}, said.Error("no-folder", "\"{path}\" is not a folder", "path", f.Dir)
 	}
 	if home := filepath.Dir(w.cfg.File); within(f.Dir, home) {
-		return State{}, fmt.Errorf("%q is in the home folder of this program: it cannot be watched", f.Dir)
+		return State{}, said.Error("watch-home", "\"{path}\" is in the home folder of this program: it cannot be watched", "path", f.Dir)
 	}
 	if _, err := newRules(&f); err != nil {
 		return State{}, err
@@ -216,13 +218,13 @@ func (w *Watcher) Add(f Folder) (State, error) {
 	for _, x := range w.folders {
 		switch {
 		case within(f.Dir, x.Dir) || within(x.Dir, f.Dir):
-			return State{}, fmt.Errorf("%q %w, as %q", f.Dir, ErrTwice, x.Dir)
+			return State{}, said.Wrap(ErrTwice, "watched-as", "\"{path}\" {why}, as \"{other}\"", "path", f.Dir, "other", x.Dir)
 		case f.Path == x.Path || strings.HasPrefix(string(f.Path), string(x.Path)+"/") || strings.HasPrefix(string(x.Path), string(f.Path)+"/"):
-			return State{}, fmt.Errorf("%q is kept as %q and would meet %q, kept as %q: choose another place with --into", f.Dir, string(f.Path), x.Dir, string(x.Path))
+			return State{}, said.Error("watch-meets", "\"{path}\" is kept as \"{kept}\" and would meet \"{other}\", kept as \"{place}\": choose another place with --into", "path", f.Dir, "kept", string(f.Path), "other", x.Dir, "place", string(x.Path))
 		}
 	}
 	if len(w.folders) >= maxFolders {
-		return State{}, fmt.Errorf("%d folders are watched, and more is not possible", maxFolders)
+		return State{}, said.Error("watch-many", "{most} folders are watched, and more is not possible", "most", strconv.Itoa(maxFolders))
 	}
 	next := newFolder(w, f)
 	w.folders = append(w.folders, next)

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers/said"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -78,7 +79,7 @@ func (f *fakeEngine) Put(ctx context.Context, o engine.PutOptions, progress func
 			f.kept[path] = string(b)
 			if f.torn[path] {
 				delete(f.torn, path)
-				r.Problems = append(r.Problems, engine.Problem{Path: path, Text: "changed while it was read, twice"})
+				r.Problems = append(r.Problems, engine.Problem{Path: path, Said: said.As("torn", "changed while it was read, twice")})
 			}
 			return err
 		})
@@ -225,7 +226,7 @@ func TestChangesArePut(t *testing.T) {
 	b.add(Folder{})
 	b.wantNames("there=before")
 	b.rests()
-	if s := b.w.List()[0]; !s.Events || s.Problem != "" || s.LastPut.IsZero() {
+	if s := b.w.List()[0]; !s.Events || !s.Problem.IsZero() || s.LastPut.IsZero() {
 		t.Errorf("%+v", s)
 	}
 	b.write("there", "after")
@@ -314,7 +315,7 @@ func TestMirrorDoubtsThatMostIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.open()
-	b.until("a word about it", func() bool { return strings.Contains(b.w.List()[0].Problem, "40 of 40 files are gone") })
+	b.until("a word about it", func() bool { return strings.Contains(b.w.List()[0].Problem.Text, "40 of 40 files are gone") })
 	if got := b.eng.names(); got != want {
 		t.Errorf("left %s", got)
 	}
@@ -325,13 +326,13 @@ func TestTroubleIsToldAndTriedAgain(t *testing.T) {
 	b.eng.err = engine.ErrNoKeepers
 	b.write("a", "1")
 	b.add(Folder{})
-	b.until("the trouble", func() bool { s := b.w.List()[0]; return strings.Contains(s.Problem, "invite one first") })
+	b.until("the trouble", func() bool { s := b.w.List()[0]; return strings.Contains(s.Problem.Text, "invite one first") })
 	b.eng.mu.Lock()
 	b.eng.err = nil
 	b.eng.torn["d/a"] = true
 	b.eng.mu.Unlock()
 	b.rests()
-	if s := b.w.List()[0]; s.Problem != "" {
+	if s := b.w.List()[0]; !s.Problem.IsZero() {
 		t.Errorf("%+v", s)
 	}
 	b.eng.mu.Lock()
@@ -343,9 +344,9 @@ func TestTroubleIsToldAndTriedAgain(t *testing.T) {
 
 func TestHeldAndPaused(t *testing.T) {
 	var mu sync.Mutex
-	why := "on battery"
+	why := said.As("on-battery", "on battery")
 	b := newBench(t, func(c *Config) {
-		c.Hold = func() string {
+		c.Hold = func() said.Note {
 			mu.Lock()
 			defer mu.Unlock()
 			return why
@@ -353,9 +354,9 @@ func TestHeldAndPaused(t *testing.T) {
 	})
 	b.write("a", "1")
 	b.add(Folder{})
-	b.until("the hold", func() bool { s := b.w.List()[0]; return s.Phase == Held && s.Problem == "on battery" })
+	b.until("the hold", func() bool { s := b.w.List()[0]; return s.Phase == Held && s.Problem.Text == "on battery" })
 	mu.Lock()
-	why = ""
+	why = said.Note{}
 	mu.Unlock()
 	b.wantNames("a=1")
 	if s, err := b.w.Pause(b.dir, true); err != nil || s.Phase != Paused {
@@ -390,7 +391,10 @@ func TestLookingWithoutEvents(t *testing.T) {
 	b.rests()
 	f := b.w.folders[0]
 	f.lackEvents.Store(true)
-	b.until("no events", func() bool { s := b.w.List()[0]; return !s.Events && strings.Contains(s.Problem, "noticed within") })
+	b.until("no events", func() bool {
+		s := b.w.List()[0]
+		return !s.Events && strings.Contains(s.Problem.Text, "noticed within")
+	})
 	b.write("a", "2")
 	b.wantNames("a=2")
 	f.lackEvents.Store(false)

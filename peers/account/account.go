@@ -16,6 +16,7 @@ import (
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 )
 
 // ErrNotListed: the newest list of that person does not name the machine.
-var ErrNotListed = errors.New("is not one of that person's machines")
+var ErrNotListed = said.Error("not-listed", "is not one of that person's machines")
 
 // Machines is the list. Signed by the root.
 type Machines struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/account"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Account is what is known of a person of the circle: the newest list of their
@@ -34,7 +35,7 @@ type Account struct {
 // Errors about accounts.
 var (
 	// ErrOldList: a newer list of that person's machines is known.
-	ErrOldList = errors.New("is an old list of machines")
+	ErrOldList = said.Error("old-list", "is an old list of machines")
 	errOther   = errors.New("speaks for another person already")
 )
 

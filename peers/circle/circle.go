@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Limits on what another machine may say of itself.
@@ -34,11 +35,11 @@ const (
 // Errors a caller decides on.
 var (
 	// ErrUnknownPeer: the device is not in the circle.
-	ErrUnknownPeer = errors.New("is not in the circle")
+	ErrUnknownPeer = said.Error("unknown-peer", "is not in the circle")
 	// ErrTooManyPeers: the circle has MaxPeers devices.
-	ErrTooManyPeers = errors.New("the circle is full")
+	ErrTooManyPeers = said.Error("circle-full", "the circle is full")
 	// ErrBook: the circle's file cannot be understood.
-	ErrBook = errors.New("the circle's file is damaged")
+	ErrBook = said.Error("circle-damaged", "the circle's file is damaged")
 )
 
 // Peer is another device of the circle.

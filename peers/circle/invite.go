@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,18 +13,19 @@ import (
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/internal/wire"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Errors about invites.
 var (
 	// ErrInviteCode: the text is no invite, or was damaged on its way.
-	ErrInviteCode = errors.New("this is not a complete invite code; copy it again from \"preezm1-\" to its end")
+	ErrInviteCode = said.Error("invite-code", "this is not a complete invite code; copy it again from \"preezm1-\" to its end")
 	// ErrInviteExpired: the invite was good once.
-	ErrInviteExpired = errors.New("this invite has expired; ask for a new one")
+	ErrInviteExpired = said.Error("invite-expired", "this invite has expired; ask for a new one")
 	// ErrInviteUsed: another device took the invite's one place.
-	ErrInviteUsed = errors.New("this invite was already used by another device; ask for a new one")
+	ErrInviteUsed = said.Error("invite-used", "this invite was already used by another device; ask for a new one")
 	// ErrInviteUnknown: the inviting device knows no such invite.
-	ErrInviteUnknown = errors.New("this invite is not known to the device that it names; ask for a new one")
+	ErrInviteUnknown = said.Error("invite-unknown", "this invite is not known to the device that it names; ask for a new one")
 )
 
 const (

@@ -16,6 +16,7 @@ import (
 	"github.com/preezm/preezm/engine/helpers"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // View is a request as a person sees it: one made here, or one that another helper
@@ -340,11 +341,11 @@ func (s *Service) settle(l letter, err error, final bool) error {
 			if h.Device != l.To {
 				continue
 			}
-			h.Problem = ""
+			h.Problem = said.Note{}
 			if err == nil {
 				h.Kept = s.o.Now()
 			} else {
-				h.Problem = err.Error()
+				h.Problem = said.By(err)
 			}
 		}
 		return nil

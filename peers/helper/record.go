@@ -12,6 +12,7 @@ import (
 	"github.com/preezm/preezm/engine/helpers"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // maxRecord bounds a record, in bytes.
@@ -31,7 +32,7 @@ func (s *Service) Record() ([]byte, error) {
 	}
 	m := *s.now.clone().Mine
 	for i := range m.Helpers {
-		m.Helpers[i].Problem = "" // changes with each try
+		m.Helpers[i].Problem = said.Note{} // changes with each try
 	}
 	return json.Marshal(m)
 }
@@ -77,7 +78,7 @@ func readRecord(raw []byte) (m Mine, err error) {
 		return m, ErrRecord
 	}
 	for i := range m.Helpers {
-		m.Helpers[i].Name, m.Helpers[i].Problem = circle.CleanName(m.Helpers[i].Name), ""
+		m.Helpers[i].Name, m.Helpers[i].Problem = circle.CleanName(m.Helpers[i].Name), said.Note{}
 	}
 	return m, nil
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/hpke"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -19,17 +18,18 @@ import (
 	"github.com/preezm/preezm/engine/helpers"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 )
 
 // Errors a person decides on.
 var (
 	// ErrNoRequest: there is no such request.
-	ErrNoRequest = errors.New("there is no such request: 'preezm helpers requests' shows them")
+	ErrNoRequest = said.Error("no-request", "there is no such request: 'preezm helpers requests' shows them")
 	// ErrWrongWords: the words are not those that the newcomer's screen shows.
-	ErrWrongWords = errors.New("these are not the words on the newcomer's screen")
+	ErrWrongWords = said.Error("wrong-words", "these are not the words on the newcomer's screen")
 	// ErrOver: the request was decided already.
-	ErrOver = errors.New("this request is over")
+	ErrOver = said.Error("request-over", "this request is over")
 )
 
 // Options of a Service.

@@ -20,6 +20,7 @@ import (
 	"github.com/preezm/preezm/engine/helpers"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // File is the name of the state in a home.
@@ -146,7 +147,7 @@ type Mine struct {
 type MineHelper struct {
 	helpers.Helper
 	Kept    time.Time `json:"kept,omitzero"` // it has its share and found it good
-	Problem string    `json:"problem,omitempty"`
+	Problem said.Note `json:"problem,omitzero"`
 }
 
 type state struct {

@@ -10,10 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/internal/wire"
+	"github.com/preezm/preezm/peers/said"
 )
 
 const (
@@ -38,7 +40,7 @@ var (
 	// ErrLetter: it is no message, or one for somebody else.
 	ErrLetter = errors.New("not a letter to this device")
 	// ErrTooLong: it does not fit into the largest size.
-	ErrTooLong = fmt.Errorf("a message may have at most %d bytes", MaxBody)
+	ErrTooLong = said.Error("message-long", "a message may have at most {most} bytes", "most", strconv.Itoa(MaxBody))
 )
 
 // ID names a message.

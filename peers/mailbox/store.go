@@ -16,6 +16,7 @@ import (
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/internal/wire"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 )
 
@@ -37,7 +38,7 @@ const (
 
 // ErrFull: the keeper holds as much of that sender, or for that recipient, as
 // it takes.
-var ErrFull = errors.New("holds no more letters for now")
+var ErrFull = said.Error("mail-full", "holds no more letters for now")
 
 // held is a message that a keeper holds; the file has the envelope.
 type held struct {

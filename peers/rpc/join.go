@@ -12,11 +12,12 @@ import (
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/transport"
 )
 
 // ErrSelf says that an invite came from this very device.
-var ErrSelf = errors.New("this invite was made on this device; use it on the other one")
+var ErrSelf = said.Error("own-invite", "this invite was made on this device; use it on the other one")
 
 // Join redeems an invite: afterwards both devices are in each other's circle
 // and keep for each other. Repeating it after an error is safe. It returns

@@ -10,6 +10,7 @@ import (
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 	"github.com/preezm/preezm/peers/internal/wire"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Paths and headers of the protocol.
@@ -134,8 +135,8 @@ var (
 	errMessage  = wire.ErrMessage
 	errTooLarge = errors.New("is larger than a keeper takes")
 	errRange    = errors.New("reaches beyond the shard's end")
-	errInternal = errors.New("has trouble of its own")
-	errBusy     = errors.New("is too busy now")
+	errInternal = said.Error("peer-trouble", "has trouble of its own")
+	errBusy     = said.Error("peer-busy", "is too busy now")
 	errPath     = peers.ErrUnknown
 )
 

@@ -17,6 +17,7 @@ import (
 	relay "github.com/syncthing/syncthing/lib/relay/protocol"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 const (
@@ -37,9 +38,9 @@ const (
 // Errors of relays.
 var (
 	// ErrRelay: the relay does not do what was asked of it.
-	ErrRelay = errors.New("the relay refused")
+	ErrRelay = said.Error("relay", "the relay refused")
 	// ErrNotThere: the device is not connected to that relay now.
-	ErrNotThere = errors.New("it is not at that relay now")
+	ErrNotThere = said.Error("relay-absent", "it is not at that relay now")
 	// errTaken: the relay still has an older connection of this device.
 	errTaken = errors.New("the relay has an older connection of this device")
 )

@@ -5,11 +5,11 @@ package transport
 import (
 	"crypto/sha256"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // ALPN names the protocol of requests inside the handshake.
@@ -18,11 +18,11 @@ const ALPN = "preezm/1"
 // Errors of connecting.
 var (
 	// ErrWrongDevice: whoever answers has not the key of the dialled device.
-	ErrWrongDevice = errors.New("another device answers there")
+	ErrWrongDevice = said.Error("wrong-device", "another device answers there")
 	// ErrNotAdmitted: the device that answered does not let this one in.
-	ErrNotAdmitted = errors.New("it does not know this device")
+	ErrNotAdmitted = said.Error("not-admitted", "it does not know this device")
 	// ErrBusy: the device that answered has all the connections it allows.
-	ErrBusy = errors.New("it is too busy now")
+	ErrBusy = said.Error("busy", "it is too busy now")
 )
 
 // tlsConfig is what both ends have in common. want is the device that must be

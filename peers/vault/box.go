@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 
 	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // Part is one of the two parts of a home.
@@ -47,9 +48,9 @@ const (
 var (
 	// ErrSealed: a sealed file does not open. It was changed, or belongs to
 	// another place.
-	ErrSealed = errors.New("does not open: it is damaged, or of another home")
+	ErrSealed = said.Error("sealed", "does not open: it is damaged, or of another home")
 	// ErrPlain: a file that must be sealed is not. Somebody put it there.
-	ErrPlain = errors.New("is not sealed, as all files of this home are: it was put there by something else")
+	ErrPlain = said.Error("not-sealed", "is not sealed, as all files of this home are: it was put there by something else")
 	// ErrTooLarge: the file is larger than anything the program writes there.
 	ErrTooLarge = errors.New("is larger than it can be")
 )

@@ -7,10 +7,12 @@ import (
 	"errors"
 
 	"github.com/zalando/go-keyring"
+
+	"github.com/preezm/preezm/peers/said"
 )
 
 // ErrNoKeychain: the system offers no keychain to this program.
-var ErrNoKeychain = errors.New("this machine offers no keychain here: use a passphrase or a key file")
+var ErrNoKeychain = said.Error("no-keychain", "this machine offers no keychain here: use a passphrase or a key file")
 
 // Keychain keeps small secrets for a user who is logged in.
 type Keychain interface {

@@ -18,12 +18,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/said"
 )
 
 // File is where the wrapped keys lie, in the home.
@@ -50,17 +52,17 @@ const (
 
 var (
 	// ErrNeedPassphrase: the part opens with a passphrase, and none was given.
-	ErrNeedPassphrase = errors.New("is locked and opens with your passphrase")
+	ErrNeedPassphrase = said.Error("need-passphrase", "is locked and opens with your passphrase")
 	// ErrPassphrase: it is another passphrase.
-	ErrPassphrase = errors.New("this is not the passphrase of this home")
+	ErrPassphrase = said.Error("passphrase", "this is not the passphrase of this home")
 	// ErrWeak: the passphrase is too short to be one.
-	ErrWeak = fmt.Errorf("a passphrase has at least %d characters", MinPassphrase)
+	ErrWeak = said.Error("weak", "a passphrase has at least {least} characters", "least", strconv.Itoa(MinPassphrase))
 	// ErrKeyGone: the keychain or the key file does not hold the key any more.
-	ErrKeyGone = errors.New("the key of this home is gone")
+	ErrKeyGone = said.Error("key-gone", "the key of this home is gone")
 	// ErrDamaged: vault.json is not what the program wrote.
-	ErrDamaged = errors.New("is damaged: take it from a copy of the home folder, or recover with your 24 words in a new home")
+	ErrDamaged = said.Error("key-damaged", "is damaged: take it from a copy of the home folder, or recover with your 24 words in a new home")
 	// ErrNewer: a later version of the program wrote it.
-	ErrNewer = errors.New("was written by a newer version of Preezm; update this program")
+	ErrNewer = said.Error("key-newer", "was written by a newer version of Preezm; update this program")
 )
 
 // MinPassphrase is how many characters a passphrase has at least.

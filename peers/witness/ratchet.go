@@ -19,12 +19,13 @@ import (
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers/durable"
+	"github.com/preezm/preezm/peers/said"
 	"github.com/preezm/preezm/peers/vault"
 )
 
 // ErrRatchet: the secret chains cannot be read. There is no second copy: the
 // owners appoint this custodian anew, with a new generation.
-var ErrRatchet = errors.New("the custodian's secret chains are damaged")
+var ErrRatchet = said.Error("ratchet", "the custodian's secret chains are damaged")
 
 // seat is one chain: an owner's, in one generation.
 type seat struct {

@@ -149,6 +149,35 @@ func (l *Locale) N(key string, n int64, args ...A) string {
 	return l.fill(form, append(args[:len(args):len(args)], A{"n": n}))
 }
 
+// Said gives the text for a code of what the node says (see package said): as a
+// reason within another sentence, where there is one for that, or by itself.
+// ok is false for a code without a text and when a value that its text needs is
+// missing. A value called n chooses the plural form.
+func (l *Locale) Said(code string, reason bool, a A) (words string, ok bool) {
+	t, ok := l.texts["said."+code]
+	if why := l.texts["why."+code]; reason && why != nil {
+		t = why
+	}
+	if !ok {
+		return "", false
+	}
+	form := t["other"]
+	if n, isNumber := a["n"].(int64); isNumber && t[l.category(n)] != "" {
+		form = t[l.category(n)]
+	}
+	for rest := form; ; {
+		_, after, found := strings.Cut(rest, "{")
+		if !found {
+			return l.fill(form, []A{a}), true
+		}
+		name, _, _ := strings.Cut(after, "}")
+		if a[name] == nil {
+			return "", false
+		}
+		rest = after
+	}
+}
+
 // category is the plural category of the whole number n by CLDR's rules, as
 // of CLDR 38: French counts nothing as one ("0 fichier") and has a form of its
 // own for whole millions ("1 000 000 de fichiers"), which golang.org/x/text

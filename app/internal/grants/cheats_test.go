@@ -43,7 +43,7 @@ func (w *world) badLogs() map[string]string {
 	bad := map[string]string{}
 	for _, c := range all {
 		if !c.Good {
-			bad[c.Custodian] = c.Text
+			bad[c.Custodian] = c.Why.Text
 		}
 	}
 	if (r.Code == 1) != (len(bad) > 0) {
