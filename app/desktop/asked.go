@@ -173,7 +173,7 @@ func (c *askedCards) card(r *node.AskedRequest) fyne.CanvasObject {
 	add(u.t("asked.for"), w.purposes())
 	add(u.t("asked.opens"), w.opening(l))
 	add(u.t("asked.keeps"), shownName(w.Retention))
-	box := container.NewVBox(container.NewBorder(nil, nil, container.NewCenter(iconOf(icon("inbox", theme.ColorNamePrimary), 22)), until, title),
+	box := container.NewVBox(beside(230, container.NewBorder(nil, nil, container.NewCenter(iconOf(icon("inbox", theme.ColorNamePrimary), 22)), nil, title), until),
 		container.New(indentLayout{28}, facts))
 	if w.sensitive() {
 		box.Add(container.New(indentLayout{28}, statement(gradeFragile, u.t("asked.sensitive"))))
@@ -237,14 +237,20 @@ func (c *askedCards) showAnswered() {
 		g, state := stateWords(u.locale, r.State)
 		title := widget.NewLabel(shownName(r.Company))
 		title.TextStyle.Bold = true
-		line := newNote(join(state, r.ID, u.locale.When(r.Got, u.opt.Now())))
-		line.Wrapping = fyne.TextWrapOff
-		buttons := container.NewHBox(widget.NewButton(u.t("asked.read"), func() { d.Hide(); u.readRequest(&r) }))
+		words := []string{state, r.ID, u.locale.When(r.Got, u.opt.Now())}
+		if !r.Countersigned.IsZero() {
+			words = append(words, u.t("receipt.signed-by-both"))
+		}
+		line := newNote(join(words...))
+		line.Wrapping, line.Truncation = fyne.TextWrapOff, fyne.TextTruncateEllipsis
+		buttons := container.New(flowLayout{}, widget.NewButton(u.t("asked.read"), func() { d.Hide(); u.readRequest(&r) }))
 		if r.Answer != "" {
 			buttons.Add(widget.NewButton(u.t("asked.show-answer"), func() { d.Hide(); u.showAnswer(state, r.ID, r.Answer) }))
+			buttons.Add(widget.NewButton(u.t("receipt.show"), func() { d.Hide(); u.fetchReceipt(r.ID, u.node.RequestReceipt) }))
 		}
 		mark := container.NewCenter(iconOf(g.icon(), 20))
-		rows = append(rows, container.NewVBox(container.NewBorder(nil, nil, mark, container.NewCenter(buttons), container.New(tightLayout{}, title, line)), widget.NewSeparator()))
+		rows = append(rows, container.NewVBox(container.NewBorder(nil, nil, mark, nil, container.New(tightLayout{}, title, line)),
+			container.New(indentLayout{32}, buttons), widget.NewSeparator()))
 	}
 	d = u.listDialog(u.t("asked.answered-title"), u.t("asked.answered-text"), rows)
 }
@@ -267,6 +273,10 @@ func (c *askedCards) askForText() {
 func (c *askedCards) take(text string) {
 	u, n := c.ui, c.ui.node
 	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, consent.CountersignPrefix) {
+		u.takeCountersignature(text, c.refresh)
+		return
+	}
 	u.work(func(ctx context.Context) func() {
 		r, err := n.TakeRequest(ctx, text)
 		return func() {
@@ -307,7 +317,7 @@ func (c *askedCards) askToRefuse(r *node.AskedRequest) {
 // showAnswer shows what to send to the company.
 func (u *UI) showAnswer(title, id, answer string) {
 	box, copied := u.copyable(answer)
-	d := dialog.NewCustomWithoutButtons(title, container.New(widthLayout{520}, container.NewVBox(newNote(u.t("answer.send")), box)), u.win)
+	d := dialog.NewCustomWithoutButtons(title, u.fit(520, container.NewVBox(newNote(u.t("answer.send")), box)), u.win)
 	save := widget.NewButtonWithIcon(u.t("ticket.save"), theme.DocumentSaveIcon(), func() {
 		u.saveAs(u.t("ticket.save"), id+".answer", func(context.Context) ([]byte, error) { return []byte(answer + "\n"), nil })
 	})

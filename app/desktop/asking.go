@@ -158,7 +158,7 @@ func (u *UI) showRequest(s node.SentRequest) {
 	if code := newQR(s.Text); code != nil {
 		content.Add(container.NewCenter(code))
 	}
-	d := dialog.NewCustomWithoutButtons(s.ID, container.New(widthLayout{520}, content), u.win)
+	d := dialog.NewCustomWithoutButtons(s.ID, u.fit(520, content), u.win)
 	save := widget.NewButtonWithIcon(u.t("ticket.save"), theme.DocumentSaveIcon(), func() {
 		u.saveAs(u.t("ticket.save"), s.ID+".request", func(context.Context) ([]byte, error) { return []byte(s.Text + "\n"), nil })
 	})
@@ -186,9 +186,14 @@ func (r *received) showSent() {
 		}
 		line := newNote(join(parts...))
 		line.Wrapping, line.Truncation = fyne.TextWrapOff, fyne.TextTruncateEllipsis
-		again := widget.NewButton(u.t("ask.show"), func() { d.Hide(); u.showRequest(s) })
+		buttons := container.New(flowLayout{}, widget.NewButton(u.t("ask.show"), func() { d.Hide(); u.showRequest(s) }))
+		if s.Countersignature != "" {
+			buttons.Add(widget.NewButton(u.t("receipt.line"), func() { d.Hide(); u.showCountersignature(s) }))
+			buttons.Add(widget.NewButton(u.t("receipt.show"), func() { d.Hide(); u.fetchReceipt(s.ID, u.node.BrandReceipt) }))
+		}
 		mark := container.NewCenter(iconOf(g.icon(), 20))
-		rows = append(rows, container.NewVBox(container.NewBorder(nil, nil, mark, container.NewCenter(again), container.New(tightLayout{}, title, line)), widget.NewSeparator()))
+		rows = append(rows, container.NewVBox(container.NewBorder(nil, nil, mark, nil, container.New(tightLayout{}, title, line)),
+			container.New(indentLayout{32}, buttons), widget.NewSeparator()))
 	}
 	text := u.t("ask.sent-text")
 	if len(rows) == 0 {
@@ -213,12 +218,13 @@ func letters(text string) []string {
 }
 
 // takeAnswer keeps what a person sent back: a ticket, an answer to a request,
-// or both. The ticket goes first: it says whose consent it is.
-func takeAnswer(ctx context.Context, n Node, text string) error {
+// or both. The ticket goes first: it says whose consent it is. It gives the
+// request that was answered last.
+func takeAnswer(ctx context.Context, n Node, text string) (answered node.SentRequest, err error) {
 	all := letters(text)
 	if len(all) == 0 {
 		_, err := n.Receive(ctx, text) // which says what is wrong with it
-		return err
+		return answered, err
 	}
 	answers := slices.DeleteFunc(slices.Clone(all), func(l string) bool { return strings.HasPrefix(l, ticket.Prefix) })
 	for _, l := range all {
@@ -226,13 +232,13 @@ func takeAnswer(ctx context.Context, n Node, text string) error {
 			continue
 		}
 		if _, err := n.Receive(ctx, l); err != nil {
-			return err
+			return answered, err
 		}
 	}
 	for _, l := range answers {
-		if _, err := n.BrandAnswer(ctx, l); err != nil {
-			return err
+		if answered, err = n.BrandAnswer(ctx, l); err != nil {
+			return answered, err
 		}
 	}
-	return nil
+	return answered, nil
 }

@@ -70,6 +70,9 @@ type careNode interface {
 	Repair(ctx context.Context, o node.RepairOrder, progress func(engine.Progress)) (*node.RepairReport, error)
 	Audit(ctx context.Context, o node.AuditOrder, progress func(engine.Progress)) (*engine.AuditReport, error)
 	Care(ctx context.Context) (*node.CareState, error)
+	GiveCare(ctx context.Context, o node.CareOrder, progress func(engine.Progress)) (*node.CareState, error)
+	TakeCare(ctx context.Context) (*node.CareState, error)
+	RefuseCare(ctx context.Context, o node.CareRefusal) (*node.CareState, error)
 	BackupState(ctx context.Context) (*node.BackupState, error)
 	Retention(ctx context.Context) (engine.Retention, error)
 	SetRetention(ctx context.Context, r engine.Retention) error
@@ -129,9 +132,12 @@ type consentNode interface {
 	Requests(ctx context.Context) ([]node.AskedRequest, error)
 	AcceptRequest(ctx context.Context, o node.AcceptOrder) (*node.Accepted, error)
 	RefuseRequest(ctx context.Context, o node.RefuseOrder) (node.AskedRequest, error)
+	TakeCountersignature(ctx context.Context, text string) (node.AskedRequest, error)
+	RequestReceipt(ctx context.Context, id string) ([]byte, error)
 	BrandRequest(ctx context.Context, o node.RequestOrder) (node.SentRequest, error)
 	BrandRequests(ctx context.Context) ([]node.SentRequest, error)
 	BrandAnswer(ctx context.Context, text string) (node.SentRequest, error)
+	BrandReceipt(ctx context.Context, id string) ([]byte, error)
 }
 
 // memberNode is what is asked about a company's desks.

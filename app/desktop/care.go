@@ -25,11 +25,10 @@ type careScreen struct {
 	status *engine.Status // as it was shown last
 	copies *node.BackupState
 	pace   pace
-	asked  time.Time // when it was asked who repairs
 
 	safety *fyne.Container
 	doing  *fyne.Container
-	off    *fyne.Container // who repairs while this home is off
+	off    *caretakerCard // who repairs while this home is off
 	mend   *widget.RichText
 	bar    *bar
 	jobs   *panel
@@ -49,7 +48,7 @@ func graces() []time.Duration {
 }
 
 func newCare(u *UI) *careScreen {
-	c := &careScreen{ui: u, safety: container.NewVBox(), doing: container.NewVBox(), off: container.NewVBox(), mend: newNote(""), bar: newBar(),
+	c := &careScreen{ui: u, safety: container.NewVBox(), doing: container.NewVBox(), mend: newNote(""), bar: newBar(),
 		checks: container.NewVBox(), copy: container.NewVBox()}
 	c.mend.Hide()
 	c.bar.Hide()
@@ -57,7 +56,7 @@ func newCare(u *UI) *careScreen {
 	c.grace = widget.NewSelect(nil, nil)
 	c.repair = widget.NewButtonWithIcon(u.t("care.repair"), theme.ViewRefreshIcon(), c.mendNow)
 	c.check = widget.NewButtonWithIcon(u.t("care.check"), icon("eye", theme.ColorNameForeground), c.checkNow)
-	c.past = newPastCard(u)
+	c.past, c.off = newPastCard(u), newCaretakerCard(u)
 	u.jobs.list = container.NewVBox()
 	c.jobs = newCard(u.jobs.list)
 	u.jobs.seen = func() {
@@ -68,8 +67,9 @@ func newCare(u *UI) *careScreen {
 	}
 	body := container.NewVBox(
 		newCard(c.safety), c.jobs,
-		newCard(container.NewVBox(newHeading(u.t("care.doing")), container.New(tightLayout{}, c.mend, c.bar), c.doing, c.off,
+		newCard(container.NewVBox(newHeading(u.t("care.doing")), container.New(tightLayout{}, c.mend, c.bar), c.doing,
 			setting(u.t("care.grace"), container.NewHBox(c.grace)), newNote(u.t("care.grace-note")), container.NewHBox(c.repair))),
+		c.off.view,
 		newCard(container.NewVBox(newHeading(u.t("care.checks")), newNote(u.t("care.checks-text")), c.checks, container.NewHBox(c.check))),
 		newCard(container.NewVBox(newHeading(u.t("care.copies")), c.copy)),
 		c.past.view,
@@ -95,10 +95,7 @@ func (c *careScreen) refresh() {
 		u.askHealth()
 	}
 	c.past.refresh()
-	if now := u.opt.Now(); c.asked.IsZero() || now.Sub(c.asked) >= devicesEvery { // the caretaker is asked for it
-		c.asked = now
-		learn(u, n.Care, c.showOff)
-	}
+	c.off.refresh()
 	learn(u, n.BackupState, c.showCopies)
 }
 
@@ -109,15 +106,6 @@ func (c *careScreen) showCopies(b *node.BackupState) {
 	c.copies = b
 	c.copy.Objects = nil
 	c.copy.Add(spoken(copyWords(c.ui.locale, b, c.ui.opt.Now())))
-	c.root.Refresh()
-}
-
-// showOff says who repairs while this home is off.
-func (c *careScreen) showOff(s *node.CareState) {
-	c.off.Objects = nil
-	for _, r := range offLines(c.ui.locale, s, c.ui.opt.Now()) {
-		c.off.Add(spoken(r))
-	}
 	c.root.Refresh()
 }
 
@@ -256,7 +244,7 @@ func (c *careScreen) keeperRow(k *engine.KeeperStatus) fyne.CanvasObject {
 		often.Wrapping = fyne.TextWrapOff
 		right.Add(often)
 	}
-	return container.NewVBox(container.NewBorder(nil, nil, mark, right, container.New(tightLayout{}, name, line)), widget.NewSeparator())
+	return container.NewVBox(beside(230, container.NewBorder(nil, nil, mark, nil, container.New(tightLayout{}, name, line)), right), widget.NewSeparator())
 }
 
 // mendNow makes everything as whole as the circle allows, without waiting for

@@ -17,7 +17,7 @@ func openCare(t *testing.T, n *fakeNode) (*bench, *careScreen) {
 	b.goTo("care")
 	c := b.frame.care()
 	b.settle("the health is shown", func() bool {
-		return c.status != nil && c.copies != nil && len(c.off.Objects) > 0 && textOf(c.past.kept) != " "
+		return c.status != nil && c.copies != nil && c.off.state != nil && textOf(c.past.kept) != " "
 	})
 	return b, c
 }

@@ -159,30 +159,6 @@ func careLines(l *i18n.Locale, s *engine.Status) []remark {
 	return out
 }
 
-// offLines say who repairs while the machines of this home are off, and for
-// whom this machine does so.
-func offLines(l *i18n.Locale, s *node.CareState, now time.Time) []remark {
-	var out []remark
-	if g := s.Given; g == nil || g.Ended {
-		out = append(out, remark{gradeNone, l.T("care.nobody")})
-	} else {
-		words := l.T("care.caretaker", i18n.A{"name": shownName(g.Name), "date": l.When(g.Until, now)})
-		if g.Work.Pieces > 0 {
-			words += " " + l.N("care.caretaker-did", g.Work.Pieces, i18n.A{"when": l.When(g.Work.Last, now)})
-		}
-		if !g.Asked {
-			words += " " + l.T("care.caretaker-away")
-		}
-		out = append(out, remark{gradeNone, words})
-	}
-	for i := range s.For {
-		if f := &s.For[i]; !f.Refused {
-			out = append(out, remark{gradeNone, l.T("care.caretaker-of", i18n.A{"name": shownName(f.Name), "date": l.When(f.Until, now)})})
-		}
-	}
-	return out
-}
-
 // checkWords say how a keeper did when it was asked to prove what it holds. A
 // machine that loses things is taken for one with a failing disk: that is what
 // it nearly always is.

@@ -17,15 +17,18 @@ import (
 
 // fakeAsked is the part of fakeNode about companies' requests and desks.
 type fakeAsked struct {
-	requests []node.AskedRequest
-	accepted []node.AcceptOrder
-	refused  []node.RefuseOrder
-	sent     []node.SentRequest
-	ordered  []node.RequestOrder
-	answers  []string
-	members  []node.BrandMember
-	shutOut  []string
-	invited  []string
+	requests   []node.AskedRequest
+	accepted   []node.AcceptOrder
+	refused    []node.RefuseOrder
+	sent       []node.SentRequest
+	ordered    []node.RequestOrder
+	answers    []string
+	answerLine string   // what comes back of an answer
+	receipt    []byte   // of every request
+	counters   []string // countersignatures
+	members    []node.BrandMember
+	shutOut    []string
+	invited    []string
 }
 
 // request is what a company asks for; the record is made as the node makes it.
@@ -110,7 +113,32 @@ func (n *fakeNode) BrandAnswer(_ context.Context, text string) (node.SentRequest
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.answers = append(n.answers, text)
-	return node.SentRequest{}, nil
+	return node.SentRequest{ID: "r-33333333", Countersignature: n.answerLine}, nil
+}
+
+func (n *fakeNode) BrandReceipt(context.Context, string) ([]byte, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.receipt, n.failed
+}
+
+func (n *fakeNode) RequestReceipt(context.Context, string) ([]byte, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.receipt, n.failed
+}
+
+func (n *fakeNode) TakeCountersignature(_ context.Context, text string) (node.AskedRequest, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.counters = append(n.counters, text)
+	for i := range n.requests {
+		if n.requests[i].Answer != "" {
+			n.requests[i].Countersigned = noon
+			return n.requests[i], nil
+		}
+	}
+	return node.AskedRequest{}, consent.ErrText
 }
 
 func (n *fakeNode) InviteMember(_ context.Context, role string) (node.MemberInvite, error) {

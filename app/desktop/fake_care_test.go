@@ -4,17 +4,22 @@ package desktop
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/audit"
+	"github.com/preezm/preezm/peers"
 )
 
 // fakeCare is the part of fakeNode about how it looks after itself.
 type fakeCare struct {
 	copies  node.BackupState
 	off     node.CareState
+	given   []node.CareOrder
+	taken   int
+	refusal []node.CareRefusal
 	policy  engine.Retention
 	former  engine.PruneReport
 	repairs []node.RepairOrder
@@ -54,6 +59,45 @@ func (n *fakeNode) Care(context.Context) (*node.CareState, error) {
 	return &s, n.failed
 }
 
+func (n *fakeNode) GiveCare(_ context.Context, o node.CareOrder, progress func(engine.Progress)) (*node.CareState, error) {
+	progress(engine.Progress{Files: 3, TotalFiles: 9})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.given = append(n.given, o)
+	for _, m := range n.members {
+		if m.Device.String() == o.Who {
+			n.off.Given = &node.CareGiven{Device: m.Device, Name: m.Name, Until: noon.AddDate(1, 0, 0), Asked: true, Unaware: []string{"Attic PC"}}
+		}
+	}
+	s := n.off
+	return &s, n.failed
+}
+
+func (n *fakeNode) TakeCare(context.Context) (*node.CareState, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.taken++
+	given := *n.off.Given
+	given.Ended, given.Until = true, noon
+	n.off.Given = &given
+	s := n.off
+	return &s, n.failed
+}
+
+func (n *fakeNode) RefuseCare(_ context.Context, o node.CareRefusal) (*node.CareState, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.refusal = append(n.refusal, o)
+	n.off.For = slices.Clone(n.off.For)
+	for i := range n.off.For {
+		if n.off.For[i].Owner.String() == o.Who {
+			n.off.For[i].Refused = o.On
+		}
+	}
+	s := n.off
+	return &s, n.failed
+}
+
 func (n *fakeNode) BackupState(context.Context) (*node.BackupState, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -89,7 +133,7 @@ func tended() *fakeNode {
 	n.copies = node.BackupState{Number: 41, Made: noon.Add(-25 * time.Minute), Keepers: 4, Of: 5, Pending: true}
 	n.off = node.CareState{
 		Given: &node.CareGiven{Name: "Cellar NAS", Until: noon.AddDate(1, 0, 0), Asked: true, Work: node.CareWork{Pieces: 214, Last: noon.Add(-26 * time.Hour)}},
-		For:   []node.CareFor{{Name: "Aunt Rose", Until: noon.AddDate(0, 4, 0)}, {Name: "Ben", Refused: true}},
+		For:   []node.CareFor{{Owner: peers.DeviceID{61}, Name: "Aunt Rose", Until: noon.AddDate(0, 4, 0)}, {Owner: peers.DeviceID{62}, Name: "Ben", Refused: true}},
 	}
 	n.policy = engine.Retention{Last: 10, Daily: 14, Weekly: 8, Monthly: 12, TrashDays: 30}
 	n.former = engine.PruneReport{Versions: 318, Bytes: 2_700_000_000}

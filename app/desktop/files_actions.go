@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"fyne.io/fyne/v2"
-	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -64,7 +63,9 @@ func (u *UI) tookCode(file string) bool {
 	case strings.HasPrefix(text, consent.ConsentPrefix), strings.HasPrefix(text, consent.RefusalPrefix):
 		u.goTo("received")
 		u.frame.pages["received"].(*received).take(text)
-	case strings.HasPrefix(text, consent.RequestPrefix):
+	case strings.HasPrefix(text, "{") && strings.Contains(text, receiptMark) && u.frame.front != screen(u.frame.files):
+		u.showReceipt("", raw)
+	case strings.HasPrefix(text, consent.RequestPrefix), strings.HasPrefix(text, consent.CountersignPrefix):
 		u.goTo("access")
 		u.frame.pages["access"].(*access).asks.take(text)
 	case isCard(text):
@@ -223,7 +224,7 @@ func (u *UI) askToRemove(items []item) {
 	}
 	text := u.n("remove.text", int64(len(items)), i18n.A{"name": items[0].name})
 	d := dialog.NewCustomConfirm(u.n("remove.title", int64(len(items))), u.t("remove.yes"), u.t("dialog.cancel"),
-		container.New(widthLayout{440}, newNote(text)),
+		u.fit(440, newNote(text)),
 		func(yes bool) {
 			if yes && u.frame != nil {
 				u.remove(pathsOf(items))
@@ -263,7 +264,7 @@ func (u *UI) changed() {
 
 // tell shows an error that has no better place.
 func (u *UI) tell(title string, err error) {
-	u.show(dialog.NewCustom(title, u.t("dialog.close"), container.New(widthLayout{420}, newNote(u.say(err))), u.win))
+	u.show(dialog.NewCustom(title, u.t("dialog.close"), u.fit(420, newNote(u.say(err))), u.win))
 }
 
 // shownName is a local name fit for a line on screen.

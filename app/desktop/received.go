@@ -112,8 +112,8 @@ func (r *received) build() {
 	card := widget.NewButtonWithIcon(u.t("received.card"), theme.AccountIcon(), r.showCard)
 	fromFile := widget.NewButtonWithIcon(u.t("dialog.from-file"), theme.FolderOpenIcon(), func() { u.pickText(u.t("received.ticket-file"), r.take) })
 	r.page.Add(newCard(container.NewVBox(
-		container.NewBorder(nil, nil, nil, container.NewCenter(card), container.New(tightLayout{}, name, under)),
-		container.NewBorder(nil, nil, nil, fromFile, r.ticket),
+		beside(220, container.New(tightLayout{}, name, under), card),
+		beside(200, r.ticket, fromFile),
 		r.bad,
 		r.tools(),
 	)))
@@ -137,6 +137,7 @@ func (r *received) tools() fyne.CanvasObject {
 	if r.brand.Office {
 		box.Add(widget.NewButtonWithIcon(u.t("desks.title"), theme.ComputerIcon(), r.showDesks))
 	}
+	box.Add(widget.NewButtonWithIcon(u.t("receipt.check"), icon("safe", theme.ColorNameForeground), u.checkReceipt))
 	return box
 }
 
@@ -197,7 +198,7 @@ func (r *received) showCard() {
 	if code := newQR(r.brand.Card); code != nil {
 		content.Add(container.NewCenter(code))
 	}
-	d := dialog.NewCustomWithoutButtons(u.t("received.card"), container.New(widthLayout{520}, content), u.win)
+	d := dialog.NewCustomWithoutButtons(u.t("received.card"), u.fit(520, content), u.win)
 	card := r.brand.Card
 	save := widget.NewButtonWithIcon(u.t("ticket.save"), theme.DocumentSaveIcon(), func() {
 		u.saveAs(u.t("received.card"), "preezm.card", func(context.Context) ([]byte, error) { return []byte(card + "\n"), nil })
@@ -215,7 +216,7 @@ func (r *received) take(text string) {
 	}
 	setText(r.bad, "")
 	u.work(func(ctx context.Context) func() {
-		err := takeAnswer(ctx, n, text)
+		answered, err := takeAnswer(ctx, n, text)
 		return func() {
 			if err != nil {
 				u.heard(err)
@@ -225,6 +226,9 @@ func (r *received) take(text string) {
 			}
 			r.ticket.SetText("")
 			r.refresh()
+			if answered.Countersignature != "" {
+				u.showCountersignature(answered)
+			}
 		}
 	})
 }
@@ -254,8 +258,8 @@ func (r *received) card(g *node.Received) fyne.CanvasObject {
 	if open {
 		color = theme.ColorNamePrimary
 	}
-	top := container.NewBorder(nil, nil, container.NewCenter(iconOf(icon("key", color), 22)),
-		container.New(widthLayout{170}, container.New(tightLayout{}, c.text, c.small)), container.New(tightLayout{}, title, line))
+	top := beside(230, container.NewBorder(nil, nil, container.NewCenter(iconOf(icon("key", color), 22)), nil, container.New(tightLayout{}, title, line)),
+		container.New(widthLayout{170}, container.New(tightLayout{}, c.text, c.small)))
 	box := container.NewVBox(top)
 	for i, f := range g.Files {
 		box.Add(container.New(indentLayout{30}, r.file(g, i, f, open)))
@@ -284,11 +288,11 @@ func (r *received) file(g *node.Received, i int, f node.ReceivedFile, open bool)
 	look := widget.NewButtonWithIcon(u.t("received.view"), theme.VisibilityIcon(), func() { u.look(g, i) })
 	look.Importance = widget.HighImportance
 	save := widget.NewButtonWithIcon(u.t("received.save"), theme.DownloadIcon(), func() { r.askWhere(g, []string{f.Name}) })
-	buttons := container.NewHBox(size, look, save)
-	if !open {
-		buttons = container.NewHBox(size)
+	rest := []fyne.CanvasObject{size}
+	if open {
+		rest = append(rest, look, save)
 	}
-	return container.NewBorder(nil, nil, widget.NewIcon(tinted(theme.FileIcon(), colorQuiet)), buttons, name)
+	return beside(150, container.NewBorder(nil, nil, widget.NewIcon(tinted(theme.FileIcon(), colorQuiet)), nil, name), rest...)
 }
 
 // askWhere says what saving means before it is done.

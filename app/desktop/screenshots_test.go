@@ -137,14 +137,14 @@ func shots() []shot {
 			b.goTo("care")
 			c := b.frame.care()
 			b.settle("the health is shown", func() bool {
-				return c.status != nil && c.copies != nil && len(c.off.Objects) > 0 && textOf(c.past.kept) != " "
+				return c.status != nil && c.copies != nil && c.off.state != nil && textOf(c.past.kept) != " "
 			})
 		}},
 		{"care-past", tended, func(b *bench) {
 			b.goTo("care")
 			c := b.frame.care()
 			b.settle("the health is shown", func() bool {
-				return c.status != nil && c.copies != nil && len(c.off.Objects) > 0 && textOf(c.past.kept) != " "
+				return c.status != nil && c.copies != nil && c.off.state != nil && textOf(c.past.kept) != " "
 			})
 			scrollTo(b, c.past.view)
 		}},
@@ -152,7 +152,7 @@ func shots() []shot {
 			b.goTo("care")
 			c := b.frame.care()
 			b.settle("the health is shown", func() bool {
-				return c.status != nil && c.copies != nil && len(c.off.Objects) > 0 && textOf(c.past.kept) != " "
+				return c.status != nil && c.copies != nil && c.off.state != nil && textOf(c.past.kept) != " "
 			})
 			c.past.askPolicy()
 		}},
