@@ -112,7 +112,10 @@ func (n *Node) openVault(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	return v.Tidy()
+	if err := v.Tidy(); err != nil { // a key too many keeps nobody from the files
+		n.log.Warn("keys that were given up are removed at another start", "err", err)
+	}
+	return nil
 }
 
 // newVault makes one for a home from before there were any.

@@ -94,10 +94,80 @@ func rewrapDies(t *testing.T, from, to By, point string) {
 	}
 }
 
+// TestRewrapAfterRewrapDies stops a change of keys at every step, twice, while
+// the keychain in which the first one left a key is out of reach. The home opens,
+// and once the keychain is back no key of before is left in it.
+func TestRewrapAfterRewrapDies(t *testing.T) {
+	points := []string{"noted", "key kept", "written", "dropped", ""}
+	for _, first := range points {
+		for _, second := range points {
+			t.Run(first+", then "+second, func(t *testing.T) {
+				dir, c := t.TempDir(), &sleepy{memory: memory{}}
+				v, boxes, err := Create(dir, c, allBy(ByKeychain), false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(dir, "f")
+				if err := boxes[Owner].Replace(path, []byte("text")); err != nil {
+					t.Fatal(err)
+				}
+				for i, point := range []string{first, second} {
+					// The first puts a key into the keychain and may take one
+					// from it, the second only takes.
+					to := []By{ByKeychain, ByKeyFile}[i]
+					rewrapUpTo(t, v, boxes, to, point, func() { c.lost = errors.New("the keychain sleeps") })
+					if v, err = Open(dir, c); err != nil {
+						t.Fatal(err)
+					}
+					if boxes, err = v.Unlock(nil, Parts...); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if b, err := boxes[Owner].ReadFile(path, 100); err != nil || string(b) != "text" {
+					t.Fatalf("%q, %v", b, err)
+				}
+				c.lost = nil
+				if err := v.Tidy(); err != nil {
+					t.Fatal(err)
+				}
+				want := map[By]int{ByKeychain: 1}[v.By(Owner)]
+				if len(c.memory) != want || len(v.in.Spare) != 0 {
+					t.Errorf("by %s: %d keys in the keychain, want %d, %v noted", v.By(Owner), len(c.memory), want, v.in.Spare)
+				}
+				if _, err := v.Unlock(nil, Parts...); err != nil {
+					t.Errorf("tidied, it does not open: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// rewrapUpTo changes keys and dies at a point, or not when that is empty. Once
+// new keys are kept, lose is called.
+func rewrapUpTo(t *testing.T, v *Vault, boxes map[Part]*Box, to By, point string, lose func()) {
+	t.Helper()
+	died := errors.New("died")
+	v.step = func(p string) {
+		if p == "key kept" {
+			lose()
+		}
+		if p == point {
+			panic(died)
+		}
+	}
+	defer func() {
+		if got := recover(); point != "" && got != died || point == "" && got != nil {
+			t.Fatalf("it did not get to %q: %v", point, got)
+		}
+	}()
+	_ = v.Rewrap(boxes, allBy(to))
+}
+
 // sleepy is a keychain that may be out of reach.
 type sleepy struct {
 	memory
-	off error
+	off  error // it takes no key and removes none
+	lost error // it removes none
 }
 
 func (c *sleepy) Set(ref string, key []byte) error {
@@ -108,8 +178,8 @@ func (c *sleepy) Set(ref string, key []byte) error {
 }
 
 func (c *sleepy) Delete(ref string) error {
-	if c.off != nil {
-		return c.off
+	if err := errors.Join(c.off, c.lost); err != nil {
+		return err
 	}
 	return c.memory.Delete(ref)
 }

@@ -351,6 +351,9 @@ func (v *Vault) Rewrap(boxes map[Part]*Box, how map[Part]How) error {
 			old = append(old, spare{w.By, w.Ref})
 		}
 	}
+	// What an earlier change could not remove stays noted through this one.
+	before := v.in.Spare
+	fresh, old = slices.Concat(before, fresh), slices.Concat(before, old)
 	if len(v.in.Parts) > 0 { // a new vault has no file to note anything in
 		in := v.in
 		in.Spare = fresh
@@ -379,7 +382,10 @@ func (v *Vault) Rewrap(boxes map[Part]*Box, how map[Part]How) error {
 		return err // the disk has one or the other: both keys stay for Tidy
 	}
 	v.at("written")
-	return v.dropSpare(old)
+	if err := v.dropSpare(old); err != nil {
+		return fmt.Errorf("the key was changed, and one from before is still where it was; it is removed later: %w", err)
+	}
+	return nil
 }
 
 // newKey is a key that is to wrap, and how.
