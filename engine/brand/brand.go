@@ -78,8 +78,7 @@ type Brand struct {
 	now    func() time.Time
 	step   func(string) // tests die at named points
 
-	news sync.Mutex // one asks the office what is new at a time
-	mu   sync.Mutex // guards line, and the office's addresses
+	mu   sync.Mutex // guards line, and what member points to
 	line Line       // to the office, while it is kept
 }
 
@@ -165,7 +164,7 @@ func OpenIn(box *vault.Box, dir string, sign ed25519.PrivateKey, device peers.De
 // Card is the brand's card as one line of text, and its key.
 func (b *Brand) Card() (string, custody.Key, error) {
 	if b.member != nil {
-		return b.member.Card, b.org, nil
+		return b.known().Card, b.org, nil
 	}
 	text, err := custody.NewCard(b.root, b.Name, b.kem.PublicKey(), b.now().Unix())
 	return text, b.org, err

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
@@ -33,6 +35,10 @@ const (
 	joinTime  = 15 * time.Second
 	// officeTime bounds one question to the office. A ticket may be large.
 	officeTime = 60 * time.Second
+	// newsTime bounds the question what is new, for which other commands wait.
+	newsTime   = joinTime
+	memberLock = "member.lock"
+	lockRetry  = 10 * time.Millisecond
 )
 
 // ErrOffice: the office cannot be asked, and is needed.
@@ -54,37 +60,98 @@ type membership struct {
 }
 
 func (b *Brand) openMember() error {
+	m, org, err := b.readMember()
+	if err != nil {
+		return err
+	}
+	b.org = org
+	b.Name, b.Label, b.member = m.Name, m.Label, m
+	return nil
+}
+
+// readMember reads member.json. ErrNoBrand when there is none.
+func (b *Brand) readMember() (*membership, custody.Key, error) {
 	path := filepath.Join(b.dir, memberFile)
 	raw, err := b.box.ReadFile(path, maxKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return ErrNoBrand
+		return nil, custody.Key{}, ErrNoBrand
 	}
 	if err != nil {
-		return err
+		return nil, custody.Key{}, err
 	}
 	var m membership
 	damaged := fmt.Errorf("%s is damaged", path)
 	if err := json.Unmarshal(raw, &m); err != nil || m.Format != 1 {
-		return damaged
+		return nil, custody.Key{}, damaged
 	}
 	org, err := hex.DecodeString(m.Org)
-	if err != nil || len(org) != len(b.org) {
-		return damaged
+	if err != nil || len(org) != len(custody.Key{}) {
+		return nil, custody.Key{}, damaged
 	}
 	if m.office, err = peers.ParseDeviceID(m.Office); err != nil {
-		return damaged
+		return nil, custody.Key{}, damaged
 	}
-	b.org = custody.Key(org)
-	b.Name, b.Label, b.member = m.Name, m.Label, &m
-	return nil
+	return &m, custody.Key(org), nil
 }
 
-func (b *Brand) saveMember() error {
-	raw, err := json.MarshalIndent(b.member, "", "  ")
+// known is what this member knows of its office.
+func (b *Brand) known() membership {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return *b.member
+}
+
+// keep writes down what this member knows of its office.
+func (b *Brand) keep(m membership) error {
+	raw, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
 	}
-	return b.box.Replace(filepath.Join(b.dir, memberFile), append(raw, '\n'))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.box.Replace(filepath.Join(b.dir, memberFile), append(raw, '\n')); err != nil {
+		return err
+	}
+	b.know(m)
+	return nil
+}
+
+// know takes over what member.json says; the caller holds mu.
+func (b *Brand) know(m membership) {
+	if b.line != nil && (m.office != b.member.office || !slices.Equal(m.Addresses, b.member.Addresses)) {
+		b.line.Close()
+		b.line = nil
+	}
+	*b.member = m
+}
+
+// reread takes over what another command of this home heard.
+func (b *Brand) reread() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m, org, err := b.readMember()
+	if err != nil {
+		return err
+	}
+	if org != b.org {
+		return ErrNoBrand
+	}
+	b.know(*m)
+	return nil
+}
+
+// alone runs f while no other command of this home asks the office what is new or
+// joins: of two answers the older one must not be written last. The lock ends
+// with the process.
+func (b *Brand) alone(ctx context.Context, f func() error) error {
+	if err := os.MkdirAll(filepath.Join(b.dir, unfinished), 0o700); err != nil {
+		return err
+	}
+	l := flock.New(filepath.Join(b.dir, unfinished, memberLock), flock.SetPermissions(0o600))
+	if _, err := l.TryLockContext(ctx, lockRetry); err != nil {
+		return fmt.Errorf("wait for another command that asks the company's office: %w", err)
+	}
+	return errors.Join(f(), l.Unlock())
 }
 
 // Joining is what a machine needs to become a member.
@@ -111,44 +178,54 @@ func Join(ctx context.Context, j Joining, code string) (*Brand, error) {
 		return nil, &OfficeError{reasonCode}
 	}
 	b := &Brand{box: j.Box, dir: j.Dir, org: in.Org, sign: j.Sign, device: j.Device, now: j.Now, Reach: j.Reach}
+	ctx, cancel := context.WithTimeout(ctx, joinTime)
+	defer cancel()
+	if err := b.alone(ctx, func() error { return b.enter(ctx, j, in) }); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *Brand) enter(ctx context.Context, j Joining, in *invitation) error {
+	now := j.Now()
 	if old, err := OpenIn(j.Box, j.Dir, j.Sign, j.Device, j.Now); err == nil && (old.Office() || old.org != in.Org) || err != nil && !errors.Is(err, ErrNoBrand) {
-		return nil, errors.Join(ErrExists, err)
+		return errors.Join(ErrExists, err)
 	}
 	q, err := custody.Sign(j.Sign, MemberRequest{Org: in.Org, Office: in.Office, Device: j.Device, Token: in.Token, Name: j.Name, At: now.Unix()})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.member = &membership{Format: 1, Name: in.Name, Org: in.Org.String(), Office: in.Office.String(), Addresses: in.Addresses, Synced: now.Unix(), office: in.Office}
-	ctx, cancel := context.WithTimeout(ctx, joinTime)
-	defer cancel()
 	raw, err := b.askOffice(ctx, VerbJoin, q.Raw)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var a joinAnswer
 	if err := custody.Unmarshal(raw, &a); err != nil {
-		return nil, err
+		return err
 	}
 	if err := officeError(a.Reason); err != nil {
-		return nil, err
+		return err
 	}
 	card, err := custody.ParseCard(a.Card)
 	if err != nil || card.Body.Root != in.Org {
-		return nil, fmt.Errorf("the office: %w (its card is another company's)", peers.ErrProtocol)
+		return fmt.Errorf("the office: %w (its card is another company's)", peers.ErrProtocol)
 	}
-	b.member.Name, b.member.Card = card.Body.Name, a.Card
+	m := b.known()
+	m.Name, m.Card = card.Body.Name, a.Card
 	if err := os.MkdirAll(filepath.Join(j.Dir, received), 0o700); err != nil {
-		return nil, err
+		return err
 	}
-	if err := b.takeCert(a.Cert); err != nil {
-		return nil, err
+	if m.Label, err = b.takeCert(a.Cert); err != nil {
+		return err
 	}
 	if err := b.takeList(a.List); err != nil {
-		return nil, err
+		return err
 	}
-	b.Name = b.member.Name
+	b.Name = m.Name
 	// Last: from here on this home is a member's.
-	return b, b.saveMember()
+	return b.keep(m)
 }
 
 // askOffice asks the office one thing.
@@ -187,17 +264,18 @@ func (b *Brand) Close() {
 	}
 }
 
-// takeCert keeps a certificate that the office gave this machine.
-func (b *Brand) takeCert(raw []byte) error {
+// takeCert keeps a certificate that the office gave this machine, and gives the
+// role that it says.
+func (b *Brand) takeCert(raw []byte) (label string, err error) {
 	c, err := custody.Certified(raw, b.org, custody.KeyOf(b.sign), custody.OrgMember, b.now().Unix())
 	if err != nil {
-		return fmt.Errorf("the office's certificate: %w", err)
+		return "", fmt.Errorf("the office's certificate: %w", err)
 	}
 	if err := b.box.Replace(filepath.Join(b.dir, certFile), raw); err != nil {
-		return err
+		return "", err
 	}
-	b.Label, b.member.Label = c.Label, c.Label
-	return nil
+	b.Label = c.Label
+	return c.Label, nil
 }
 
 // takeList keeps a list of revoked members, unless a newer one is here.
@@ -243,33 +321,34 @@ func (b *Brand) Until() (time.Time, error) {
 // asMember is a member's certificate and list, after asking the office for news
 // when it is time. The office need not answer as long as the certificate lasts.
 func (b *Brand) asMember(ctx context.Context) (*custody.Member, error) {
-	b.news.Lock()
-	defer b.news.Unlock()
+	err := b.reread()
+	if err == nil && b.due() {
+		inner, cancel := context.WithTimeout(ctx, syncTime)
+		_, err = b.sync(inner, b.due)
+		cancel()
+	}
+	var no *OfficeError
+	if errors.As(err, &no) {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	c, err := b.cert()
 	if err != nil {
 		return nil, err
 	}
-	now := b.now().Unix()
-	late := c.Body.NotAfter < now+renewBefore
-	if late || b.member.Synced < now-int64(syncEvery/time.Second) || b.member.Synced > now {
-		inner, cancel := context.WithTimeout(ctx, syncTime)
-		_, err := b.sync(inner)
-		cancel()
-		var no *OfficeError
-		if errors.As(err, &no) {
-			return nil, err
-		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if c, err = b.cert(); err != nil {
-			return nil, err
-		}
-	}
-	if b.member.Revoked {
+	if b.known().Revoked {
 		return nil, &OfficeError{string(custody.MemberRevoked)}
 	}
 	return b.asker(c)
+}
+
+// due says whether it is time to ask the office for news.
+func (b *Brand) due() bool {
+	c, err := b.cert()
+	now, synced := b.now().Unix(), b.known().Synced
+	return err == nil && c.Body.NotAfter < now+renewBefore || synced < now-int64(syncEvery/time.Second) || synced > now
 }
 
 // Sync asks the office what is new: a certificate, the list of those shut out,
@@ -278,12 +357,34 @@ func (b *Brand) Sync(ctx context.Context) (int, error) {
 	if b.member == nil {
 		return 0, nil
 	}
-	b.news.Lock()
-	defer b.news.Unlock()
-	return b.sync(ctx)
+	return b.sync(ctx, func() bool { return true })
 }
 
-func (b *Brand) sync(ctx context.Context) (int, error) {
+// sync asks for news if they are due then: another command may just have heard
+// them.
+func (b *Brand) sync(ctx context.Context, due func() bool) (n int, err error) {
+	var tickets []custody.Hash
+	if err := b.alone(ctx, func() error {
+		err := b.reread()
+		if err == nil && due() {
+			tickets, err = b.news(ctx)
+		}
+		return err
+	}); err != nil {
+		return 0, err
+	}
+	for _, g := range tickets {
+		if err := b.fetch(ctx, g); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// news asks the office what is new, keeps it, and gives the tickets that are
+// not here.
+func (b *Brand) news(ctx context.Context) ([]custody.Hash, error) {
 	ask := syncAsk{Have: []custodyPair{}}
 	if c, err := b.cert(); err == nil {
 		ask.Until = c.Body.NotAfter
@@ -293,7 +394,7 @@ func (b *Brand) sync(ctx context.Context) (int, error) {
 	}
 	all, _, err := b.All()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, t := range all {
 		if len(ask.Have) < maxHave {
@@ -302,46 +403,36 @@ func (b *Brand) sync(ctx context.Context) (int, error) {
 	}
 	q, err := custody.Marshal(ask)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, newsTime)
+	defer cancel()
 	raw, err := b.askOffice(ctx, VerbSync, q)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var a syncAnswer
 	if err := custody.Unmarshal(raw, &a); err != nil {
-		return 0, fmt.Errorf("the office: %w: %w", peers.ErrProtocol, err)
+		return nil, fmt.Errorf("the office: %w: %w", peers.ErrProtocol, err)
 	}
 	if err := b.takeList(a.List); err != nil {
-		return 0, err
+		return nil, err
 	}
-	b.member.Revoked = a.Reason == string(custody.MemberRevoked)
+	m := b.known()
+	m.Revoked = a.Reason == string(custody.MemberRevoked)
 	if err := officeError(a.Reason); err != nil {
-		return 0, errors.Join(err, b.saveMember())
+		return nil, errors.Join(err, b.keep(m))
 	}
 	if len(a.Cert) > 0 {
-		if err := b.takeCert(a.Cert); err != nil {
-			return 0, err
+		if m.Label, err = b.takeCert(a.Cert); err != nil {
+			return nil, err
 		}
 	}
-	if len(a.Addresses) > 0 && len(a.Addresses) <= maxAddresses && !slices.Equal(a.Addresses, b.member.Addresses) {
-		b.Close()
-		b.mu.Lock()
-		b.member.Addresses = a.Addresses
-		b.mu.Unlock()
+	if len(a.Addresses) > 0 && len(a.Addresses) <= maxAddresses {
+		m.Addresses = a.Addresses
 	}
-	b.member.Synced = b.now().Unix()
-	if err := b.saveMember(); err != nil {
-		return 0, err
-	}
-	n := 0
-	for _, g := range a.Tickets {
-		if err := b.fetch(ctx, g); err != nil {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
+	m.Synced = b.now().Unix()
+	return a.Tickets, b.keep(m)
 }
 
 // fetch gets one ticket that the office has.

@@ -24,6 +24,7 @@ type firm struct {
 	*scene
 	reg  *Register
 	off  error               // the office does not answer
+	slow func(verb string)   // called before an answer arrives
 	said map[string][][]byte // all that it was asked and answered, by verb
 }
 
@@ -55,6 +56,10 @@ func (l line) Office(ctx context.Context, verb string, raw []byte) ([]byte, erro
 	}
 	answer, err := f.open().Answer(ctx, f.reg, verb, l.m.id, []string{"192.0.2.9:1"}, raw)
 	f.said[verb] = append(f.said[verb], raw, answer)
+	if slow := f.slow; slow != nil {
+		f.slow = nil
+		slow(verb)
+	}
 	return answer, err
 }
 
@@ -304,6 +309,47 @@ func TestRevokedMemberGetsNothing(t *testing.T) {
 	list, err := f.b.revoked()
 	if err != nil || list.Body.Number <= first.Body.Number || len(list.Body.Devices) != 0 {
 		t.Errorf("the list is %+v, %v", list.Body, err)
+	}
+}
+
+// TestOlderNewsOfTheOffice: two commands of a member's home hear their office at
+// once, and the answer that comes first is the newer one. What it says stays.
+func TestOlderNewsOfTheOffice(t *testing.T) {
+	f := newFirm(t, 3)
+	m := f.member(2, "desk")
+	answered, goOn, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	f.slow = func(string) {
+		close(answered)
+		<-goOn
+	}
+	slow := m.open()
+	go func() {
+		_, err := slow.Sync(t.Context())
+		done <- err
+	}()
+	<-answered
+	_, err := f.b.Revoke(f.reg, "desk")
+	f.must(err)
+	// It hears that it is shut out, or waits for its turn.
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err = m.open().Sync(ctx)
+	var no *OfficeError
+	heard := errors.As(err, &no)
+	if !heard && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("beside another: %v", err)
+	}
+	close(goOn)
+	f.must(<-done)
+	if heard && !m.open().known().Revoked {
+		t.Error("it heard that it is shut out, and an older answer wrote over that")
+	}
+	if _, err := m.open().Sync(t.Context()); !errors.As(err, &no) || !m.open().known().Revoked {
+		t.Errorf("after that: %v, %+v", err, m.open().known())
+	}
+	// The one that was open all the time goes by what is written.
+	if _, err := slow.asking(t.Context()); !errors.As(err, &no) {
+		t.Errorf("the one that was open: %v", err)
 	}
 }
 
