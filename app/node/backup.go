@@ -54,9 +54,13 @@ type backups struct {
 	locator peers.Locator
 	engine  backer
 	catalog *catalog.Catalog
-	began   map[string][]byte // what was noted beside it when the home was opened
-	mu      sync.Mutex        // one at a time
+	began   beside     // when the home was opened
+	mu      sync.Mutex // one at a time
 }
+
+// beside is how what is noted beside the catalog looks: the helpers, and the
+// files of the company.
+type beside struct{ helpers, brand string }
 
 type backer interface {
 	BackUp(context.Context, engine.BackupOrder, bool, func(engine.Progress)) ([]byte, engine.BackupReport, error)
@@ -121,10 +125,19 @@ func (n *Node) openBackups(ctx context.Context, owner identity.OwnerKey, files *
 	n.backups.owner = owner.WithoutMaster()
 	n.backups.secrets, n.backups.locator, n.backups.engine, n.backups.catalog = s, l, files, files.Catalog()
 	n.backups.engine.SetTogether(n.others())
-	if n.backups.began, err = n.notes(); err != nil {
-		return err
-	}
+	n.backups.began = n.beside()
 	return n.noteThisMachine(ctx)
+}
+
+// beside tells what may have to go into a backup though the catalog is the same.
+// What cannot be read is left out, as notes leaves it out.
+func (n *Node) beside() beside {
+	helpers, err := n.helper.Record()
+	seen, berr := n.brandLook()
+	if err := errors.Join(err, berr); err != nil {
+		n.log.Warn("look at what is backed up beside the catalog", "err", err)
+	}
+	return beside{string(helpers), seen}
 }
 
 // savedPeer is a machine of the circle as a backup remembers it.
@@ -422,8 +435,7 @@ func (n *Node) Changed(ctx context.Context) bool {
 	if err == nil && c > 0 {
 		return true
 	}
-	now, err := n.notes()
-	return err == nil && !(bytes.Equal(now[noteHelpers], n.backups.began[noteHelpers]) && bytes.Equal(now[noteBrand], n.backups.began[noteBrand]))
+	return n.beside() != n.backups.began
 }
 
 // answerIn is how long a machine has to answer before a command that is done

@@ -61,17 +61,40 @@ type brandCopies struct {
 // brandCopy is the copy that goes into this machine's backups: of the office that
 // is here, else that of another machine. nil: there is none.
 func (n *Node) brandCopy() ([]byte, error) {
-	c := &n.copies
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.made == nil {
-		c.made = brand.NewCopier(n.ownerBox, filepath.Join(n.home, brandFolder))
-	}
-	raw, err := c.made.Copy()
+	n.copies.mu.Lock()
+	defer n.copies.mu.Unlock()
+	raw, err := n.copier().Copy()
 	if !errors.Is(err, brand.ErrNoBrand) {
 		return raw, err
 	}
 	return readBrandCopy(n.ownerBox, n.home)
+}
+
+// copier is the one that remembers what it made; the caller holds copies.mu.
+func (n *Node) copier() *brand.Copier {
+	if n.copies.made == nil {
+		n.copies.made = brand.NewCopier(n.ownerBox, filepath.Join(n.home, brandFolder))
+	}
+	return n.copies.made
+}
+
+// brandLook says how the files look from which brandCopy would be made, and reads
+// none of them: tickets are large.
+func (n *Node) brandLook() (string, error) {
+	n.copies.mu.Lock()
+	defer n.copies.mu.Unlock()
+	seen, err := n.copier().Look()
+	if !errors.Is(err, brand.ErrNoBrand) {
+		return seen, err
+	}
+	fi, err := os.Stat(filepath.Join(n.home, brandCopyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d %d", fi.Size(), fi.ModTime().UnixNano()), nil
 }
 
 func readBrandCopy(box *vault.Box, home string) ([]byte, error) {

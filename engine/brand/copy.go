@@ -115,6 +115,13 @@ func (c *Copier) Copy() ([]byte, error) {
 	return raw, nil
 }
 
+// Look says how the files look that a copy is made of, and reads none of them.
+// ErrNoBrand when there is no office here.
+func (c *Copier) Look() (string, error) {
+	_, seen, err := c.look()
+	return seen, err
+}
+
 // look lists the tickets and records, the newest first, and says how everything
 // looks.
 func (c *Copier) look() (names []string, seen string, err error) {
