@@ -182,6 +182,15 @@ func (n *Node) RestoreBrand(_ context.Context, o BrandRestore) (BrandSaved, erro
 		}
 		s = identity.FromMaster(master)
 	}
+	// Before anybody is asked for words.
+	if b, err := n.openBrand(); err == nil {
+		b.Close()
+		if b.Office() {
+			return BrandSaved{}, brand.ErrExists
+		}
+	} else if !errors.Is(err, brand.ErrNoBrand) {
+		return BrandSaved{}, err
+	}
 	var raw []byte
 	var err error
 	if o.From == "" {

@@ -3,12 +3,15 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/preezm/preezm/engine/brand"
 )
 
 // openQuietly opens a home as a command does, and says how many bytes that took
@@ -67,5 +70,37 @@ func TestOpeningReadsNoTickets(t *testing.T) {
 	}
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A company's home does not become another company's, and says so before it asks
+// for words.
+func TestRestoreInACompanysHome(t *testing.T) {
+	ctx := t.Context()
+	homes := map[string]*Node{}
+	for _, name := range []string{"acme", "other"} {
+		n, _ := openQuietly(t, testHome(t, name))
+		t.Cleanup(func() {
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		homes[name] = n
+	}
+	file := filepath.Join(t.TempDir(), "acme.copy")
+	if _, err := homes["acme"].BrandInit(ctx, BrandOptions{Name: "ACME"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := homes["acme"].SaveBrand(ctx, file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := homes["other"].RestoreBrand(ctx, BrandRestore{From: file}); !errors.Is(err, brand.ErrCopyKey) {
+		t.Errorf("another person's copy: %v", err)
+	}
+	if _, err := homes["other"].BrandInit(ctx, BrandOptions{Name: "Other"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := homes["other"].RestoreBrand(ctx, BrandRestore{From: file}); !errors.Is(err, brand.ErrExists) {
+		t.Errorf("in a company's home: %v", err)
 	}
 }
