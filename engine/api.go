@@ -267,6 +267,9 @@ type Status struct {
 	Keepers  []KeeperStatus `json:"keepers"`
 	Outlook  Outlook        `json:"outlook"`
 	Past     Past           `json:"past"`
+	// Conflicts counts the names that two machines of the owner put at once and
+	// that nobody settled yet.
+	Conflicts int64 `json:"conflicts"`
 }
 
 // Past is what is kept beside the present versions. Sizes in bytes, as files.

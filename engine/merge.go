@@ -68,6 +68,6 @@ func (e *Engine) Conflicts(ctx context.Context) ([]Conflict, error) {
 // Conflict is a version that lies beside the shown one.
 type Conflict struct {
 	Entry
-	Version int64          `json:"version"` // its number, for 'get --version'
+	Version int64          `json:"version"` // its number, for 'restore --version'
 	Origin  peers.DeviceID `json:"origin"`  // the machine it was put on
 }

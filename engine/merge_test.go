@@ -127,24 +127,61 @@ func TestTwoMachinesMerge(t *testing.T) {
 }
 
 func TestTwoVersionsOfOneName(t *testing.T) {
-	a, b := newTwins(t)
-	root := t.TempDir()
-	a.keep(filepath.Join(root, "a", "docs"), "plan", []byte("by a"))
-	time.Sleep(2 * time.Millisecond) // so that one is the newer
-	b.keep(filepath.Join(root, "b", "docs"), "plan", []byte("by b, later"))
-	exchange(a, b)
-	for _, d := range []*twin{a, b} {
-		if got := d.brings("docs/plan"); string(got) != "by b, later" {
-			t.Errorf("shown is %q", got)
-		}
-		c, err := d.Conflicts(t.Context())
-		if err != nil || len(c) != 1 || c[0].Path != "docs/plan" {
-			t.Fatalf("conflicts: %+v, %v", c, err)
-		}
-		v, err := d.cat.Numbered(t.Context(), "docs/plan", c[0].Version)
-		if err != nil || v.Size != 4 {
-			t.Errorf("the other version: %+v, %v", v, err)
-		}
+	for name, meet := range map[string]func(a, b *twin){
+		"the newer one hears first":  exchange,
+		"the older one hears first":  func(a, b *twin) { exchange(b, a) },
+		"both hear at the same time": func(a, b *twin) { a.export(); b.export(); a.learn(b); b.learn(a) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newTwins(t)
+			root := t.TempDir()
+			a.keep(filepath.Join(root, "a", "docs"), "plan", []byte("by a"))
+			time.Sleep(2 * time.Millisecond) // so that one is the newer
+			b.keep(filepath.Join(root, "b", "docs"), "plan", []byte("by b, later"))
+			meet(a, b)
+			for range 2 { // to hear of it again changes nothing
+				for name, d := range map[string]*twin{"a": a, "b": b} {
+					if got := d.brings("docs/plan"); string(got) != "by b, later" {
+						t.Errorf("shown at %s is %q", name, got)
+					}
+					c, err := d.Conflicts(t.Context())
+					if err != nil || len(c) != 1 || c[0].Path != "docs/plan" || c[0].Origin != a.id {
+						t.Fatalf("conflicts at %s: %+v, %v", name, c, err)
+					}
+					v, err := d.cat.Numbered(t.Context(), "docs/plan", c[0].Version)
+					if err != nil || v.Size != 4 {
+						t.Errorf("the other version at %s: %+v, %v", name, v, err)
+					}
+					if st, err := d.Status(t.Context(), StatusOptions{}); err != nil || st.Conflicts != 1 {
+						t.Errorf("status at %s: %+v, %v", name, st, err)
+					}
+					to := t.TempDir()
+					r, err := d.Get(t.Context(), GetOptions{Names: []Path{"docs/plan"}, When: When{Number: c[0].Version}, To: to}, nil)
+					if err != nil || r.Files != 1 {
+						t.Fatalf("bring back the other at %s: %+v, %v", name, r, err)
+					}
+					if got, err := os.ReadFile(filepath.Join(to, "plan")); err != nil || string(got) != "by a" {
+						t.Errorf("the other at %s is %q, %v", name, got, err)
+					}
+				}
+				meet(a, b)
+			}
+			// Whoever has the one that is shown may settle it too.
+			present, err := b.cat.Version(t.Context(), "docs/plan")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Settle(t.Context(), Settling{Path: "docs/plan", Show: present.Number}); err != nil {
+				t.Fatal(err)
+			}
+			meet(a, b)
+			meet(a, b)
+			for name, d := range map[string]*twin{"a": a, "b": b} {
+				if c, err := d.Conflicts(t.Context()); err != nil || len(c) != 0 {
+					t.Errorf("settled, and at %s there is still %+v, %v", name, c, err)
+				}
+			}
+		})
 	}
 }
 

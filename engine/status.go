@@ -41,6 +41,15 @@ func (e *Engine) Status(ctx context.Context, o StatusOptions) (*Status, error) {
 		return nil, err
 	}
 	s.Past = Past(past)
+	twice, err := e.cat.Conflicts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range twice { // they come by path
+		if i == 0 || twice[i].Path != twice[i-1].Path {
+			s.Conflicts++
+		}
+	}
 	circle := e.keepers()
 	if s.Keepers, err = e.keeperStates(ctx, circle, o.Probe); err != nil {
 		return nil, err

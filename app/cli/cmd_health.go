@@ -124,6 +124,9 @@ func (a *app) printStatus(st *engine.Status, about node.About, copies *node.Back
 		fmt.Fprintf(&b, "Past    %s (%s), and %s (%s) in the trash\n", count(p.Versions, "former version", "former versions"), size(p.Bytes),
 			count(p.Trashed, "file", "files"), size(p.TrashBytes))
 	}
+	if n := st.Conflicts; n > 0 {
+		fmt.Fprintf(&b, "Choose  %s on two of your machines at once: 'preezm ls --conflicts' shows what to settle\n", changed(n))
+	}
 	if st.N > 0 {
 		fmt.Fprintf(&b, "Spread  new files over %s, any %d of which bring them back\n", machines(st.N), st.K)
 	}

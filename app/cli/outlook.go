@@ -20,6 +20,11 @@ func filesAre(n int64) string {
 	return count(n, "file", "files") + " are"
 }
 
+// changed writes "1 file was changed", "3 files were changed".
+func changed(n int64) string {
+	return count(n, "file was changed", "files were changed")
+}
+
 // hoursToTell is how long machines must have been watched before their habits
 // are worth a word.
 const hoursToTell = 24
