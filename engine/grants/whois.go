@@ -4,6 +4,7 @@ package grants
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,9 @@ type Known struct {
 	Brand     string
 }
 
+// ErrNoKey: a text is no key of a custodian, nor the beginning of one.
+var ErrNoKey = errors.New("is no key of a custodian")
+
 // minName is how many digits of a custodian's name in a grant tell it apart.
 const minName = 8
 
@@ -27,8 +31,8 @@ const minName = 8
 // digits of it: only the owner can tell. ErrUnknown when no grant has it.
 func (d *Desk) Who(ctx context.Context, name string) ([]Known, error) {
 	name = strings.ToLower(strings.TrimSpace(name))
-	if len(name) < minName {
-		return nil, fmt.Errorf("%q is too short: give the first %d digits at least", name, minName)
+	if len(name) < minName || strings.Trim(name, "0123456789abcdef") != "" {
+		return nil, fmt.Errorf("%q %w: give at least the first %d digits of the key that the company was shown, such as 5f0c1a2b", name, ErrNoKey, minName)
 	}
 	all, err := d.cat.Grants(ctx)
 	if err != nil {
