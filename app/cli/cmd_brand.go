@@ -232,7 +232,7 @@ goes on later with the same request, which counts once, however often it is trie
 			if o.To, err = filepath.Abs(o.To); err != nil {
 				return err
 			}
-			if o.Wait, err = parseDays(wait); err != nil {
+			if o.Wait, err = parseDays("--wait", wait); err != nil {
 				return err
 			}
 			o.Files = args[1:]

@@ -80,8 +80,8 @@ The task lasts a year, or as long as --for says. Only one machine has it.`,
 			}
 			if term != "" {
 				var err error
-				if o.For, err = parseDays(term); err != nil || o.For <= 0 {
-					return usagef("--for %q is not a time; write it like 90d", term)
+				if o.For, err = parseDays("--for", term); err != nil {
+					return err
 				}
 			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {

@@ -35,7 +35,7 @@ not, answer 'n', and the machine that joined is out again.`,
   preezm invite --for 7d`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := parseDays(lasts)
+			d, err := parseDays("--for", lasts)
 			if err != nil {
 				return err
 			}
@@ -74,19 +74,19 @@ not, answer 'n', and the machine that joined is out again.`,
 	return cmd
 }
 
-// parseDays reads a duration that may be in days; empty is 0.
-func parseDays(s string) (time.Duration, error) {
+// parseDays reads the duration of a flag, which may be in days; empty is 0.
+func parseDays(flag, s string) (time.Duration, error) {
 	if s == "" {
 		return 0, nil
 	}
 	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if n, err := strconv.ParseUint(days, 10, 8); err == nil && n > 0 {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil && n > 0 {
 			return time.Duration(n) * 24 * time.Hour, nil
 		}
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
-		return 0, usagef("--for %q is not a time; write it like 2h or 7d", s)
+		return 0, usagef("%s %q is not a time; write it like 2h or 7d", flag, s)
 	}
 	return d, nil
 }
@@ -215,7 +215,7 @@ func (a *app) printCircle(members []node.Member) error {
 	}
 	for _, m := range members {
 		if m.Asked && !m.Online && !m.Why.IsZero() {
-			a.note("%s: %s", printable(m.Name), oneLine(m.Why.Text))
+			a.note("%s", named(m.Name, m.Why.Text))
 		}
 	}
 	return nil

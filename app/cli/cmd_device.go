@@ -275,7 +275,7 @@ func (a *app) printConflicts(ctx context.Context, api node.API) error {
 	if err := t.print(a.out); err != nil {
 		return err
 	}
-	return a.say("\n'preezm get NAME --version N --to FOLDER' brings one of them back; 'preezm settle NAME' decides which one counts.")
+	return a.say("\n'preezm restore NAME --version N --to FOLDER' brings one of them back; 'preezm settle NAME' decides which one counts.")
 }
 
 // importFirst takes over what other machines of this person did, before a

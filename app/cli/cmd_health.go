@@ -199,7 +199,7 @@ func (a *app) printKeepers(ks []engine.KeeperStatus) error {
 	}
 	for _, k := range ks {
 		if k.Asked && !k.Online && k.Text != "" {
-			a.note("%s: %s", printable(k.Name), oneLine(k.Text))
+			a.note("%s", named(k.Name, k.Text))
 		}
 		if text := conduct(&k.Conduct); text != "" {
 			a.note("%s: %s", printable(k.Name), text)

@@ -348,6 +348,9 @@ given here hold for this run only; with --save they become the policy.`,
   preezm prune --keep-monthly 60 --trash-days 90 --save`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dry && save {
+				return usagef("--dry-run changes nothing, and --save the policy: choose one")
+			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
 				policy, err := api.Retention(ctx)
 				if err != nil {

@@ -28,10 +28,8 @@ What is there is only given up when its replacement is safe.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var o node.RepairOrder
 			var err error
-			if after != "" {
-				if o.Grace, err = parseDays(after); err != nil {
-					return usagef("--after %q is not a time; write it like 12h or 7d", after)
-				}
+			if o.Grace, err = parseDays("--after", after); err != nil {
+				return err
 			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error { return a.repair(ctx, api, o) })
 		},

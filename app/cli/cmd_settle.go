@@ -25,7 +25,7 @@ shown stays among the versions, and your other machines hear of it.`,
 		Args:              oneText("name"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := catalogPath(args[0])
+			p, err := namedPath(args[0])
 			if err != nil {
 				return err
 			}

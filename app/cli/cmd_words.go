@@ -71,8 +71,10 @@ func addLang(cmd *cobra.Command, lang *string) {
 
 // wordsLang is the language that was named, else the home's.
 func (a *app) wordsLang(named string) (identity.Lang, error) {
-	if named != "" {
-		return identity.Lang(named), nil
+	if l := identity.Lang(named); slices.Contains(identity.Langs, l) {
+		return l, nil
+	} else if named != "" {
+		return "", usagef("--words-language %q: %v", named, identity.ErrLang)
 	}
 	home, err := a.home()
 	if err != nil {
@@ -217,7 +219,7 @@ func (a *app) readWords() ([]string, error) {
 	var words []string
 	for len(words) < identity.WordCount {
 		text, err := a.line(fmt.Sprintf("Words from %d on: ", len(words)+1))
-		if err != nil && len(words) > 0 {
+		if err != nil && len(words) > 0 && !errors.Is(err, context.Canceled) {
 			break // MasterOf says how many are missing
 		}
 		if err != nil {

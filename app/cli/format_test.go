@@ -34,6 +34,23 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
+// A machine is named once, also where the network has named it already.
+func TestNamed(t *testing.T) {
+	for text, want := range map[string]string{
+		"keeper1: cannot be reached": "keeper1: cannot be reached",
+		"cannot be reached":          "keeper1: cannot be reached",
+		"keeper10: is another":       "keeper1: keeper10: is another",
+		"":                           "keeper1: ",
+	} {
+		if got := named("keeper1", text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+	if got, want := named("a\nb", "a\nb: cannot\nbe"), `a\nb: cannot; be`; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func FuzzPrintable(f *testing.F) {
 	f.Add("a\x1b[31m\xff")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -115,13 +132,13 @@ func TestCatalogPath(t *testing.T) {
 }
 
 func TestParseDaysAndOffer(t *testing.T) {
-	for in, want := range map[string]time.Duration{"": 0, "90m": 90 * time.Minute, "7d": 168 * time.Hour} {
-		if got, err := parseDays(in); err != nil || got != want {
+	for in, want := range map[string]time.Duration{"": 0, "90m": 90 * time.Minute, "7d": 168 * time.Hour, "300d": 7200 * time.Hour} {
+		if got, err := parseDays("--for", in); err != nil || got != want {
 			t.Errorf("%q: got %v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"0d", "-1d", "d", "1w", "0s", "999d", "1.5d"} {
-		if got, err := parseDays(in); err == nil {
+	for _, in := range []string{"0d", "-1d", "d", "1w", "0s", "99999d", "1.5d"} {
+		if got, err := parseDays("--for", in); err == nil {
 			t.Errorf("%q: taken as %v", in, got)
 		}
 	}

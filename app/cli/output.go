@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -90,6 +91,12 @@ func (a *app) paint(sgr, text string) string {
 	return "\x1b[" + sgr + "m" + text + "\x1b[0m"
 }
 
+// named says what is wrong with a machine. Errors of the network begin with its
+// name already.
+func named(name, text string) string {
+	return printable(name) + ": " + oneLine(strings.TrimPrefix(text, name+": "))
+}
+
 // maxListed is how many single problems a person is shown.
 const maxListed = 40
 
@@ -126,6 +133,6 @@ func (a *app) blamed(bs []engine.Blame) {
 		if b.Count > 1 {
 			times = fmt.Sprintf(" (%s)", count(b.Count, "time", "times"))
 		}
-		a.note("%s: %s (%s): %s%s", word, printable(b.Name), b.Device.Short(), oneLine(b.Said.Text), times)
+		a.note("%s: %s (%s): %s%s", word, printable(b.Name), b.Device.Short(), oneLine(strings.TrimPrefix(b.Said.Text, b.Name+": ")), times)
 	}
 }
