@@ -58,11 +58,13 @@ type app struct {
 	json     bool
 
 	passphraseFile string
-	lines          *bufio.Reader // of in, once a line was asked for
+	lines          *bufio.Reader   // of in, once a line was asked for
+	stopped        <-chan struct{} // closed when the command is told to stop
 }
 
 // run executes one command line.
 func (a *app) run(ctx context.Context, args []string) int {
+	a.stopped = ctx.Done()
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.in)

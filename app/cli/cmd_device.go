@@ -112,7 +112,7 @@ func (a *app) addDevice(ctx context.Context, api node.API, yes bool) error {
 	a.note("%s (%s) used it. Compare these words with those on its screen:\n\n    %s\n", printable(p.Name), p.Device.Short(), a.fourWords(p.Words))
 	same := yes
 	if !yes {
-		if same, err = a.ask("Are they the same? [y/n] "); err != nil {
+		if same, err = a.ask("Are they the same? [y/n] ", printable(p.Name)+" got nothing"); err != nil {
 			return err
 		}
 	}

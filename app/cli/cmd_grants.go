@@ -73,6 +73,9 @@ may have kept a copy: nothing prevents that, but you will see each opening.`,
 				o.From = begin
 			}
 			o.Until = begin.Add(span)
+			if err := mayWrite(out); err != nil {
+				return err
+			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
 				a.notice("This grant will say:", custody.Notice)
 				g, err := api.Grant(ctx, o)
@@ -229,17 +232,35 @@ func (a *app) ticketCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				for i := range l.Grants {
-					if g := &l.Grants[i]; strings.HasPrefix(g.ID, "g-"+strings.TrimPrefix(strings.ToLower(args[0]), "g-")) {
-						return a.giveTicket(g, out)
-					}
+				g, err := oneOf(l.Grants, args[0])
+				if err != nil {
+					return err
 				}
-				return fmt.Errorf("the grant %q %w: 'preezm grants' lists yours", args[0], grants.ErrUnknown)
+				return a.giveTicket(g, out)
 			})
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "write it to this `file`, which must not exist")
 	return cmd
+}
+
+// oneOf finds a grant by its name or the beginning of it.
+func oneOf(all []grants.Info, id string) (*grants.Info, error) {
+	want := "g-" + strings.TrimPrefix(strings.ToLower(id), "g-")
+	var found *grants.Info
+	for i := range all {
+		if len(want) < len("g-")+4 || !strings.HasPrefix(all[i].ID, want) {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("several grants begin with %q: give more of it", id)
+		}
+		found = &all[i]
+	}
+	if found == nil {
+		return nil, fmt.Errorf("the grant %q %w: 'preezm grants' lists yours", id, grants.ErrUnknown)
+	}
+	return found, nil
 }
 
 func (a *app) giveTicket(g *grants.Info, out string) error {
@@ -379,6 +400,9 @@ that were sent stay good.`,
   preezm refresh g-1a2b3c4d -o acme.ticket`,
 		Args: oneGrant,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := mayWrite(out); err != nil {
+				return err
+			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
 				g, err := api.Refresh(ctx, args[0])
 				if err != nil {
@@ -404,6 +428,9 @@ from now, and print its ticket to send. The old grant ends as it was going to.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			span, err := parseSpan(lasts)
 			if err != nil {
+				return err
+			}
+			if err := mayWrite(out); err != nil {
 				return err
 			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {

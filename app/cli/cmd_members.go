@@ -132,7 +132,7 @@ func (a *app) asked(question string) bool {
 		return false
 	}
 	fmt.Fprintf(a.err, "%s [y/N] ", question)
-	line, err := bufio.NewReader(a.in).ReadString('\n')
+	line, err := a.untilEnter(bufio.NewReader(a.in))
 	return err == nil && strings.HasPrefix(strings.ToLower(strings.TrimSpace(line)), "y")
 }
 

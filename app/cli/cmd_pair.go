@@ -45,7 +45,7 @@ func (a *app) fourWords(words map[string][]string) string {
 func (a *app) readCode() (string, error) {
 	if f, ok := a.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		fmt.Fprint(a.err, "Paste the code and press Enter: ")
-		return bufio.NewReader(io.LimitReader(a.in, maxCode)).ReadString('\n')
+		return a.untilEnter(bufio.NewReader(io.LimitReader(a.in, maxCode)))
 	}
 	raw, err := io.ReadAll(io.LimitReader(a.in, maxCode))
 	return string(raw), err
@@ -69,7 +69,7 @@ func (a *app) await(ctx context.Context, api node.API, inv node.Invite) error {
 	if err != nil {
 		return err
 	}
-	same, err := a.ask("Are they the same? [y/n] ")
+	same, err := a.ask("Are they the same? [y/n] ", printable(p.Name)+" stays in your circle: 'preezm circle remove' takes it out")
 	if err != nil {
 		return err
 	}
@@ -82,17 +82,18 @@ func (a *app) await(ctx context.Context, api node.API, inv node.Invite) error {
 	return &saidError{printable(p.Name) + " is out of your circle again: somebody else had the code. Make a new one, and send it another way"}
 }
 
-// ask asks a question until it is answered by yes or no; no answer is an error.
-func (a *app) ask(question string) (bool, error) {
+// ask asks a question until it is answered by yes or no. No answer is an error,
+// which says what is so then.
+func (a *app) ask(question, otherwise string) (bool, error) {
 	in := bufio.NewReader(io.LimitReader(a.in, maxCode))
 	for {
 		fmt.Fprint(a.err, question)
-		line, err := in.ReadString('\n')
+		line, err := a.untilEnter(in)
 		if yes, clear := yesOrNo(line); clear {
 			return yes, nil
 		}
 		if err != nil {
-			return false, errors.New("nobody answered; the machine stays in the circle: 'preezm circle remove' takes it out")
+			return false, &saidError{"nobody answered; " + otherwise}
 		}
 	}
 }

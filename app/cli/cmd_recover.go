@@ -131,6 +131,9 @@ func (a *app) wordList(file string) ([]string, error) {
 	var words []string
 	for {
 		text, err := a.line("")
+		if errors.Is(err, context.Canceled) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, identity.WordCountError(len(words))
 		}

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -30,6 +31,9 @@ func (a *app) recoverByHelpers(cmd *cobra.Command, home string, o node.RecoverOp
 		a.note("Ask each helper by voice for a code ('preezm invite' there). An empty line goes on without.")
 		for {
 			code, err := a.line("Code of a helper: ")
+			if errors.Is(err, context.Canceled) {
+				return err
+			}
 			if err != nil || code == "" {
 				break
 			}

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/preezm/preezm/engine/consent"
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/ticket"
+	"github.com/preezm/preezm/peers/durable"
 )
 
 // maxMail bounds what is read as a request or an answer, in bytes.
@@ -215,6 +218,9 @@ What you give less of is in the record.`,
 			for _, p := range paths {
 				o.Names = append(o.Names, string(p))
 			}
+			if err := mayWrite(out); err != nil {
+				return err
+			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
 				r, err := findRequest(ctx, api, args[0])
 				if err != nil {
@@ -262,14 +268,30 @@ func (a *app) printAccepted(done *node.Accepted, out string) error {
 	return nil
 }
 
-// writeNew writes a file that must not exist.
+// writeNew writes a file that must not exist, whole or not at all.
 func writeNew(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	if err := mayWrite(path); err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Close())
+	return durable.WriteNew(path, content, 0o600)
+}
+
+// mayWrite says whether a new file can be there, before anything is done of which
+// it is to tell. Empty: none was wanted.
+func mayWrite(path string) error {
+	if path == "" {
+		return nil
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%s is there already, and stays as it is: name a new file", printable(path))
+	}
+	switch fi, err := os.Stat(filepath.Dir(path)); {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && !fi.IsDir():
+		return fmt.Errorf("%s: there is no such folder", printable(filepath.Dir(path)))
+	case err != nil:
+		return err
+	}
+	return nil
 }
 
 func (a *app) requestRefuseCommand() *cobra.Command {
@@ -482,6 +504,9 @@ it is not made. The person may refuse, or give less.`,
 					rec.Safeguard = parts[3]
 				}
 				r.Recipients = append(r.Recipients, rec)
+			}
+			if err := mayWrite(out); err != nil {
+				return err
 			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
 				s, err := api.BrandRequest(ctx, o)

@@ -5,6 +5,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -122,10 +123,48 @@ func (a *app) typed(prompt string) ([]byte, error) {
 	if !ok {
 		return nil, errors.New("there is no keyboard to ask")
 	}
+	was, err := term.GetState(int(f.Fd()))
+	if err != nil {
+		return nil, err
+	}
 	fmt.Fprint(a.err, prompt)
-	b, err := term.ReadPassword(int(f.Fd()))
+	b, err := unlessStopped(a, func() ([]byte, error) { return term.ReadPassword(int(f.Fd())) })
+	if errors.Is(err, context.Canceled) { // it would go on hiding what is typed
+		err = errors.Join(err, term.Restore(int(f.Fd()), was))
+	}
 	fmt.Fprintln(a.err)
 	return b, err
+}
+
+// unlessStopped waits for a person who types, and no longer once the command is
+// told to stop: reading from a keyboard cannot be interrupted, and ends with the
+// process.
+func unlessStopped[T any](a *app, read func() (T, error)) (T, error) {
+	type typed struct {
+		what T
+		err  error
+	}
+	got := make(chan typed, 1)
+	go func() {
+		what, err := read()
+		got <- typed{what, err}
+	}()
+	select {
+	case t := <-got:
+		return t.what, t.err
+	case <-a.stopped:
+		var none T
+		return none, context.Canceled
+	}
+}
+
+// untilEnter reads a line that a person types, with its end.
+func (a *app) untilEnter(in *bufio.Reader) (string, error) {
+	text, err := unlessStopped(a, func() (string, error) { return in.ReadString('\n') })
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(a.err) // behind the question
+	}
+	return text, err
 }
 
 // line reads one line that is shown as it is typed.
@@ -134,7 +173,10 @@ func (a *app) line(prompt string) (string, error) {
 	if a.lines == nil {
 		a.lines = bufio.NewReader(io.LimitReader(a.in, 1<<20))
 	}
-	text, err := a.lines.ReadString('\n')
+	text, err := a.untilEnter(a.lines)
+	if errors.Is(err, context.Canceled) {
+		return "", err
+	}
 	if err != nil && text == "" {
 		return "", errors.New("nothing was typed")
 	}
