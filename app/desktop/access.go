@@ -51,10 +51,10 @@ func newAccess(u *UI) *access {
 	a.change.Importance = widget.LowImportance
 	a.asks = newAskedCards(u)
 	take := widget.NewButtonWithIcon(u.t("asked.add"), icon("inbox", theme.ColorNameForeground), a.asks.askForText)
-	head := container.NewBorder(nil, nil, nil, container.NewCenter(container.NewHBox(take, a.grant)), newTitle(u.t("nav.access")))
-	deciders := newPanel(colorSidebar, 10, container.NewBorder(nil, nil, nil, container.NewCenter(a.change), a.panel))
-	top := container.NewVBox(head, container.New(tightLayout{}, a.summary, a.trouble), deciders)
-	a.root = container.NewBorder(top, nil, nil, nil, scrolled(container.NewVBox(a.asks.view, a.cards)))
+	head := beside(110, newTitle(u.t("nav.access")), take, a.grant)
+	deciders := newPanel(colorSidebar, 10, beside(260, a.panel, a.change))
+	top := container.NewVBox(head, container.New(tightLayout{}, a.summary, a.trouble))
+	a.root = container.NewBorder(top, nil, nil, nil, scrolled(container.NewVBox(deciders, a.asks.view, a.cards)))
 	return a
 }
 
@@ -183,9 +183,8 @@ func (a *access) card(g *grants.Info) fyne.CanvasObject {
 		a.clocks = append(a.clocks, c.started())
 	}
 	mark := iconOf(stateIcon(g, stateGrade), 22)
-	top := container.NewBorder(nil, nil, container.NewCenter(mark),
-		container.New(widthLayout{170}, container.New(tightLayout{}, c.text, c.small)),
-		container.New(tightLayout{}, brand, line))
+	top := beside(230, container.NewBorder(nil, nil, container.NewCenter(mark), nil, container.New(tightLayout{}, brand, line)),
+		container.New(widthLayout{170}, container.New(tightLayout{}, c.text, c.small)))
 
 	body := container.NewVBox(top, container.New(indentLayout{28}, newNote(fewNames(l, g.Files, 6))))
 	grade, words := copies(l, g, now)
@@ -258,7 +257,7 @@ func (a *access) openings(g *grants.Info) fyne.CanvasObject {
 
 func (a *access) buttons(g *grants.Info) fyne.CanvasObject {
 	u := a.ui
-	box := container.New(flowLayout{})
+	box := container.New(&flowLayout{})
 	add := func(words string, picture fyne.Resource, importance widget.Importance, do func()) {
 		b := widget.NewButtonWithIcon(words, picture, do)
 		b.Importance = importance
@@ -391,15 +390,13 @@ func (a *access) chooseCustodians(members []node.Member, already map[string]bool
 			line = u.t("custodians.already")
 		}
 		note := newNote(line)
-		note.Wrapping = fyne.TextWrapOff
+		note.Wrapping, note.Truncation = fyne.TextWrapOff, fyne.TextTruncateEllipsis
 		box.Add(container.NewBorder(nil, nil, check, nil, note))
 	}
 	if len(members) == 0 {
 		box.Add(newNote(u.t("circle.empty")))
 	}
-	scroll := container.NewVScroll(box)
-	scroll.SetMinSize(fyne.NewSize(440, min(float32(len(members))*46+10, 280)))
-	content := container.NewVBox(newNote(u.t("custodians.text")), scroll)
+	content := container.NewVBox(newNote(u.t("custodians.text")), box)
 	u.confirm(u.t("custodians.title"), u.t("custodians.yes"), widget.HighImportance, content, func() {
 		var ask []string
 		for _, m := range members {

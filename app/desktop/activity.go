@@ -67,11 +67,11 @@ func newActivity(u *UI) *activity {
 		a.tell(i)
 	}
 	tools := container.NewBorder(nil, nil, nil, container.NewHBox(kinds), a.entry)
-	buttons := container.New(flowLayout{}, a.verify, asCSV, asJSON,
+	buttons := container.New(&flowLayout{}, a.verify, asCSV, asJSON,
 		widget.NewButtonWithIcon(u.t("receipt.check"), icon("safe", theme.ColorNameForeground), u.checkReceipt))
 	top := container.NewVBox(newTitle(u.t("nav.activity")), container.New(tightLayout{}, a.line), tools, buttons, a.verdict)
 	body := newPanel(colorSurface, 12, container.New(layout.NewCustomPaddedLayout(6, 6, 0, 0),
-		container.NewStack(a.list, container.NewCenter(container.New(&wideLayout{u, 420}, a.empty)))))
+		container.NewStack(a.list, container.NewCenter(container.New(&wideLayout{ui: u, width: 420}, a.empty)))))
 	body.outline, body.wide = true, true
 	a.root = container.NewBorder(top, nil, nil, nil, body)
 	return a

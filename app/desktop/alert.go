@@ -32,8 +32,7 @@ func newAlert(u *UI) *alert {
 	a := &alert{ui: u, words: container.NewVBox()}
 	look := widget.NewButton(u.t("alert.look"), a.look)
 	look.Importance = widget.HighImportance
-	a.view = newPanel(colorSurface, 12, container.NewBorder(nil, nil, nil, container.NewPadded(container.NewCenter(look)),
-		container.NewVBox(layout.NewSpacer(), a.words, layout.NewSpacer())))
+	a.view = newPanel(colorSurface, 12, container.New(layout.NewCustomPaddedLayout(2, 2, 4, 6), beside(200, container.NewVBox(layout.NewSpacer(), a.words, layout.NewSpacer()), look)))
 	a.view.outline = true
 	a.view.Hide()
 	return a
@@ -66,6 +65,9 @@ func (a *alert) show(list []node.HelperRequest) {
 		}
 	}
 	visible(a.view, len(a.words.Objects) > 0)
+	if u.frame != nil {
+		u.frame.files.room()
+	}
 	if u.frame != nil && u.frame.alert == a && u.frame.front != nil {
 		u.win.Content().Refresh()
 		u.relayout()

@@ -180,7 +180,7 @@ func (c *askedCards) card(r *node.AskedRequest) fyne.CanvasObject {
 	}
 	yes := widget.NewButtonWithIcon(u.t("asked.answer"), icon("key", theme.ColorNameForegroundOnPrimary), func() { u.answerPage(r) })
 	yes.Importance = widget.HighImportance
-	box.Add(container.New(indentLayout{36}, container.New(flowLayout{}, yes,
+	box.Add(container.New(indentLayout{36}, container.New(&flowLayout{}, yes,
 		widget.NewButton(u.t("asked.refuse"), func() { c.askToRefuse(r) }),
 		widget.NewButton(u.t("asked.read"), func() { u.readRequest(r) }))))
 	return newCard(box)
@@ -203,7 +203,7 @@ func fullText(text string) fyne.CanvasObject {
 func (u *UI) readRequest(r *node.AskedRequest) {
 	size := u.win.Canvas().Size()
 	d := dialog.NewCustomWithoutButtons(u.t("asked.read"), container.NewVScroll(container.NewVBox(fullText(r.Displayed), newNote(u.t("asked.key-note")))), u.win)
-	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide)})
+	d.SetButtons(u.buttons(widget.NewButton(u.t("dialog.close"), d.Hide)))
 	d.Resize(fyne.NewSize(min(size.Width-60, 760), min(size.Height-60, 560)))
 	u.show(d)
 }
@@ -243,7 +243,7 @@ func (c *askedCards) showAnswered() {
 		}
 		line := newNote(join(words...))
 		line.Wrapping, line.Truncation = fyne.TextWrapOff, fyne.TextTruncateEllipsis
-		buttons := container.New(flowLayout{}, widget.NewButton(u.t("asked.read"), func() { d.Hide(); u.readRequest(&r) }))
+		buttons := container.New(&flowLayout{}, widget.NewButton(u.t("asked.read"), func() { d.Hide(); u.readRequest(&r) }))
 		if r.Answer != "" {
 			buttons.Add(widget.NewButton(u.t("asked.show-answer"), func() { d.Hide(); u.showAnswer(state, r.ID, r.Answer) }))
 			buttons.Add(widget.NewButton(u.t("receipt.show"), func() { d.Hide(); u.fetchReceipt(r.ID, u.node.RequestReceipt) }))
@@ -321,7 +321,7 @@ func (u *UI) showAnswer(title, id, answer string) {
 	save := widget.NewButtonWithIcon(u.t("ticket.save"), theme.DocumentSaveIcon(), func() {
 		u.saveAs(u.t("ticket.save"), id+".answer", func(context.Context) ([]byte, error) { return []byte(answer + "\n"), nil })
 	})
-	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide), save, copied})
+	d.SetButtons(u.buttons(widget.NewButton(u.t("dialog.close"), d.Hide), save, copied))
 	u.show(d)
 }
 

@@ -88,7 +88,7 @@ func (r *received) askPerson() {
 		field(u.t("grant.period"), a.period.view), field(u.t("grant.opens-title"), a.opens))
 	size := u.win.Canvas().Size()
 	d = dialog.NewCustomWithoutButtons(u.t("ask.title"), scrolled(form), u.win)
-	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.cancel"), func() { d.Hide() }), a.make})
+	d.SetButtons(u.buttons(widget.NewButton(u.t("dialog.cancel"), func() { d.Hide() }), a.make))
 	d.Resize(fyne.NewSize(min(size.Width-60, 640), size.Height-60))
 	check()
 	u.show(d)
@@ -162,7 +162,7 @@ func (u *UI) showRequest(s node.SentRequest) {
 	save := widget.NewButtonWithIcon(u.t("ticket.save"), theme.DocumentSaveIcon(), func() {
 		u.saveAs(u.t("ticket.save"), s.ID+".request", func(context.Context) ([]byte, error) { return []byte(s.Text + "\n"), nil })
 	})
-	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide), save, copied})
+	d.SetButtons(u.buttons(widget.NewButton(u.t("dialog.close"), d.Hide), save, copied))
 	u.show(d)
 }
 
@@ -186,7 +186,7 @@ func (r *received) showSent() {
 		}
 		line := newNote(join(parts...))
 		line.Wrapping, line.Truncation = fyne.TextWrapOff, fyne.TextTruncateEllipsis
-		buttons := container.New(flowLayout{}, widget.NewButton(u.t("ask.show"), func() { d.Hide(); u.showRequest(s) }))
+		buttons := container.New(&flowLayout{}, widget.NewButton(u.t("ask.show"), func() { d.Hide(); u.showRequest(s) }))
 		if s.Countersignature != "" {
 			buttons.Add(widget.NewButton(u.t("receipt.line"), func() { d.Hide(); u.showCountersignature(s) }))
 			buttons.Add(widget.NewButton(u.t("receipt.show"), func() { d.Hide(); u.fetchReceipt(s.ID, u.node.BrandReceipt) }))

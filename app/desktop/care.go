@@ -67,11 +67,11 @@ func newCare(u *UI) *careScreen {
 	}
 	body := container.NewVBox(
 		newCard(c.safety), c.jobs,
-		newCard(container.NewVBox(newHeading(u.t("care.doing")), container.New(tightLayout{}, c.mend, c.bar), c.doing,
+		newCard(container.NewVBox(newWideHeading(u.t("care.doing")), container.New(tightLayout{}, c.mend, c.bar), c.doing,
 			setting(u.t("care.grace"), container.NewHBox(c.grace)), newNote(u.t("care.grace-note")), container.NewHBox(c.repair))),
 		c.off.view,
-		newCard(container.NewVBox(newHeading(u.t("care.checks")), newNote(u.t("care.checks-text")), c.checks, container.NewHBox(c.check))),
-		newCard(container.NewVBox(newHeading(u.t("care.copies")), c.copy)),
+		newCard(container.NewVBox(newWideHeading(u.t("care.checks")), newNote(u.t("care.checks-text")), c.checks, container.NewHBox(c.check))),
+		newCard(container.NewVBox(newWideHeading(u.t("care.copies")), c.copy)),
 		c.past.view,
 	)
 	c.root = container.NewBorder(newTitle(u.t("nav.care")), nil, nil, nil, scrolled(body))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -40,8 +41,8 @@ func newPastCard(u *UI) *pastCard {
 	open := widget.NewButtonWithIcon(u.t("trash.open"), theme.DeleteIcon(), u.showTrash)
 	p.empty = widget.NewButton(u.t("trash.empty")+"…", func() { u.askToEmptyTrash(p.trash) })
 	p.empty.Disable()
-	p.view = newCard(container.NewVBox(newHeading(u.t("care.past")), container.New(tightLayout{}, p.kept, p.rule, p.bin),
-		container.New(flowLayout{}, change, open, p.empty)))
+	p.view = newCard(container.NewVBox(newWideHeading(u.t("care.past")), container.New(tightLayout{}, p.kept, p.rule, p.bin),
+		container.New(&flowLayout{}, change, open, p.empty)))
 	return p
 }
 
@@ -127,7 +128,9 @@ func (p *pastCard) askPolicy() {
 		e := widget.NewEntry()
 		e.SetText(strconv.FormatInt(*to, 10))
 		parts = append(parts, part{e, to})
-		grid.Add(container.NewBorder(nil, nil, nil, container.New(widthLayout{90}, e), widget.NewLabel(words)))
+		label := widget.NewLabel(words)
+		label.Wrapping = fyne.TextWrapWord
+		grid.Add(beside(200, label, container.New(widthLayout{90}, e)))
 	}
 	add(u.t("care.policy-last"), &next.Last)
 	add(u.t("care.policy-daily"), &next.Daily)

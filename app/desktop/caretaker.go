@@ -25,20 +25,21 @@ type caretakerCard struct {
 	state *node.CareState // nil: not known yet
 	asked time.Time       // when it was asked last
 
-	lines  *fyne.Container
+	lines  *fyne.Container // about this home
+	others *fyne.Container // for whom this machine does it
 	choose *widget.Button
 	take   *widget.Button
 	view   *panel
 }
 
 func newCaretakerCard(u *UI) *caretakerCard {
-	c := &caretakerCard{ui: u, lines: container.NewVBox()}
+	c := &caretakerCard{ui: u, lines: container.NewVBox(), others: container.NewVBox()}
 	c.choose = widget.NewButton(u.t("caretaker.choose"), c.ask)
 	c.choose.Disable()
 	c.take = widget.NewButton(u.t("caretaker.take"), c.askToTake)
 	c.take.Hide()
-	c.view = newCard(container.NewVBox(newHeading(u.t("caretaker.title")), newNote(u.t("caretaker.text")), c.lines,
-		container.New(flowLayout{}, c.choose, c.take)))
+	c.view = newCard(container.NewVBox(newWideHeading(u.t("caretaker.title")), newNote(u.t("caretaker.text")), c.lines,
+		container.New(&flowLayout{}, c.choose, c.take), c.others))
 	return c
 }
 
@@ -57,7 +58,7 @@ func (c *caretakerCard) show(s *node.CareState) {
 	}
 	c.state = s
 	u, l, now := c.ui, c.ui.locale, c.ui.opt.Now()
-	c.lines.Objects = nil
+	c.lines.Objects, c.others.Objects = nil, nil
 	for _, r := range givenLines(l, s.Given, now) {
 		c.lines.Add(spoken(r))
 	}
@@ -69,7 +70,7 @@ func (c *caretakerCard) show(s *node.CareState) {
 	c.choose.Enable()
 	visible(c.take, given)
 	for i := range s.For {
-		c.lines.Add(c.forRow(&s.For[i]))
+		c.others.Add(c.forRow(&s.For[i]))
 	}
 	u.relayout()
 }
@@ -126,7 +127,7 @@ func (c *caretakerCard) forRow(f *node.CareFor) fyne.CanvasObject {
 		}
 		u.confirm(u.t("caretaker.refuse-title", a), u.t("caretaker.refuse-yes"), widget.HighImportance, newNote(u.t("caretaker.refuse-text")), func() { c.refuse(f, true) })
 	})
-	return container.NewVBox(newNote(words), container.New(indentLayout{8}, container.NewHBox(do)))
+	return beside(300, newNote(words), do)
 }
 
 func (c *caretakerCard) refuse(f *node.CareFor, on bool) {
@@ -207,10 +208,8 @@ func (c *caretakerCard) chooseAmong(members []node.Member) {
 	if now >= 0 {
 		which.SetSelected(names[now])
 	}
-	scroll := container.NewVScroll(which)
-	scroll.SetMinSize(fyne.NewSize(200, min(float32(len(members))*42+10, 200)))
 	u.confirm(u.t("caretaker.choose-title"), u.t("caretaker.choose-yes"), widget.HighImportance,
-		container.NewVBox(newNote(u.t("caretaker.choose-text")), scroll), func() {
+		container.NewVBox(newNote(u.t("caretaker.choose-text")), which), func() {
 			if i := slices.Index(names, which.Selected); i >= 0 {
 				c.give(&members[i])
 			}

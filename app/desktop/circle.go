@@ -51,7 +51,7 @@ func newCircle(u *UI) *circleScreen {
 	}
 	c.join = widget.NewButton(u.t("circle.join"), c.tryJoin)
 	c.join.Disable()
-	head := container.NewBorder(nil, nil, nil, container.NewCenter(invite), newTitle(u.t("nav.circle")))
+	head := beside(110, newTitle(u.t("nav.circle")), invite)
 	c.picture = newCircleMap(u)
 	c.offered = newNote(" ")
 	c.offer = widget.NewSlider(0, float64(len(offers())-1))
@@ -62,7 +62,7 @@ func newCircle(u *UI) *circleScreen {
 	aside := newCard(container.NewVBox(
 		newHeading(u.t("circle.join-title")),
 		newNote(u.t("circle.join-text")),
-		container.NewBorder(nil, nil, nil, c.join, c.code),
+		beside(150, c.code, c.join),
 		c.trouble,
 		newHeading(u.t("circle.offer")), c.offered, c.offer,
 	))
@@ -183,7 +183,7 @@ func memberCard(u *UI, m node.Member) fyne.CanvasObject {
 		fact(u.t("circle.for-them"), u.locale.Size(m.ForThem)),
 		fact(u.t("circle.free"), freeRoom(u.locale, m)),
 	)
-	return newCard(container.NewBorder(nil, nil, left, container.NewHBox(facts, container.NewCenter(more)), who))
+	return newCard(beside(200, container.NewBorder(nil, nil, left, nil, who), facts, more))
 }
 
 // memberState says in words whether a machine is there.
@@ -311,8 +311,8 @@ func (u *UI) showInvite(invite node.Invite) {
 		content.Add(container.NewCenter(code))
 	}
 	content.Add(newNote(u.t("invite.expires", i18n.A{"when": u.locale.When(invite.Expires, u.opt.Now())})))
-	d := dialog.NewCustomWithoutButtons(u.t("invite.title"), container.New(widthLayout{500}, content), u.win)
-	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide), copied})
+	d := dialog.NewCustomWithoutButtons(u.t("invite.title"), u.fit(500, content), u.win)
+	d.SetButtons(u.buttons(widget.NewButton(u.t("dialog.close"), d.Hide), copied))
 	ctx, cancel := context.WithCancel(u.ctx)
 	d.SetOnClosed(cancel)
 	u.show(d)
@@ -343,7 +343,7 @@ func (u *UI) showWords(name string, words []string, answer func(same bool), clos
 }
 
 func (u *UI) compare(title, text string, words []string, answer func(same bool), closed func()) {
-	d := dialog.NewCustomWithoutButtons(title, container.New(widthLayout{460}, container.NewVBox(newNote(text), wordsPanel(words))), u.win)
+	d := dialog.NewCustomWithoutButtons(title, u.fit(460, container.NewVBox(newNote(text), wordsPanel(words))), u.win)
 	answered := false
 	button := func(words string, same bool) *widget.Button {
 		return widget.NewButton(words, func() {
@@ -354,7 +354,7 @@ func (u *UI) compare(title, text string, words []string, answer func(same bool),
 	}
 	same := button(u.t("words.same"), true)
 	same.Importance = widget.HighImportance
-	d.SetButtons([]fyne.CanvasObject{button(u.t("words.different"), false), same})
+	d.SetButtons(u.buttons(button(u.t("words.different"), false), same))
 	d.SetOnClosed(func() {
 		if !answered && closed != nil {
 			closed()

@@ -68,7 +68,7 @@ func (r *received) desksDialog(list []node.BrandMember) {
 		out := widget.NewButton(u.t("desks.shut-out-yes"), func() { d.Hide(); r.askToShutOut(m) })
 		visible(out, m.State != node.MemberShutOut)
 		mark := container.NewCenter(iconOf(g.icon(), 20))
-		rows = append(rows, container.NewVBox(container.NewBorder(nil, nil, mark, container.NewCenter(out), container.New(tightLayout{}, title, line)), widget.NewSeparator()))
+		rows = append(rows, container.NewVBox(beside(230, container.NewBorder(nil, nil, mark, nil, container.New(tightLayout{}, title, line)), out), widget.NewSeparator()))
 	}
 	text := u.t("desks.text")
 	if len(list) == 0 {
@@ -108,8 +108,8 @@ func (u *UI) showDeskCode(m node.MemberInvite) {
 		content.Add(container.NewCenter(code))
 	}
 	content.Add(newNote(u.t("invite.expires", i18n.A{"when": u.locale.When(m.Expires, u.opt.Now())})))
-	d := dialog.NewCustomWithoutButtons(u.t("desks.invite"), container.New(widthLayout{500}, content), u.win)
-	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide), copied})
+	d := dialog.NewCustomWithoutButtons(u.t("desks.invite"), u.fit(500, content), u.win)
+	d.SetButtons(u.buttons(widget.NewButton(u.t("dialog.close"), d.Hide), copied))
 	u.show(d)
 }
 
@@ -157,6 +157,6 @@ func (r *received) joinForm() fyne.CanvasObject {
 	})
 	join.Disable()
 	code.OnChanged = func(s string) { enable(join, strings.TrimSpace(s) != "") }
-	return newCard(container.NewVBox(newHeading(u.t("desks.join-title")), newNote(u.t("desks.join-text")),
-		container.NewBorder(nil, nil, nil, join, code), trouble))
+	return newCard(container.NewVBox(newWideHeading(u.t("desks.join-title")), newNote(u.t("desks.join-text")),
+		beside(200, code, join), trouble))
 }

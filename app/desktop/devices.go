@@ -42,7 +42,7 @@ const devicesEvery = 2 * time.Minute
 func newOwnMachines(u *UI) *ownMachines {
 	m := &ownMachines{ui: u, rows: container.NewVBox(), wait: container.NewVBox()}
 	m.add = widget.NewButtonWithIcon(u.t("devices.add"), theme.ComputerIcon(), m.begin)
-	m.view = newCard(container.NewVBox(newHeading(u.t("devices.title")), newNote(u.t("devices.text")), m.rows, m.wait, container.NewHBox(m.add)))
+	m.view = newCard(container.NewVBox(newWideHeading(u.t("devices.title")), newNote(u.t("devices.text")), m.rows, m.wait, container.NewHBox(m.add)))
 	return m
 }
 
@@ -87,7 +87,7 @@ func (m *ownMachines) row(d node.Device) fyne.CanvasObject {
 	mark := container.NewCenter(iconOf(tinted(theme.ComputerIcon(), color), 20))
 	remove := widget.NewButton(u.t("devices.remove"), func() { m.askToRemove(d) })
 	visible(remove, !d.This && d.Removed.IsZero())
-	return container.NewBorder(nil, nil, mark, container.NewCenter(remove), container.New(tightLayout{}, name, line))
+	return beside(230, container.NewBorder(nil, nil, mark, nil, container.New(tightLayout{}, name, line)), remove)
 }
 
 // deviceWords say what is known of one of the person's machines.
@@ -179,8 +179,8 @@ func (m *ownMachines) showCode() {
 		content.Add(container.NewCenter(code))
 	}
 	content.Add(newNote(u.t("devices.code-until", i18n.A{"time": m.code.Expires.In(u.opt.Now().Location()).Format("15:04")})))
-	d := dialog.NewCustomWithoutButtons(u.t("devices.add"), container.New(widthLayout{500}, content), u.win)
-	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide), copied})
+	d := dialog.NewCustomWithoutButtons(u.t("devices.add"), u.fit(500, content), u.win)
+	d.SetButtons(u.buttons(widget.NewButton(u.t("dialog.close"), d.Hide), copied))
 	d.SetOnClosed(func() { m.front = nil })
 	m.front = d
 	u.show(d)

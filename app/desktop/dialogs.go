@@ -20,7 +20,7 @@ import (
 
 // confirm asks a question and does what is asked for after a yes.
 func (u *UI) confirm(title, yes string, importance widget.Importance, content fyne.CanvasObject, do func()) {
-	d := dialog.NewCustomConfirm(title, yes, u.t("dialog.cancel"), container.New(widthLayout{460}, content),
+	d := dialog.NewCustomConfirm(title, yes, u.t("dialog.cancel"), u.fit(460, content),
 		func(ok bool) {
 			if ok && u.frame != nil {
 				do()
@@ -116,10 +116,10 @@ func (u *UI) showTicket(brand, id, ticket string) {
 	} else {
 		content.Add(newNote(u.t("ticket.no-qr", i18n.A{"size": u.locale.Size(int64(len(ticket)))})))
 	}
-	d := dialog.NewCustomWithoutButtons(u.t("ticket.title"), container.New(widthLayout{520}, content), u.win)
+	d := dialog.NewCustomWithoutButtons(u.t("ticket.title"), u.fit(520, content), u.win)
 	save := widget.NewButtonWithIcon(u.t("ticket.save"), theme.DocumentSaveIcon(), func() {
 		u.saveAs(u.t("ticket.save"), id+".ticket", func(context.Context) ([]byte, error) { return []byte(ticket + "\n"), nil })
 	})
-	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide), save, copied})
+	d.SetButtons(u.buttons(widget.NewButton(u.t("dialog.close"), d.Hide), save, copied))
 	u.show(d)
 }

@@ -58,6 +58,10 @@ type files struct {
 	list        *widget.List
 	table       fyne.CanvasObject
 	empty       *emptyState
+	banner      *panel
+	details     *widget.Button
+	trash       *widget.Button
+	low         bool // the window has no room for all of the banner
 	actions     *fyne.Container
 	actionText  *widget.Label
 	transferBox *panel
@@ -74,9 +78,9 @@ func newFiles(u *UI) *files {
 	f.healthLine = newNote("")
 	f.healthLine.Hide()
 	mark := container.New(layout.NewCustomPaddedLayout(0, 0, 4, 8), container.NewCenter(container.NewGridWrap(fyne.NewSquareSize(32), f.healthMark)))
-	details := widget.NewButton(u.t("care.details"), func() { u.goTo("care") })
-	details.Importance = widget.LowImportance
-	banner := newCard(container.NewBorder(nil, nil, mark, container.NewCenter(details), container.New(tightLayout{}, f.healthWords, f.healthLine)))
+	f.details = widget.NewButton(u.t("care.details"), func() { u.goTo("care") })
+	f.details.Importance = widget.LowImportance
+	f.banner = newCard(beside(260, container.NewBorder(nil, nil, mark, nil, container.New(tightLayout{}, f.healthWords, f.healthLine)), f.details))
 
 	add := widget.NewButtonWithIcon(u.t("files.add-file"), theme.ContentAddIcon(), func() { u.askForFile() })
 	add.Importance = widget.HighImportance
@@ -85,8 +89,8 @@ func newFiles(u *UI) *files {
 	f.entry.SetPlaceHolder(u.t("files.search"))
 	f.entry.SetIcon(theme.SearchIcon())
 	f.entry.OnChanged = f.typed
-	trash := widget.NewButtonWithIcon(u.t("trash.open"), theme.DeleteIcon(), u.showTrash)
-	tools := container.NewBorder(nil, nil, nil, container.NewHBox(add, addFolder, trash), f.entry)
+	f.trash = widget.NewButtonWithIcon(u.t("trash.open"), theme.DeleteIcon(), u.showTrash)
+	tools := beside(150, f.entry, add, addFolder, f.trash)
 	f.trail = container.NewHBox()
 
 	f.list = widget.NewList(func() int { return len(f.shown) },
@@ -108,7 +112,7 @@ func newFiles(u *UI) *files {
 	none := widget.NewButtonWithIcon("", theme.CancelIcon(), f.unpick)
 	none.Importance = widget.LowImportance
 	grant := widget.NewButtonWithIcon(u.t("files.grant"), icon("key", theme.ColorNameForeground), func() { u.grantPage(pathsOf(f.picked.of(f.shown))) })
-	f.actions = container.New(&apartLayout{}, container.NewHBox(none, f.actionText), container.NewHBox(save, grant, remove))
+	f.actions = beside(-1, container.NewHBox(none, f.actionText), save, grant, remove)
 	f.actions.Hide()
 
 	u.transfers.list = container.NewVBox()
@@ -117,14 +121,15 @@ func newFiles(u *UI) *files {
 	f.twiceWords = container.NewVBox()
 	choose := widget.NewButton(u.t("twice.choose"), func() { u.chooseVersion(f.twice[0].Path) })
 	choose.Importance = widget.HighImportance
-	f.twiceBar = newPanel(colorSurface, 12, container.NewBorder(nil, nil, nil, container.NewCenter(choose), f.twiceWords))
+	f.twiceBar = newPanel(colorSurface, 12, beside(230, f.twiceWords, choose))
 	f.twiceBar.outline = true
 	f.twiceBar.Hide()
-	top := container.NewVBox(banner, f.twiceBar, tools, f.trail)
+	top := container.NewVBox(f.banner, f.twiceBar, tools, f.trail)
 	bottom := container.NewVBox(f.actions, f.transferBox)
 	f.root = container.NewBorder(top, bottom, nil, nil, body)
 	u.transfers.seen = func() {
 		visible(f.transferBox, len(u.transfers.all) > 0)
+		f.room()
 		f.root.Refresh()
 	}
 	u.transfers.show()
@@ -134,6 +139,24 @@ func newFiles(u *UI) *files {
 }
 
 func (f *files) view() fyne.CanvasObject { return f.root }
+
+// setLow leaves away, in a low window, what Health says as well.
+func (f *files) setLow(low bool) {
+	f.low = low
+	f.room()
+}
+
+// room shows as much above and below the list as there is room for.
+func (f *files) room() {
+	visible(f.details, !f.low)
+	visible(f.trash, !f.low) // it is in Health as well
+	visible(f.healthLine, !f.low && textOf(f.healthLine) != "")
+	more := f.actions.Visible() || f.transferBox.Visible() || f.twiceBar.Visible()
+	if u := f.ui; u.frame != nil && u.frame.alert != nil {
+		more = more || u.frame.alert.view.Visible()
+	}
+	visible(f.banner, !f.low || !more)
+}
 
 // refresh reads the folder anew, or all there is when a search is on.
 func (f *files) refresh() {
@@ -360,6 +383,7 @@ func (f *files) setHealth(h health) {
 	f.healthMark.SetResource(h.grade.icon())
 	setText(f.healthWords, h.sentence)
 	setText(f.healthLine, h.detail)
+	f.room()
 	f.showRows() // the empty state depends on whether there are keepers
 	f.root.Refresh()
 }
@@ -410,6 +434,7 @@ func (f *files) showActions() {
 	}
 	before := height()
 	visible(f.actions, len(picked) > 0)
+	f.room()
 	if len(picked) > 0 {
 		var size int64
 		for _, it := range picked {

@@ -61,11 +61,12 @@ func (h headLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
 	for i, place := range [][2]float32{name, size, date, health} {
 		objects[i].Move(fyne.NewPos(place[0]-pad, 0))
 		objects[i].Resize(fyne.NewSize(place[1]+2*pad, s.Height))
+		visible(objects[i], place[1] >= markSpace)
 	}
 }
 
 func (h headLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
-	return fyne.NewSize(400, objects[0].MinSize().Height)
+	return fyne.NewSize(260, objects[0].MinSize().Height)
 }
 
 // emptyState says what to do where there is nothing to see.
@@ -82,12 +83,12 @@ func newEmptyState(u *UI) *emptyState {
 	e := &emptyState{ui: u, sign: widget.NewIcon(nil), title: centred(newHeading(" ")), text: centred(newNote(" "))}
 	e.invite = widget.NewButtonWithIcon(u.t("circle.invite"), icon("invite", theme.ColorNameForegroundOnPrimary), func() { u.goTo("circle"); u.invite() })
 	e.invite.Importance = widget.HighImportance
-	e.view = container.NewCenter(container.NewVBox(
+	e.view = container.NewStack(container.NewVScroll(container.NewCenter(container.NewVBox(
 		container.NewCenter(container.NewGridWrap(fyne.NewSquareSize(56), e.sign)),
 		e.title,
-		container.New(widthLayout{440}, e.text),
+		container.New(&wideLayout{ui: u, width: 440}, e.text),
 		container.NewCenter(e.invite),
-	))
+	))))
 	return e
 }
 

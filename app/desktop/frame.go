@@ -60,13 +60,15 @@ func (u *UI) showHome(name string) {
 	f.name.Truncation = fyne.TextTruncateEllipsis
 	title := newHeading("Preezm")
 	brand := container.NewHBox(iconOf(appIcon(), 28), title)
-	menu := container.NewVBox(container.New(layout.NewCustomPaddedLayout(6, 10, 6, 0), brand))
+	head := container.New(layout.NewCustomPaddedLayout(6, 10, 6, 0), brand)
+	menu := container.NewVBox(head)
 	for i, screen := range screens() {
 		f.items[screen] = newNavItem(names[i], pictures[i], func() { u.goTo(screen) })
 		menu.Add(f.items[screen])
 	}
 	machine := container.NewBorder(nil, nil, iconOf(icon("online", colorSafe), 12), nil, f.name)
-	side := container.NewBorder(menu, container.New(layout.NewCustomPaddedLayout(0, 0, 10, 0), machine), nil, nil)
+	foot := container.New(layout.NewCustomPaddedLayout(0, 0, 10, 0), machine)
+	side := container.NewBorder(menu, foot, nil, nil)
 	sidebar := newPanel(colorSidebar, 0, container.New(layout.NewCustomPaddedLayout(12, 10, 10, 10), side))
 	sidebar.wide = true
 	u.frame = f
@@ -80,18 +82,23 @@ func (u *UI) showHome(name string) {
 	f.note.Hide()
 	f.alert = newAlert(u)
 	page := container.New(layout.NewCustomPaddedLayout(18, 16, 22, 22), container.NewBorder(f.alert.view, f.note, nil, nil, f.stage))
-	u.win.SetContent(container.New(frameLayout{narrow: func(narrow bool) { visible(title, !narrow) }}, sidebar, page))
+	u.win.SetContent(container.New(frameLayout{narrow: func(narrow bool) { visible(title, !narrow) }, low: func(low bool) {
+		visible(head, !low)
+		visible(foot, !low)
+		f.files.setLow(low)
+	}}, sidebar, page))
 	u.goTo(name)
 }
 
 // frameLayout sets the sidebar beside the page; in a narrow window only its
-// pictures are shown.
-type frameLayout struct{ narrow func(bool) }
+// pictures are shown, and in a low one nothing but what leads to the screens.
+type frameLayout struct{ narrow, low func(bool) }
 
 const (
 	sidebarWide   = 200
 	sidebarNarrow = 64
 	narrowWindow  = 780
+	lowWindow     = 480
 )
 
 func (l frameLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
@@ -100,6 +107,7 @@ func (l frameLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
 		w = sidebarNarrow
 	}
 	l.narrow(w == sidebarNarrow)
+	l.low(s.Height < lowWindow)
 	objects[0].Resize(fyne.NewSize(w, s.Height))
 	objects[0].Move(fyne.NewPos(0, 0))
 	objects[1].Resize(fyne.NewSize(s.Width-w, s.Height))
@@ -173,7 +181,7 @@ func (u *UI) showOpening() {
 	u.frame = nil
 	text := newNote(u.t("open.opening"))
 	u.win.SetContent(container.NewCenter(container.NewVBox(
-		container.NewCenter(iconOf(appIcon(), 72)), container.New(widthLayout{300}, centred(text)))))
+		container.NewCenter(iconOf(appIcon(), 72)), container.New(&wideLayout{ui: u, width: 300}, centred(text)))))
 }
 
 // showFailure says why there is no node, and offers the way back.
@@ -184,7 +192,7 @@ func (u *UI) showFailure() {
 	u.win.SetContent(container.NewCenter(container.NewVBox(
 		container.NewCenter(iconOf(gradeFragile.icon(), 48)),
 		container.NewCenter(newTitle(u.t("open.failed"))),
-		container.New(widthLayout{520}, centred(newNote(u.say(u.trouble)))),
+		container.New(&wideLayout{ui: u, width: 520}, centred(newNote(u.say(u.trouble)))),
 		container.NewCenter(container.NewHBox(quit, again)),
 	)))
 }
@@ -202,7 +210,7 @@ func (u *UI) show(d dialog.Dialog) {
 
 // inform shows something to read.
 func (u *UI) inform(title string, content fyne.CanvasObject) {
-	u.show(dialog.NewCustom(title, u.t("dialog.close"), container.New(widthLayout{460}, content), u.win))
+	u.show(dialog.NewCustom(title, u.t("dialog.close"), u.fit(460, content), u.win))
 }
 
 // keys are the ones that work wherever one is: Ctrl+1 to Ctrl+7 go to a

@@ -208,6 +208,7 @@ func newGranting(u *UI, answer *answering) *granting {
 func field(name string, control fyne.CanvasObject) fyne.CanvasObject {
 	label := widget.NewLabel(name)
 	label.TextStyle.Bold = true
+	label.Wrapping = fyne.TextWrapWord
 	return container.New(tightLayout{}, label, control)
 }
 

@@ -37,8 +37,8 @@ func newHelperCard(u *UI) *helperCard {
 	c.choose = widget.NewButton(u.t("helpers.choose"), c.ask)
 	c.none = widget.NewButton(u.t("helpers.none-more"), c.askToEnd)
 	c.none.Hide()
-	c.view = newCard(container.NewVBox(newHeading(u.t("helpers.title")), newNote(u.t("helpers.text")), c.state,
-		container.New(flowLayout{}, c.choose, c.none)))
+	c.view = newCard(container.NewVBox(newWideHeading(u.t("helpers.title")), newNote(u.t("helpers.text")), c.state,
+		container.New(&flowLayout{}, c.choose, c.none)))
 	return c
 }
 
@@ -175,16 +175,14 @@ func (c *helperCard) chooseAmong(members []node.Member) {
 			who = shownName(m.Person)
 		}
 		note := newNote(who)
-		note.Wrapping = fyne.TextWrapOff
+		note.Wrapping, note.Truncation = fyne.TextWrapOff, fyne.TextTruncateEllipsis
 		box.Add(container.NewBorder(nil, nil, check, nil, note))
 	}
 	if len(members) == 0 {
 		box.Add(newNote(u.t("circle.empty")))
 	}
-	scroll := container.NewVScroll(box)
-	scroll.SetMinSize(fyne.NewSize(440, min(float32(len(members))*42+10, 230)))
 	say()
-	content := container.NewVBox(newNote(u.t("helpers.choose-text")), scroll, setting(u.t("helpers.delay"), container.NewHBox(delay)), said)
+	content := container.NewVBox(newNote(u.t("helpers.choose-text")), box, setting(u.t("helpers.delay"), container.NewHBox(delay)), said)
 	u.confirm(u.t("helpers.choose-title"), u.t("helpers.choose-yes"), widget.HighImportance, content, func() {
 		var add, drop []string
 		for device, on := range picked {

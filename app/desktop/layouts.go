@@ -61,21 +61,27 @@ func (rowsLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
 
 // flowLayout sets buttons side by side and begins a new line where the width
 // ends: French words are long.
-type flowLayout struct{}
+type flowLayout struct{ width float32 } // of the last layout; 0 before it
 
-func (flowLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) { flow(objects, s.Width, true) }
+func (l *flowLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
+	l.width = s.Width
+	flow(objects, s.Width, true)
+}
 
 // MinSize is the height at the width the objects were last laid out in: like
 // a text that wraps, a flow is as high as its width lets it be.
-func (flowLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
-	var width, last float32
+func (l *flowLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	var width float32
 	for _, o := range objects {
 		if o.Visible() {
 			width = max(width, o.MinSize().Width)
-			last = max(last, o.Position().X+o.Size().Width)
 		}
 	}
-	return fyne.NewSize(width, flow(objects, max(last, width, 640), false))
+	in := l.width
+	if in == 0 {
+		in = 640
+	}
+	return fyne.NewSize(width, flow(objects, max(in, width), false))
 }
 
 func flow(objects []fyne.CanvasObject, width float32, move bool) (height float32) {
@@ -96,41 +102,6 @@ func flow(objects []fyne.CanvasObject, width float32, move bool) (height float32
 		x, line = x+m.Width+gap, max(line, m.Height)
 	}
 	return y + line
-}
-
-// apartLayout sets words to the left and buttons to the right, or the words
-// above the buttons where the width is too small for both.
-type apartLayout struct{ width float32 } // of the last layout; 0 before it
-
-func (a *apartLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
-	a.width = s.Width
-	words, buttons := objects[0], objects[1]
-	left, right := words.MinSize(), buttons.MinSize()
-	y := float32(0)
-	if apart(left, right, s.Width) {
-		left.Height, right.Height = s.Height, s.Height
-	} else {
-		y = left.Height + theme.Padding()
-	}
-	words.Move(fyne.NewPos(0, 0))
-	words.Resize(left)
-	buttons.Move(fyne.NewPos(max(s.Width-right.Width, 0), y))
-	buttons.Resize(right)
-}
-
-// MinSize is, as that of a flow, the height at the width of the last layout.
-func (a *apartLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
-	left, right := objects[0].MinSize(), objects[1].MinSize()
-	width := max(left.Width, right.Width)
-	if a.width == 0 || apart(left, right, a.width) {
-		return fyne.NewSize(width, max(left.Height, right.Height))
-	}
-	return fyne.NewSize(width, left.Height+theme.Padding()+right.Height)
-}
-
-// apart says whether both have room in one line.
-func apart(left, right fyne.Size, width float32) bool {
-	return left.Width+theme.Padding()+right.Width <= width
 }
 
 // twoLayout sets a main part and a narrower one beside it, or below it where
@@ -235,8 +206,8 @@ func factOverlap(objects []fyne.CanvasObject, i int) float32 {
 func emptyPage(picture fyne.Resource, title, text string, more ...fyne.CanvasObject) fyne.CanvasObject {
 	box := container.NewVBox(
 		container.NewCenter(iconOf(picture, 64)),
-		centred(newHeading(title)),
-		container.NewCenter(container.New(widthLayout{480}, centred(newNote(text)))),
+		centred(newWideHeading(title)),
+		container.New(narrowLayout{480}, centred(newNote(text))),
 	)
 	for _, o := range more {
 		box.Add(container.NewCenter(o))

@@ -68,8 +68,8 @@ func (u *UI) wordsPage(words []string, done func()) {
 	next.Importance = widget.HighImportance
 	u.column(container.NewVBox(
 		container.NewCenter(iconOf(icon("key", theme.ColorNamePrimary), 48)),
-		centred(newTitle(u.t("mywords.title"))),
-		container.New(widthLayout{welcomeWidth - 24}, centred(newNote(u.t("mywords.text")))),
+		newWideTitle(u.t("mywords.title")),
+		container.New(&wideLayout{ui: u, width: welcomeWidth - 24}, centred(newNote(u.t("mywords.text")))),
 		newCard(grid),
 		statement(gradeFragile, u.t("mywords.warning")),
 		container.NewBorder(nil, nil, later, next),
@@ -135,8 +135,8 @@ func (u *UI) checkPage(words []string, done func()) {
 	back := widget.NewButtonWithIcon(u.t("mywords.again"), theme.NavigateBackIcon(), func() { u.wordsPage(words, done) })
 	u.column(container.NewVBox(
 		container.NewCenter(iconOf(icon("key", theme.ColorNamePrimary), 48)),
-		centred(newTitle(u.t("mywords.check-title"))),
-		container.New(widthLayout{welcomeWidth - 24}, centred(newNote(u.t("mywords.check-text")))),
+		newWideTitle(u.t("mywords.check-title")),
+		container.New(&wideLayout{ui: u, width: welcomeWidth - 24}, centred(newNote(u.t("mywords.check-text")))),
 		newCard(form), trouble,
 		container.NewBorder(nil, nil, back, container.NewHBox(widget.NewButton(u.t("mywords.later"), done), check)),
 	))
@@ -177,7 +177,7 @@ func (u *UI) showLocked() {
 	open = widget.NewButton(u.t("locked.open"), unlock)
 	open.Importance = widget.HighImportance
 	entry.OnSubmitted = func(string) { unlock() }
-	u.win.SetContent(container.NewCenter(container.New(widthLayout{420}, container.NewVBox(
+	u.win.SetContent(container.NewCenter(container.New(&wideLayout{ui: u, width: 420}, container.NewVBox(
 		container.NewCenter(iconOf(appIcon(), 64)),
 		centred(newTitle(u.t("locked.title"))),
 		centred(newNote(u.t("locked.text"))),

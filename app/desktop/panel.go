@@ -166,6 +166,20 @@ func newHeading(text string) *widget.RichText {
 	return styled(text, widget.RichTextStyle{ColorName: theme.ColorNameForeground, SizeName: theme.SizeNameSubHeadingText, TextStyle: fyne.TextStyle{Bold: true}})
 }
 
+// newWideHeading heads a group with words that wrap.
+func newWideHeading(text string) *widget.RichText {
+	t := newHeading(text)
+	t.Wrapping = fyne.TextWrapWord
+	return t
+}
+
+// newWideTitle is a title in the middle that wraps.
+func newWideTitle(text string) *widget.RichText {
+	t := centred(newTitle(text))
+	t.Wrapping = fyne.TextWrapWord
+	return t
+}
+
 // newNote is secondary text that wraps.
 func newNote(text string) *widget.RichText {
 	t := styled(text, widget.RichTextStyle{ColorName: colorQuiet, SizeName: theme.SizeNameText})

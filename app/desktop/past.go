@@ -66,8 +66,8 @@ func (u *UI) historyOf(name string) {
 func (u *UI) listDialog(title, text string, rows []fyne.CanvasObject, more ...fyne.CanvasObject) *dialog.CustomDialog {
 	box := container.NewVBox(rows...)
 	size := u.win.Canvas().Size()
-	d := dialog.NewCustomWithoutButtons(title, container.NewBorder(container.New(widthLayout{400}, newNote(text)), nil, nil, nil, container.NewVScroll(box)), u.win)
-	d.SetButtons(append(more, widget.NewButton(u.t("dialog.close"), d.Hide)))
+	d := dialog.NewCustomWithoutButtons(title, container.NewBorder(container.New(&wideLayout{ui: u, width: 400}, newNote(text)), nil, nil, nil, scrolled(box)), u.win)
+	d.SetButtons(u.buttons(append(more, widget.NewButton(u.t("dialog.close"), d.Hide))...))
 	d.Resize(fyne.NewSize(min(size.Width-60, 760), min(size.Height-60, 540)))
 	u.show(d)
 	return d
@@ -108,7 +108,7 @@ func (u *UI) versionRow(name engine.Path, v engine.VersionInfo, present bool, do
 		parts = append(parts, u.t("versions.torn"))
 	}
 	line := newNote(join(parts...))
-	line.Wrapping = fyne.TextWrapOff
+	line.Wrapping, line.Truncation = fyne.TextWrapOff, fyne.TextTruncateEllipsis
 	save := widget.NewButtonWithIcon(u.t("files.save"), theme.DownloadIcon(), func() {
 		done()
 		u.askVersionTo(name, v.Number)
@@ -118,7 +118,7 @@ func (u *UI) versionRow(name engine.Path, v engine.VersionInfo, present bool, do
 		u.restore(engine.RestoreOptions{Names: []engine.Path{name}, When: engine.When{Number: v.Number}})
 	})
 	visible(restore, !present)
-	return container.NewVBox(container.NewBorder(nil, nil, nil, container.NewCenter(container.NewHBox(save, restore)), container.New(tightLayout{}, title, line)), widget.NewSeparator())
+	return container.NewVBox(beside(230, container.New(tightLayout{}, title, line), save, restore), widget.NewSeparator())
 }
 
 // askVersionTo brings a version back into a folder of the person's choice.
@@ -180,7 +180,7 @@ func (u *UI) trashDialog(list []engine.Trashed) {
 		title.Truncation = fyne.TextTruncateEllipsis
 		line := newNote(join(u.locale.N("access.files", t.Files), u.locale.Size(t.Bytes),
 			u.t("trash.when", i18n.A{"when": u.locale.When(t.Removed, u.opt.Now()), "until": u.locale.Date(t.Until.In(u.opt.Now().Location()))})))
-		line.Wrapping = fyne.TextWrapOff
+		line.Wrapping, line.Truncation = fyne.TextWrapOff, fyne.TextTruncateEllipsis
 		back := widget.NewButtonWithIcon(u.t("versions.restore"), theme.HistoryIcon(), func() {
 			d.Hide()
 			u.work(func(ctx context.Context) func() {
@@ -188,7 +188,7 @@ func (u *UI) trashDialog(list []engine.Trashed) {
 				return func() { u.restored(r, err) }
 			})
 		})
-		rows = append(rows, container.NewVBox(container.NewBorder(nil, nil, nil, container.NewCenter(back), container.New(tightLayout{}, title, line)), widget.NewSeparator()))
+		rows = append(rows, container.NewVBox(beside(230, container.New(tightLayout{}, title, line), back), widget.NewSeparator()))
 	}
 	empty := widget.NewButton(u.t("trash.empty"), func() {
 		d.Hide()

@@ -72,7 +72,7 @@ func (u *UI) showReceipt(id string, raw []byte) {
 		save.Importance = widget.HighImportance
 		buttons = append(buttons, save)
 	}
-	d.SetButtons(buttons)
+	d.SetButtons(u.buttons(buttons...))
 	size := u.win.Canvas().Size()
 	d.Resize(fyne.NewSize(min(size.Width-40, 620), min(size.Height-40, max(box.MinSize().Height+160, 280), 620)))
 	u.show(d)
@@ -143,7 +143,7 @@ func (u *UI) showCountersignature(s node.SentRequest) {
 	save := widget.NewButtonWithIcon(u.t("ticket.save"), theme.DocumentSaveIcon(), func() {
 		u.saveAs(u.t("ticket.save"), s.ID+".countersigned", func(context.Context) ([]byte, error) { return []byte(s.Countersignature + "\n"), nil })
 	})
-	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide), save, copied})
+	d.SetButtons(u.buttons(widget.NewButton(u.t("dialog.close"), d.Hide), save, copied))
 	u.show(d)
 }
 

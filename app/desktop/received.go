@@ -130,7 +130,7 @@ func (r *received) build() {
 // tools are what a company does beside opening what it was granted.
 func (r *received) tools() fyne.CanvasObject {
 	u := r.ui
-	box := container.New(flowLayout{}, widget.NewButtonWithIcon(u.t("ask.title"), theme.MailComposeIcon(), r.askPerson))
+	box := container.New(&flowLayout{}, widget.NewButtonWithIcon(u.t("ask.title"), theme.MailComposeIcon(), r.askPerson))
 	if len(r.sent) > 0 {
 		box.Add(widget.NewButton(u.n("ask.sent-count", int64(len(r.sent))), r.showSent))
 	}
@@ -178,7 +178,7 @@ func (r *received) setUp() fyne.CanvasObject {
 	begin.Disable()
 	name.OnChanged = func(s string) { enable(begin, strings.TrimSpace(s) != "") }
 	form := newCard(container.NewVBox(
-		newHeading(u.t("received.set-up")),
+		newWideHeading(u.t("received.set-up")),
 		newNote(u.t("received.set-up-text")),
 		field(u.t("received.name"), name),
 		field(u.t("received.label-title"), label),
@@ -203,7 +203,7 @@ func (r *received) showCard() {
 	save := widget.NewButtonWithIcon(u.t("ticket.save"), theme.DocumentSaveIcon(), func() {
 		u.saveAs(u.t("received.card"), "preezm.card", func(context.Context) ([]byte, error) { return []byte(card + "\n"), nil })
 	})
-	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("dialog.close"), d.Hide), save, copied})
+	d.SetButtons(u.buttons(widget.NewButton(u.t("dialog.close"), d.Hide), save, copied))
 	u.show(d)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
 )
 
 // beside sets a main part to the left and what belongs to it to the right. Where
@@ -36,8 +37,14 @@ func natural(objects []fyne.CanvasObject) fyne.Size {
 	return s
 }
 
-func (b *besideLayout) fits(rest fyne.Size, width float32) bool {
-	return rest.Width == 0 || rest.Width+theme.Padding()+b.least <= width
+// fits tells whether all has room in one line. A negative least is what the main
+// part needs itself.
+func (b *besideLayout) fits(main fyne.CanvasObject, rest fyne.Size, width float32) bool {
+	least := b.least
+	if least < 0 {
+		least = main.MinSize().Width
+	}
+	return rest.Width == 0 || rest.Width+theme.Padding()+least <= width
 }
 
 func (b *besideLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
@@ -45,7 +52,7 @@ func (b *besideLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
 	main, rest := objects[0], objects[1:]
 	r := natural(rest)
 	main.Move(fyne.NewPos(0, 0))
-	if !b.fits(r, s.Width) {
+	if !b.fits(main, r, s.Width) {
 		main.Resize(fyne.NewSize(s.Width, main.Size().Height)) // its height may follow from it
 		h := main.MinSize().Height
 		main.Resize(fyne.NewSize(s.Width, h))
@@ -84,7 +91,7 @@ func (b *besideLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
 			width = max(width, o.MinSize().Width)
 		}
 	}
-	if b.width == 0 || b.fits(r, b.width) {
+	if b.width == 0 || b.fits(objects[0], r, b.width) {
 		return fyne.NewSize(width, max(main.Height, r.Height))
 	}
 	return fyne.NewSize(width, main.Height+theme.Padding()+flow(rest, b.width, false))
@@ -129,9 +136,31 @@ func (l *settingLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
 	return fyne.NewSize(max(name.Width, control.Width), name.Height+control.Height)
 }
 
+// choiceLayout sets a choice below each other where one line has no room for it.
+type choiceLayout struct{ line float32 } // width of the whole in one line
+
+func (l *choiceLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
+	r := objects[0].(*widget.RadioGroup)
+	if in := s.Width >= l.line; in != r.Horizontal {
+		r.Horizontal = in
+		r.Refresh()
+	}
+	r.Resize(s)
+}
+
+func (l *choiceLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	r := objects[0].(*widget.RadioGroup)
+	m := r.MinSize()
+	if r.Horizontal {
+		l.line = m.Width
+		m.Width = min(m.Width, settingControl)
+	}
+	return m
+}
+
 // room is how much of the window a dialog may take beside its own frame.
 const (
-	roomAside = 96  // left and right of what a dialog holds
+	roomAside = 120 // left and right of what a dialog holds
 	roomAbove = 140 // above and below: the title and the buttons
 )
 
@@ -143,21 +172,36 @@ func (u *UI) wide(width float32) float32 {
 	return width
 }
 
+// buttons are those of a dialog, below each other where the window is too narrow
+// for all of them in one line.
+func (u *UI) buttons(all ...fyne.CanvasObject) []fyne.CanvasObject {
+	var widest float32
+	for _, b := range all {
+		widest = max(widest, b.MinSize().Width) // the toolkit makes all as wide as the widest
+	}
+	if w := u.win.Canvas().Size().Width; w == 0 || float32(len(all))*(widest+theme.Padding()) <= w-48 {
+		return all
+	}
+	return []fyne.CanvasObject{container.NewVBox(all...)}
+}
+
 // fit gives what a dialog holds a width, as far as the window has room, and
 // lets it scroll where it would be higher than the window.
 func (u *UI) fit(width float32, content fyne.CanvasObject) fyne.CanvasObject {
-	inner := container.New(&wideLayout{ui: u, width: width}, content)
-	return container.New(&fitLayout{ui: u, inner: inner}, container.NewVScroll(inner))
+	wide := &wideLayout{ui: u, width: width}
+	inner := container.New(wide, content)
+	return container.New(&fitLayout{ui: u, wide: wide, inner: inner}, container.NewVScroll(inner))
 }
 
 // wideLayout is a widthLayout that never is wider than the window.
 type wideLayout struct {
 	ui    *UI
 	width float32
+	bar   float32 // left free at the right, for the bar of what scrolls
 }
 
 func (l *wideLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
-	widthLayout{}.Layout(objects, s)
+	widthLayout{}.Layout(objects, fyne.NewSize(s.Width-l.bar, s.Height))
 }
 
 func (l *wideLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
@@ -166,7 +210,8 @@ func (l *wideLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
 
 type fitLayout struct {
 	ui    *UI
-	inner fyne.CanvasObject
+	wide  *wideLayout
+	inner *fyne.Container
 }
 
 func (l *fitLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
@@ -177,8 +222,9 @@ func (l *fitLayout) Layout(objects []fyne.CanvasObject, s fyne.Size) {
 
 func (l *fitLayout) MinSize([]fyne.CanvasObject) fyne.Size {
 	m := l.inner.MinSize()
-	if h := l.ui.win.Canvas().Size().Height; h > 0 {
-		m.Height = min(m.Height, max(h-roomAbove, 80))
+	l.wide.bar = 0
+	if h := l.ui.win.Canvas().Size().Height; h > 0 && m.Height > max(h-roomAbove, 80) {
+		m.Height, l.wide.bar = max(h-roomAbove, 80), 12
 	}
 	return m
 }

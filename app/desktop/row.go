@@ -47,14 +47,38 @@ func measureColumns(l *i18n.Locale, now time.Time) columns {
 	}
 }
 
-// place gives the left edge and width of each column in a row of this width.
+// place gives the left edge and width of each column in a row of this width. A
+// row that is too narrow for all leaves out the date, then the size, then the
+// words of health beside its mark: a column of no width is not shown.
 func (c columns) place(width float32) (name, size, date, health [2]float32) {
-	right := width - columnGap
-	health = [2]float32{right - c.health, c.health}
-	date = [2]float32{health[0] - columnGap - c.date, c.date}
-	size = [2]float32{date[0] - columnGap - c.size, c.size}
-	name = [2]float32{iconSpace, max(size[0]-columnGap-iconSpace, 40)}
-	return name, size, date, health
+	const least, mark = 150, 16 // of a name; only the mark
+	left := func() float32 {
+		w := width - columnGap - iconSpace
+		for _, column := range []float32{c.health, c.date, c.size} {
+			if column > 0 {
+				w -= column + columnGap
+			}
+		}
+		return w
+	}
+	for _, drop := range []struct {
+		column *float32
+		to     float32
+	}{{&c.date, 0}, {&c.size, 0}, {&c.health, mark}} {
+		if left() < least {
+			*drop.column = drop.to
+		}
+	}
+	x := width - columnGap
+	take := func(w float32) [2]float32 {
+		if w == 0 {
+			return [2]float32{x, 0}
+		}
+		x -= w + columnGap
+		return [2]float32{x + columnGap, w}
+	}
+	health, date, size = take(c.health), take(c.date), take(c.size)
+	return [2]float32{iconSpace, max(x-iconSpace, 40)}, size, date, health
 }
 
 // fileRow shows one item. It reacts when the mouse goes down, not when the
@@ -132,7 +156,7 @@ type rowRenderer struct {
 	objects                          []fyne.CanvasObject
 }
 
-func (n *rowRenderer) MinSize() fyne.Size { return fyne.NewSize(400, rowHeight) }
+func (n *rowRenderer) MinSize() fyne.Size { return fyne.NewSize(260, rowHeight) }
 
 func (n *rowRenderer) Refresh() {
 	r := n.row
@@ -207,6 +231,7 @@ func (n *rowRenderer) Layout(s fyne.Size) {
 	} else {
 		line(n.name, name[0], middle)
 	}
+	n.size.Hidden, n.date.Hidden, n.health.Hidden = size[1] == 0, date[1] == 0, health[1] < markSpace
 	line(n.size, size[0]+size[1]-n.size.MinSize().Width, middle)
 	line(n.date, date[0], middle)
 	line(n.health, health[0]+markSpace, middle)

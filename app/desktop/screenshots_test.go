@@ -10,6 +10,8 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
+
+	"github.com/preezm/preezm/engine/consent"
 )
 
 // shot is a screen in a state worth looking at.
@@ -91,6 +93,25 @@ func shots() []shot {
 			a := b.frame.pages["access"].(*access)
 			b.settle("the requests are shown", func() bool { return a.loaded && a.asks.loaded })
 		}},
+		{"asked-before", answeredOnce, func(b *bench) {
+			b.goTo("access")
+			a := b.frame.pages["access"].(*access)
+			b.settle("the requests are shown", func() bool { return a.loaded && a.asks.loaded })
+			a.asks.showAnswered()
+		}},
+		{"receipt", answeredOnce, func(b *bench) {
+			b.goTo("access")
+			b.settle("the grants are shown", func() bool { return b.frame.pages["access"].(*access).loaded })
+			b.fetchReceipt("r-00000002", b.node.RequestReceipt)
+			b.settle("it is shown", func() bool { return b.win.Canvas().Overlays().Top() != nil })
+		}},
+		{"sent", office, func(b *bench) {
+			b.goTo("received")
+			r := b.frame.pages["received"].(*received)
+			b.settle("it is known", func() bool { return r.loaded })
+			r.sent[2].Countersignature = consent.CountersignPrefix + "hQEC"
+			r.showSent()
+		}},
 		{"answer", wantedFrom, func(b *bench) {
 			b.goTo("access")
 			a := b.frame.pages["access"].(*access)
@@ -148,6 +169,18 @@ func shots() []shot {
 			})
 			scrollTo(b, c.past.view)
 		}},
+		{"caretaker", tended, func(b *bench) {
+			b.goTo("care")
+			c := b.frame.care()
+			b.settle("it is known", func() bool { return c.status != nil && c.copies != nil && c.off.state != nil })
+			scrollTo(b, c.off.view)
+		}},
+		{"caretaker-choose", tended, func(b *bench) {
+			b.goTo("care")
+			c := b.frame.care()
+			b.settle("it is known", func() bool { return c.off.state != nil })
+			c.off.chooseAmong(b.host.node.members)
+		}},
 		{"policy", tended, func(b *bench) {
 			b.goTo("care")
 			c := b.frame.care()
@@ -196,14 +229,40 @@ func scrollTo(b *bench, o fyne.CanvasObject) {
 // take shows one of them.
 func (s shot) take(t *testing.T, lang string, of scheme) *bench {
 	t.Helper()
-	if s.home == nil {
-		b := newBenchIn(t, &fakeHost{node: family()}, lang, of)
-		s.set(b)
-		return b
+	return s.takeAt(t, lang, of, fyne.NewSize(1024, 700))
+}
+
+// takeAt shows one of them in a window of that size.
+func (s shot) takeAt(t *testing.T, lang string, of scheme, size fyne.Size) *bench {
+	t.Helper()
+	host := &fakeHost{node: family()}
+	if s.home != nil {
+		host = &fakeHost{node: s.home(), exists: true}
 	}
-	b := newBenchIn(t, &fakeHost{node: s.home(), exists: true}, lang, of)
-	b.enter()
+	b := newBenchIn(t, host, lang, of)
+	b.win.Resize(size)
+	if s.home != nil {
+		b.enter()
+	}
 	s.set(b)
+	// What is high as its width lets it be finds its height at the second look;
+	// the driver with a screen takes that look by itself.
+	at := map[*container.Scroll]fyne.Position{}
+	for _, o := range b.objects() {
+		if scroll, ok := o.(*container.Scroll); ok {
+			at[scroll] = scroll.Offset
+		}
+	}
+	defer func() {
+		for scroll, offset := range at {
+			scroll.ScrollToOffset(offset)
+		}
+	}()
+	for range 3 {
+		b.win.Content().Refresh()
+		b.win.Resize(size.AddWidthHeight(0, 1))
+		b.win.Resize(size)
+	}
 	return b
 }
 

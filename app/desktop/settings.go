@@ -44,12 +44,12 @@ func newSettings(u *UI) *settings {
 		slices.Index(schemes, u.prefs.scheme()), func(i int) { u.setScheme(schemes[i]) })
 
 	look := newCard(container.NewVBox(
-		newHeading(u.t("settings.look")),
+		newWideHeading(u.t("settings.look")),
 		setting(u.t("settings.language"), languages),
 		setting(u.t("settings.theme"), themes),
 	))
 	notices := newCard(container.NewVBox(
-		newHeading(u.t("settings.notices")),
+		newWideHeading(u.t("settings.notices")),
 		noticeBox(u, noticeOpened, u.t("settings.notice-opened")),
 		noticeBox(u, noticeEnding, u.t("settings.notice-ending")),
 		noticeBox(u, noticeAsked, u.t("settings.notice-asked")),
@@ -58,24 +58,24 @@ func newSettings(u *UI) *settings {
 		noticeBox(u, noticeRepaired, u.t("settings.notice-repaired")),
 	))
 	lasting := newCard(container.NewVBox(
-		newHeading(u.t("settings.grants")),
+		newWideHeading(u.t("settings.grants")),
 		setting(u.t("settings.usual"), periodChoice(u, "grant.usual", u.prefs.usual())),
 		setting(u.t("settings.longest"), periodChoice(u, "grant.longest", u.prefs.longest())),
 	))
-	start := newCard(container.NewVBox(newHeading(u.t("settings.start")), s.loginBox(), container.NewHBox(
+	start := newCard(container.NewVBox(newWideHeading(u.t("settings.start")), s.loginBox(), container.NewHBox(
 		widget.NewButtonWithIcon(u.t("settings.quit"), theme.LogoutIcon(), u.askToQuit))))
-	storage := newCard(container.NewVBox(newHeading(u.t("settings.storage")), s.room, newNote(u.t("settings.room-note"))))
+	storage := newCard(container.NewVBox(newWideHeading(u.t("settings.storage")), s.room, newNote(u.t("settings.room-note"))))
 	s.watched = container.NewVBox()
-	watched := newCard(container.NewVBox(newHeading(u.t("settings.watched")), newNote(u.t("settings.watched-text")), s.watched,
+	watched := newCard(container.NewVBox(newWideHeading(u.t("settings.watched")), newNote(u.t("settings.watched-text")), s.watched,
 		container.NewHBox(widget.NewButtonWithIcon(u.t("settings.watch"), theme.FolderNewIcon(), s.askWatch))))
 	s.rates = newRates(u)
 	s.key = newKeyCard(u)
 	s.own = newOwnMachines(u)
 	s.helpers = newHelperCard(u)
 	s.ways = container.NewVBox()
-	network := newCard(container.NewVBox(newHeading(u.t("settings.network")), s.ways,
+	network := newCard(container.NewVBox(newWideHeading(u.t("settings.network")), s.ways,
 		container.NewHBox(widget.NewButtonWithIcon(u.t("settings.server"), theme.ContentAddIcon(), s.askServer))))
-	about := newCard(container.NewVBox(newHeading(u.t("settings.about")), s.about, newNote(u.t("settings.licence")),
+	about := newCard(container.NewVBox(newWideHeading(u.t("settings.about")), s.about, newNote(u.t("settings.licence")),
 		container.NewHBox(widget.NewButton(u.t("settings.licences"), s.showLicences))))
 	s.root = container.NewBorder(newTitle(u.t("nav.settings")), nil, nil, nil,
 		scrolled(container.NewVBox(look, s.key.view, s.helpers.view, s.own.view, watched, storage, s.rates.view, network, lasting, notices, start, about)))
@@ -147,7 +147,7 @@ func (s *settings) showLicences() {
 	text := widget.NewLabel(b.String())
 	text.Selectable = true
 	scroll := container.NewVScroll(text)
-	scroll.SetMinSize(fyne.NewSize(520, 320))
+	scroll.SetMinSize(fyne.NewSize(u.wide(520), min(u.win.Canvas().Size().Height-roomAbove, 320)))
 	u.inform(u.t("settings.licences"), container.NewVBox(newNote(u.t("settings.licences-text")), scroll))
 }
 
@@ -207,7 +207,10 @@ func newChoice(names []string, on int, chosen func(i int)) *widget.RadioGroup {
 
 func setting(what string, control fyne.CanvasObject) fyne.CanvasObject {
 	label := widget.NewLabel(what)
-	return container.NewBorder(nil, nil, container.New(widthLayout{215}, label), nil, control)
+	if r, ok := control.(*widget.RadioGroup); ok {
+		control = container.New(&choiceLayout{}, r)
+	}
+	return container.New(&settingLayout{}, label, control)
 }
 
 // setAbout shows what the node says of itself.

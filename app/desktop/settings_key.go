@@ -32,8 +32,8 @@ func newKeyCard(u *UI) *keyCard {
 	k.lock.Disable()
 	sheet := widget.NewButtonWithIcon(u.t("settings.sheet"), theme.DocumentPrintIcon(), k.showSheet)
 	passphrase := widget.NewButton(u.t("settings.passphrase"), k.askPassphrase)
-	k.view = newCard(container.NewVBox(newHeading(u.t("settings.key")), k.words, k.state,
-		container.New(flowLayout{}, sheet, passphrase, k.lock)))
+	k.view = newCard(container.NewVBox(newWideHeading(u.t("settings.key")), k.words, k.state,
+		container.New(&flowLayout{}, sheet, passphrase, k.lock)))
 	return k
 }
 

@@ -52,7 +52,7 @@ func (s *settings) showWatched(list []watch.State) {
 				})
 			})
 		})
-		s.watched.Add(container.NewBorder(nil, nil, nil, container.NewCenter(container.NewHBox(pause, stop)), container.New(tightLayout{}, name, line)))
+		s.watched.Add(beside(200, container.New(tightLayout{}, name, line), pause, stop))
 	}
 	s.watched.Refresh()
 }
@@ -189,7 +189,7 @@ func newRates(u *UI) *rates {
 	r.metered = widget.NewCheck(u.t("rates.metered"), nil)
 	save := widget.NewButton(u.t("dialog.save"), r.save)
 	r.view = newCard(container.NewVBox(
-		newHeading(u.t("rates.title")), r.state,
+		newWideHeading(u.t("rates.title")), r.state,
 		setting(u.t("rates.down"), r.down),
 		setting(u.t("rates.up"), r.up),
 		setting(u.t("rates.times"), r.times),

@@ -261,10 +261,8 @@ func newTransferRow(u *UI, t *transfer) *transferRow {
 		t.again()
 	})
 	r.again.Importance = widget.HighImportance
-	buttons := container.NewHBox(r.more, r.again, r.pause, r.button)
 	mark := container.NewCenter(container.NewGridWrap(fyne.NewSquareSize(22), r.mark))
-	r.view = container.NewBorder(nil, nil, mark, container.NewCenter(buttons),
-		container.New(tightLayout{}, r.title, r.bar, r.line))
+	r.view = beside(200, container.NewBorder(nil, nil, mark, nil, container.New(tightLayout{}, r.title, r.bar, r.line)), r.more, r.again, r.pause, r.button)
 	r.update()
 	return r
 }
@@ -320,7 +318,8 @@ func (r *transferRow) showProblems() {
 	text.Wrapping = fyne.TextWrapWord
 	text.Selectable = true
 	d := dialog.NewCustom(t.title, u.t("dialog.close"), container.NewVScroll(text), u.win)
-	d.Resize(fyne.NewSize(620, 380))
+	size := u.win.Canvas().Size()
+	d.Resize(fyne.NewSize(min(size.Width-40, 620), min(size.Height-40, 380)))
 	u.show(d)
 }
 

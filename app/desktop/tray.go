@@ -4,7 +4,6 @@ package desktop
 
 import (
 	"fyne.io/fyne/v2"
-	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/widget"
 
@@ -110,7 +109,7 @@ func (u *UI) askToClose() {
 		u.hide()
 	default:
 		d := dialog.NewCustomConfirm(u.t("closing.title"), u.t("closing.yes"), u.t("open.quit"),
-			container.New(widthLayout{440}, newNote(u.t("closing.text"))), func(stay bool) {
+			u.fit(440, newNote(u.t("closing.text"))), func(stay bool) {
 				u.prefs.store.SetBool("said-closing", true)
 				if stay {
 					u.hide()
@@ -132,7 +131,7 @@ func (u *UI) askToQuit() {
 	}
 	u.showWindow()
 	u.show(dialog.NewCustomConfirm(u.t("quit.title"), u.t("quit.yes"), u.t("quit.no"),
-		container.New(widthLayout{420}, newNote(u.n("quit.text", int64(running)))),
+		u.fit(420, newNote(u.n("quit.text", int64(running)))),
 		func(yes bool) {
 			if yes {
 				u.app.Quit()

@@ -46,6 +46,7 @@ func (f *files) showTwice(list []engine.Conflict) {
 		f.twiceWords.Add(statement(gradeFragile, words))
 	}
 	visible(f.twiceBar, len(list) > 0)
+	f.room()
 	f.list.Refresh()
 	f.root.Refresh()
 }
@@ -108,6 +109,9 @@ func (u *UI) rivalsDialog(p engine.Path, all []engine.VersionInfo) {
 	}
 	all = all[:min(len(all), mostRivals)]
 	grid := container.NewGridWithColumns(len(all))
+	if u.wide(640) < 560 { // below each other
+		grid = container.NewVBox()
+	}
 	for i, v := range all {
 		title, keep := u.t("twice.other"), u.t("twice.keep-other")
 		if i == 0 {
@@ -129,9 +133,9 @@ func (u *UI) rivalsDialog(p engine.Path, all []engine.VersionInfo) {
 	name.TextStyle.Bold = true
 	name.Truncation = fyne.TextTruncateEllipsis
 	content := container.NewVBox(name, newNote(u.t("twice.text")), grid)
-	d = dialog.NewCustomWithoutButtons(u.t("twice.title"), container.New(widthLayout{640}, content), u.win)
+	d = dialog.NewCustomWithoutButtons(u.t("twice.title"), u.fit(640, content), u.win)
 	both := widget.NewButton(u.t("twice.both"), func() { settle(node.SettleOrder{Both: true}) })
-	d.SetButtons([]fyne.CanvasObject{widget.NewButton(u.t("twice.later"), func() { d.Hide() }), both})
+	d.SetButtons(u.buttons(widget.NewButton(u.t("twice.later"), func() { d.Hide() }), both))
 	u.show(d)
 }
 

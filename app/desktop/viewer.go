@@ -64,7 +64,7 @@ func (u *UI) look(g *node.Received, i int) {
 	n := u.node
 	name := g.Files[i].Name
 	wait := newNote(u.t("received.asking"))
-	stage := container.NewStack(container.NewCenter(container.New(widthLayout{360}, centred(wait))))
+	stage := container.NewStack(container.NewCenter(container.New(&wideLayout{ui: u, width: 360}, centred(wait))))
 	c := newClock(u, time.Time{}, g.NotAfter, u.t("access.state.ended")).started()
 	foot := container.NewBorder(nil, nil, nil, container.New(widthLayout{150}, container.New(tightLayout{}, c.text, c.small)), newNote(u.t("viewer.note")))
 	ctx, cancel := context.WithCancel(u.ctx)
@@ -115,7 +115,7 @@ func (u *UI) exhibit(f *shownFile) fyne.CanvasObject {
 			}
 		})
 		open.Importance = widget.HighImportance
-		return container.NewCenter(container.NewVBox(container.New(widthLayout{420}, centred(newNote(u.t("viewer.cannot")))), container.NewCenter(open)))
+		return container.NewCenter(container.NewVBox(container.New(&wideLayout{ui: u, width: 420}, centred(newNote(u.t("viewer.cannot")))), container.NewCenter(open)))
 	}
 	text := widget.NewLabel(f.text)
 	text.Wrapping = fyne.TextWrapWord

@@ -97,12 +97,12 @@ func (u *UI) column(page fyne.CanvasObject) {
 func (w *welcome) choose() {
 	u := w.ui
 	pick := func(to way, picture fyne.Resource, title, text string) fyne.CanvasObject {
-		return newChoiceCard(picture, title, text, func() { w.take(to) })
+		return newChoiceCard(u, picture, title, text, func() { w.take(to) })
 	}
 	u.column(container.NewVBox(
 		container.NewCenter(iconOf(appIcon(), 64)),
-		centred(newTitle(u.t("welcome.title"))),
-		container.New(widthLayout{welcomeWidth - 24}, centred(newNote(u.t("welcome.text")))),
+		newWideTitle(u.t("welcome.title")),
+		container.New(&wideLayout{ui: u, width: welcomeWidth - 24}, centred(newNote(u.t("welcome.text")))),
 		pick(wayNew, icon("circle", theme.ColorNamePrimary), u.t("welcome.create"), u.t("welcome.create-text")),
 		pick(wayJoin, icon("invite", theme.ColorNamePrimary), u.t("welcome.join"), u.t("welcome.join-text")),
 		pick(wayDevice, tinted(theme.ComputerIcon(), theme.ColorNamePrimary), u.t("welcome.device"), u.t("welcome.device-text")),
@@ -163,12 +163,12 @@ func (w *welcome) ask() {
 	switch w.way {
 	case wayJoin:
 		title = u.t("welcome.join")
-		form.Add(newHeading(u.t("welcome.code")))
+		form.Add(newWideHeading(u.t("welcome.code")))
 		form.Add(w.code)
 	case wayDevice:
 		title = u.t("welcome.device")
 		w.code.SetPlaceHolder("my-device-…")
-		form.Add(newHeading(u.t("welcome.device-code")))
+		form.Add(newWideHeading(u.t("welcome.device-code")))
 		form.Add(w.code)
 		form.Add(newNote(u.t("welcome.device-note")))
 	case wayHelpers:
@@ -178,20 +178,20 @@ func (w *welcome) ask() {
 		title = u.t("welcome.recover")
 		lost := widget.NewButton(u.t("welcome.words-lost"), func() { w.take(wayHelpers) })
 		lost.Importance = widget.LowImportance
-		form.Add(container.NewBorder(nil, nil, nil, lost, newHeading(u.t("welcome.words"))))
+		form.Add(container.NewBorder(nil, nil, nil, lost, newWideHeading(u.t("welcome.words"))))
 		form.Add(w.words)
-		form.Add(newHeading(u.t("welcome.from")))
+		form.Add(newWideHeading(u.t("welcome.from")))
 		form.Add(w.from)
 		form.Add(newNote(u.t("welcome.from-note")))
 	}
-	form.Add(newHeading(u.t("welcome.name")))
+	form.Add(newWideHeading(u.t("welcome.name")))
 	form.Add(w.name)
-	form.Add(newHeading(u.t("welcome.offer")))
+	form.Add(newWideHeading(u.t("welcome.offer")))
 	form.Add(container.NewBorder(nil, nil, nil, container.New(widthLayout{90}, w.amount), w.offer))
-	form.Add(container.New(widthLayout{welcomeWidth - 56}, newNote(u.t("welcome.offer-note"))))
+	form.Add(container.New(&wideLayout{ui: u, width: welcomeWidth - 56}, newNote(u.t("welcome.offer-note"))))
 	w.page = container.NewVBox(
 		container.NewCenter(iconOf(appIcon(), 48)),
-		centred(newTitle(title)),
+		newWideTitle(title),
 		w.compared, newCard(form), // what has to be read out or compared comes first
 		w.trouble, w.state,
 		container.NewBorder(nil, nil, back, container.NewHBox(w.stop, w.later, w.start)),
@@ -379,8 +379,8 @@ func (w *welcome) enter() {
 }
 
 // newChoiceCard is a way to begin: a button, and a sentence below it.
-func newChoiceCard(picture fyne.Resource, title, text string, tapped func()) fyne.CanvasObject {
+func newChoiceCard(u *UI, picture fyne.Resource, title, text string, tapped func()) fyne.CanvasObject {
 	button := widget.NewButtonWithIcon(title, picture, tapped)
 	button.Alignment = widget.ButtonAlignLeading
-	return newCard(container.New(tightLayout{}, button, container.New(widthLayout{welcomeWidth - 60}, newNote(text))))
+	return newCard(container.New(tightLayout{}, button, container.New(&wideLayout{ui: u, width: welcomeWidth - 60}, newNote(text))))
 }

@@ -27,9 +27,9 @@ func (w *welcome) helperForm(form *fyne.Container) {
 	w.code.Wrapping = fyne.TextWrapBreak
 	w.code.SetPlaceHolder(u.t("circle.code"))
 	form.Add(newNote(u.t("welcome.helpers-note")))
-	form.Add(newHeading(u.t("welcome.owner")))
+	form.Add(newWideHeading(u.t("welcome.owner")))
 	form.Add(w.owner)
-	form.Add(newHeading(u.t("welcome.helper-codes")))
+	form.Add(newWideHeading(u.t("welcome.helper-codes")))
 	form.Add(w.code)
 }
 
