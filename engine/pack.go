@@ -149,7 +149,7 @@ func (p *put) claim(name chunk.ID, j chunkJob) (*flyingChunk, error) {
 	}
 	// The catalog is asked under the same lock that the committer takes to
 	// move chunks there, so a chunk is always in one of the two places.
-	id, err := p.finder.Find(p.ctx, name)
+	id, err := p.finder.Find(name)
 	if err != nil {
 		return nil, err
 	}

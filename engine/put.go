@@ -136,7 +136,11 @@ func (p *put) run(ctx context.Context, count, feed func()) error {
 	if err := p.prepare(); err != nil {
 		return err
 	}
-	defer p.finder.Close()
+	defer func() {
+		if err := p.finder.Close(); err != nil {
+			p.e.log.Warn("the catalog's chunks were looked up", "err", err)
+		}
+	}()
 
 	var counting, packing, encoding sync.WaitGroup
 	if p.meter.report != nil && count != nil {
@@ -406,6 +410,7 @@ func (p *put) commit(items []commitItem) error {
 		return err
 	}
 	p.nameMu.Lock()
+	defer p.nameMu.Unlock()
 	for i := range b.Chunks {
 		delete(p.inFlight, b.Chunks[i].Name)
 		bytes += int64(b.Chunks[i].Plain)
@@ -413,8 +418,7 @@ func (p *put) commit(items []commitItem) error {
 	for i := range b.Moved {
 		bytes += int64(b.Moved[i].Sealed)
 	}
-	p.nameMu.Unlock()
 	p.meter.files.Add(files)
 	p.meter.bytes.Add(bytes)
-	return nil
+	return p.finder.Renew()
 }

@@ -88,7 +88,7 @@ func BenchmarkFind(b *testing.B) {
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		if id, err := f.Find(b.Context(), rows[ids[i%len(ids)]].Name); err != nil || id == 0 {
+		if id, err := f.Find(rows[ids[i%len(ids)]].Name); err != nil || id == 0 {
 			b.Fatal(id, err)
 		}
 		i++

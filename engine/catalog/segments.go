@@ -14,6 +14,7 @@ import (
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/said"
+	"github.com/preezm/preezm/peers/sqlite"
 )
 
 // ShardState says what is known of a shard.
@@ -199,31 +200,37 @@ func scanChunk(rows *sql.Rows) (Chunk, error) {
 }
 
 // Finder looks chunks up by name; one goroutine at a time.
-type Finder struct{ stmt *sql.Stmt }
+type Finder struct{ lookup *sqlite.Lookup }
 
 // NewFinder prepares a Finder. Close it.
 func (c *Catalog) NewFinder(ctx context.Context) (*Finder, error) {
-	s, err := c.r.PrepareContext(ctx, "SELECT id FROM chunks WHERE cid = ?")
+	l, err := sqlite.NewLookup(ctx, c.r, "SELECT id FROM chunks WHERE cid = ?")
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", explain(err))
 	}
-	return &Finder{s}, nil
+	return &Finder{l}, nil
 }
 
-// Find gives the row of the chunk with that name, or 0.
-func (f *Finder) Find(ctx context.Context, name [32]byte) (int64, error) {
-	var id int64
-	err := f.stmt.QueryRowContext(ctx, name[:]).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
-	} else if err != nil {
+// Find gives the row of the chunk with that name, or 0. It need not see what
+// was committed after the last Renew.
+func (f *Finder) Find(name [32]byte) (int64, error) {
+	id, _, err := f.lookup.Find(name[:])
+	if err != nil {
 		return 0, fmt.Errorf("catalog: %w", explain(err))
 	}
 	return id, nil
 }
 
-// Close releases the statement.
-func (f *Finder) Close() error { return f.stmt.Close() }
+// Renew makes Find see what is committed by now.
+func (f *Finder) Renew() error {
+	if err := f.lookup.Renew(); err != nil {
+		return fmt.Errorf("catalog: %w", explain(err))
+	}
+	return nil
+}
+
+// Close gives its connection back.
+func (f *Finder) Close() error { return f.lookup.Close() }
 
 // ErrGone: what was asked for was there a moment ago and is not any more.
 var ErrGone = said.Error("file-gone", "was removed or replaced meanwhile")
