@@ -94,14 +94,20 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 	if err != nil {
 		return nil, r, err
 	}
-	stamp, err := StampOf(ctx, e.cat, o.Notes)
-	if err != nil {
-		return nil, r, err
+	if !e.newVersions.Swap(false) && !o.Always { // else there is no need to look
+		stamp, err := StampOf(ctx, e.cat, o.Notes)
+		if err != nil {
+			return nil, r, err
+		}
+		if stamp == last.Stamp {
+			return nil, r, ErrUnchanged
+		}
 	}
-	if stamp == last.Stamp && !o.Always {
-		return nil, r, ErrUnchanged
-	}
-	body, err := p.stream(ctx, func(w io.Writer) error { return e.dump(ctx, o.Notes, w) })
+	var stamp [32]byte
+	body, err := p.stream(ctx, func(w io.Writer) (err error) {
+		stamp, err = e.dump(ctx, o.Notes, w)
+		return err
+	})
 	if err != nil {
 		return nil, r, err
 	}
@@ -136,10 +142,14 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 // StampOf tells two states of a catalog, and of what is noted beside it, apart.
 func StampOf(ctx context.Context, c *catalog.Catalog, notes map[string][]byte) ([32]byte, error) {
 	stamp, err := c.Stamp(ctx)
+	return sumNotes(stamp, notes), err
+}
+
+func sumNotes(stamp [32]byte, notes map[string][]byte) [32]byte {
 	for name, note := range notes {
 		stamp = sumNote(stamp, name, note)
 	}
-	return stamp, err
+	return stamp
 }
 
 // sumNote adds a note to a stamp, in any order.
@@ -205,8 +215,9 @@ func (p *put) stream(ctx context.Context, write func(io.Writer) error) (*fileJob
 	return f, err
 }
 
-// dump writes the catalog, after what else belongs to the home.
-func (e *Engine) dump(ctx context.Context, notes map[string][]byte, w io.Writer) error {
+// dump writes the catalog, after what else belongs to the home, and gives what
+// StampOf gives.
+func (e *Engine) dump(ctx context.Context, notes map[string][]byte, w io.Writer) (stamp [32]byte, err error) {
 	s := backup.NewWriter(w, catalog.Schema())
 	names := make([]string, 0, len(notes))
 	for n := range notes {
@@ -215,13 +226,13 @@ func (e *Engine) dump(ctx context.Context, notes map[string][]byte, w io.Writer)
 	slices.Sort(names)
 	for _, n := range names {
 		if err := s.Note(n, notes[n]); err != nil {
-			return err
+			return stamp, err
 		}
 	}
-	if err := e.cat.Dump(ctx, s); err != nil {
-		return err
+	if stamp, err = e.cat.Dump(ctx, s); err != nil {
+		return stamp, err
 	}
-	return s.Close()
+	return sumNotes(stamp, notes), s.Close()
 }
 
 // dumpWay writes what leads to some chunks, and their list.

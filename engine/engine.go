@@ -91,6 +91,8 @@ type Engine struct {
 	// yielding is the backup that holds the token, if it gives way to a put.
 	yielding atomic.Pointer[yield]
 	wanted   atomic.Int32 // puts that wait for the token
+	// newVersions: a put has written versions since the last backup looked.
+	newVersions atomic.Bool
 	// maintaining holds one token: who makes pieces anew owns it, so that no
 	// two pay the same debt. urgent counts those that a person waits for;
 	// background work then makes way. foreground counts puts and gets.

@@ -409,6 +409,9 @@ func (p *put) commit(items []commitItem) error {
 	if err := p.e.cat.Commit(context.WithoutCancel(p.ctx), &b); err != nil {
 		return err
 	}
+	if len(b.Versions) > 0 {
+		p.e.newVersions.Store(true)
+	}
 	p.nameMu.Lock()
 	defer p.nameMu.Unlock()
 	for i := range b.Chunks {

@@ -32,11 +32,28 @@ func Schema() int { return len(migrations) }
 
 // Dump gives everything in the catalog at one moment to a sink: the tables by
 // name, their rows by primary key. So two dumps differ only where the catalog
-// does.
-func (c *Catalog) Dump(ctx context.Context, to TableSink) error {
-	return c.still(ctx, func(tx queryer) error {
-		return dump(ctx, tx, to, func(table string) (string, bool) { return "", !slices.Contains(localTables, table) })
+// does. It gives the Stamp of that moment too, for one look at it all.
+func (c *Catalog) Dump(ctx context.Context, to TableSink) (stamp [32]byte, err error) {
+	return c.stamped(ctx, to, func(string) bool { return true })
+}
+
+// stamped gives those tables that leave this machine, and among them those that
+// are wanted, to a sink, which may be nil, and their Stamp.
+func (c *Catalog) stamped(ctx context.Context, to TableSink, wanted func(table string) bool) (stamp [32]byte, err error) {
+	h := &hashing{Hasher: blake3.New(), to: to}
+	err = c.still(ctx, func(tx queryer) error {
+		backups, err := collect(ctx, tx, scanInt, "SELECT id FROM segments WHERE backup = 1")
+		if err != nil {
+			return err
+		}
+		h.backups = make(map[int64]bool, len(backups))
+		for _, id := range backups {
+			h.backups[id] = true
+		}
+		return dump(ctx, tx, h, func(table string) bool { return !slices.Contains(localTables, table) && wanted(table) })
 	})
+	h.Sum(stamp[:0])
+	return stamp, err
 }
 
 // still runs f on the catalog as it is at one moment.
@@ -60,71 +77,84 @@ func (c *Catalog) still(ctx context.Context, f func(queryer) error) error {
 // Stamp tells two states of the catalog apart by all that a backup is made for:
 // it leaves out the backups themselves, and what keepers still are to forget.
 func (c *Catalog) Stamp(ctx context.Context) (stamp [32]byte, err error) {
-	h := &hashing{blake3.New()}
-	err = c.still(ctx, func(tx queryer) error { return dump(ctx, tx, h, stampWhere) })
-	h.Sum(stamp[:0])
-	return stamp, err
+	return c.stamped(ctx, nil, func(table string) bool { return !slices.Contains(restless, table) })
 }
 
-// stampWhere says which rows of a table count for a Stamp.
-func stampWhere(table string) (where string, ok bool) {
-	switch {
-	case slices.Contains(localTables, table), slices.Contains(restless, table):
-		return "", false
-	case table == "segments":
-		return "WHERE backup = 0", true
-	case table == "chunks", table == "shards":
-		// How often backups need chunks is no matter: they share none with files.
-		return "WHERE segment NOT IN (SELECT id FROM segments WHERE backup = 1)", true
-	}
-	return "", true
+// hashing hashes what counts for a Stamp and passes everything on.
+type hashing struct {
+	*blake3.Hasher
+	to      TableSink      // nil: it only hashes
+	backups map[int64]bool // the segments that hold them
+	counts  bool           // the table does
+	segment int            // the column that names a row's segment, -1: none
+	buf     []byte
 }
-
-// hashing is a sink that only hashes.
-type hashing struct{ *blake3.Hasher }
 
 func (h *hashing) Table(name string, columns []string) error {
-	fmt.Fprintf(h, "%q %q\n", name, columns)
+	if h.to != nil {
+		if err := h.to.Table(name, columns); err != nil {
+			return err
+		}
+	}
+	if h.counts = !slices.Contains(restless, name); h.counts {
+		fmt.Fprintf(h, "%q %q\n", name, columns)
+	}
+	h.segment = -1
+	switch name {
+	case "segments":
+		h.segment = slices.Index(columns, "id")
+	case "chunks", "shards":
+		// How often backups need chunks is no matter: they share none with files.
+		h.segment = slices.Index(columns, "segment")
+	}
 	return nil
 }
 
 func (h *hashing) Row(values []any) error {
+	if h.to != nil {
+		if err := h.to.Row(values); err != nil {
+			return err
+		}
+	}
+	if !h.counts {
+		return nil
+	}
+	if h.segment >= 0 {
+		if id, ok := values[h.segment].(int64); ok && h.backups[id] {
+			return nil
+		}
+	}
+	b := h.buf[:0]
 	for _, v := range values {
 		switch v := v.(type) {
 		case int64:
-			var b [9]byte
-			b[0] = 1
-			binary.LittleEndian.PutUint64(b[1:], uint64(v))
-			h.Write(b[:])
+			b = binary.LittleEndian.AppendUint64(append(b, 1), uint64(v))
 		case []byte:
-			var b [9]byte
-			b[0] = 2
-			binary.LittleEndian.PutUint64(b[1:], uint64(len(v)))
-			h.Write(b[:])
-			h.Write(v)
+			b = append(binary.LittleEndian.AppendUint64(append(b, 2), uint64(len(v))), v...)
 		default:
-			fmt.Fprintf(h, "%q", fmt.Sprint(v))
+			b = fmt.Appendf(b, "%q", fmt.Sprint(v))
 		}
 	}
-	return nil
+	h.buf = b
+	_, err := h.Write(b)
+	return err
 }
 
-// dump gives those rows of each table that where says; of some tables, none.
-func dump(ctx context.Context, tx queryer, to TableSink, where func(table string) (string, bool)) error {
+// dump gives the tables that are wanted.
+func dump(ctx context.Context, tx queryer, to TableSink, wanted func(table string) bool) error {
 	names, err := tableNames(ctx, tx)
 	if err != nil {
 		return err
 	}
 	for _, n := range names {
-		rows, ok := where(n)
-		if !ok {
+		if !wanted(n) {
 			continue
 		}
 		columns, key, err := tableColumns(ctx, tx, n)
 		if err != nil {
 			return err
 		}
-		if err := dumpTable(ctx, tx, to, n, columns, rows+" ORDER BY "+strings.Join(quoted(key), ", ")); err != nil {
+		if err := dumpTable(ctx, tx, to, n, columns, "ORDER BY "+strings.Join(quoted(key), ", ")); err != nil {
 			return err
 		}
 	}

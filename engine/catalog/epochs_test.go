@@ -23,7 +23,7 @@ func copyTo(t *testing.T, c *Catalog, path string) *Catalog {
 	if err := b.clear(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Dump(t.Context(), b); err != nil {
+	if _, err := c.Dump(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	out, err := b.Finish()
