@@ -50,3 +50,29 @@ func TestSegmentPoolBounded(t *testing.T) {
 		t.Errorf("%d buffers held", len(p.free))
 	}
 }
+
+func TestBytePoolUsesWhatIsThere(t *testing.T) {
+	var p bytePool
+	big, small := p.get(3<<20), p.get(10<<10)
+	if len(*big) != 3<<20 || cap(*big) != 4<<20 || len(*small) != 10<<10 || cap(*small) != 16<<10 {
+		t.Fatalf("%d of %d, %d of %d", len(*big), cap(*big), len(*small), cap(*small))
+	}
+	p.put(big)
+	p.put(small)
+	if b := p.get(1); b != small || len(*b) != 1 {
+		t.Error("not the smallest that is there")
+	}
+	if b := p.get(1); b != big || len(*b) != 1 {
+		t.Error("a new buffer though one is there")
+	}
+	if b := p.get(0); len(*b) != 0 || p.held != 0 {
+		t.Errorf("%d bytes, %d held", len(*b), p.held)
+	}
+	for range 3 * mostHeld {
+		b := make([]byte, 1<<10)
+		p.put(&b)
+	}
+	if p.held != mostHeld {
+		t.Errorf("%d held", p.held)
+	}
+}

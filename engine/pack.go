@@ -85,7 +85,8 @@ func OpenChunk(dst, scratch []byte, name [32]byte, key seal.Key, zstd bool, plai
 
 // pack names, deduplicates, compresses and seals chunks until jobs is closed.
 func (p *put) pack() {
-	var own scratch
+	own := scratch{zstd: chunk.NewCompressor()}
+	defer own.zstd.Done()
 	for j := range p.jobs {
 		if p.ctx.Err() == nil {
 			if err := p.packOne(j, &own); err != nil {
@@ -97,7 +98,12 @@ func (p *put) pack() {
 }
 
 // scratch is what a packer uses again and again.
-type scratch struct{ ad, packed []byte }
+type scratch struct {
+	ad, packed []byte
+	// zstd is its own: out of a pool for each chunk there is one for each
+	// processor in the end, however few packers there are.
+	zstd *chunk.Compressor
+}
 
 func (p *put) packOne(j chunkJob, own *scratch) error {
 	name := p.e.namer.Name(*j.data)
@@ -112,7 +118,7 @@ func (p *put) packOne(j chunkJob, own *scratch) error {
 	body := *j.data
 	c.row.Plain, c.row.Key = len(body), seal.NewKey()
 	p.newBytes.Add(int64(len(body)))
-	if out, ok := chunk.Compress(own.packed[:0], body); ok {
+	if out, ok := own.zstd.Compress(own.packed[:0], body); ok {
 		body, own.packed, c.row.Zstd = out, out, true
 	}
 	c.row.Sealed = seal.SealedLen(len(body))

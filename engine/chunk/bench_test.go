@@ -60,7 +60,7 @@ func BenchmarkCompress(b *testing.B) {
 			b.SetBytes(int64(len(bm.data)))
 			b.ReportAllocs()
 			for b.Loop() {
-				dst, _ = Compress(dst[:0], bm.data)
+				dst, _ = compress(dst[:0], bm.data)
 			}
 			b.ReportMetric(float64(len(dst))/float64(len(bm.data)), "ratio")
 		})
@@ -69,7 +69,7 @@ func BenchmarkCompress(b *testing.B) {
 
 func BenchmarkDecompress1M(b *testing.B) {
 	plain := prose(1, 1<<20)
-	packed, ok := Compress(nil, plain)
+	packed, ok := compress(nil, plain)
 	if !ok {
 		b.Fatal("did not shrink")
 	}
@@ -79,6 +79,29 @@ func BenchmarkDecompress1M(b *testing.B) {
 	for b.Loop() {
 		if _, err := Decompress(dst, packed, len(plain)); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// A file of which nothing is known any more: the dearest case, of which a put
+// tries sixteen chunks.
+func BenchmarkSooner16M(b *testing.B) {
+	data := pseudo(1, 16<<20)
+	s, err := NewSplitter([32]byte{1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Reset(bytes.NewReader(data))
+		for {
+			if _, err := s.Next(); err == io.EOF {
+				break
+			} else if err != nil {
+				b.Fatal(err)
+			}
+			s.Sooner(func([]byte) bool { return false })
 		}
 	}
 }

@@ -21,13 +21,11 @@ const (
 // Compress appends src to dst as one zstd frame and returns true, when that
 // pays: a probe of the first 64 KiB shrinks by more than 10 %, and the whole by
 // more than 3 %. Otherwise, and for less than 512 bytes, it returns dst as it
-// came and false. src must not be longer than Max. Safe for concurrent use.
-func Compress(dst, src []byte) (out []byte, ok bool) {
+// came and false. src must not be longer than Max.
+func (c *Compressor) Compress(dst, src []byte) (out []byte, ok bool) {
 	if len(src) < compressMin || len(src) > Max {
 		return dst, false
 	}
-	c := compressors.Get().(*compressor)
-	defer compressors.Put(c)
 	if len(src) > probeSize {
 		// Into memory of its own: most of what fails the probe is media, and
 		// dst need not grow for it.
@@ -88,11 +86,19 @@ func Decompress(dst, src []byte, plainLen int) ([]byte, error) {
 // most chunks are not much longer.
 const windowSize = 1 << 20
 
-// compressor is an encoder with room for what it makes of a probe.
-type compressor struct {
+// Compressor is an encoder with room for what it makes of a probe: some MiB.
+// One goroutine at a time.
+type Compressor struct {
 	enc   *zstd.Encoder
 	probe []byte
 }
+
+// NewCompressor gives one that was used before, if there is one. Hand it to
+// Done after use.
+func NewCompressor() *Compressor { return compressors.Get().(*Compressor) }
+
+// Done leaves the Compressor for others.
+func (c *Compressor) Done() { compressors.Put(c) }
 
 // Encoders and decoders hold tables worth keeping from chunk to chunk. With
 // one thread and no stream of their own they start no goroutines.
@@ -106,7 +112,7 @@ var (
 		if err != nil {
 			panic(err) // constant options
 		}
-		return &compressor{enc: enc, probe: make([]byte, 0, enc.MaxEncodedSize(probeSize))}
+		return &Compressor{enc: enc, probe: make([]byte, 0, enc.MaxEncodedSize(probeSize))}
 	}}
 	decoders = sync.Pool{New: func() any {
 		dec, err := zstd.NewReader(nil,

@@ -17,7 +17,7 @@ func TestCompressRoundTrip(t *testing.T) {
 	for _, n := range []int{compressMin, 600, 10 << 10, probeSize, probeSize + 1, 200_000, 1 << 20, Max} {
 		plain := prose(uint64(n), n)
 		prefix := []byte("prefix")
-		packed, ok := Compress(slices.Clone(prefix), plain)
+		packed, ok := compress(slices.Clone(prefix), plain)
 		if !ok {
 			t.Errorf("%d bytes of prose: not compressed", n)
 			continue
@@ -59,7 +59,7 @@ func TestCompressDeclines(t *testing.T) {
 		"random, a probe": pseudo(1, probeSize),
 	} {
 		dst := []byte("as it came")
-		out, ok := Compress(dst, src)
+		out, ok := compress(dst, src)
 		if ok || string(out) != "as it came" {
 			t.Errorf("%s: %v, %d bytes", name, ok, len(out))
 		}
@@ -68,7 +68,7 @@ func TestCompressDeclines(t *testing.T) {
 
 func TestCompressProbeDoesNotGrowDst(t *testing.T) {
 	src := pseudo(1, 1<<20)
-	if out, _ := Compress(nil, src); cap(out) != 0 {
+	if out, _ := compress(nil, src); cap(out) != 0 {
 		t.Errorf("%d bytes for nothing", cap(out))
 	}
 }
@@ -144,7 +144,7 @@ func TestCompressConcurrently(t *testing.T) {
 		wg.Go(func() {
 			plain := prose(uint64(i), 150_000+i)
 			for range 5 {
-				packed, ok := Compress(nil, plain)
+				packed, ok := compress(nil, plain)
 				if !ok {
 					t.Error("not compressed")
 					return
@@ -162,7 +162,7 @@ func TestCompressConcurrently(t *testing.T) {
 
 func FuzzDecompress(f *testing.F) {
 	for i, n := range []int{600, 5000, 140_000} {
-		packed, ok := Compress(nil, prose(uint64(i), n))
+		packed, ok := compress(nil, prose(uint64(i), n))
 		if !ok {
 			f.Fatal("not compressed")
 		}
@@ -192,7 +192,7 @@ func FuzzCompress(f *testing.F) {
 	f.Add(prose(1, 5000))
 	f.Add(make([]byte, 100_000))
 	f.Fuzz(func(t *testing.T, plain []byte) {
-		packed, ok := Compress(nil, plain)
+		packed, ok := compress(nil, plain)
 		if !ok {
 			return
 		}

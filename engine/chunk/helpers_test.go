@@ -35,3 +35,10 @@ func prose(seed uint64, n int) []byte {
 	}
 	return b[:n]
 }
+
+// compress is Compress by whatever Compressor there is.
+func compress(dst, src []byte) ([]byte, bool) {
+	c := NewCompressor()
+	defer c.Done()
+	return c.Compress(dst, src)
+}
