@@ -4,8 +4,13 @@
 
 package desktop
 
+import "time"
+
 // startProbe does nothing in the program that people get.
 func startProbe(*UI) {}
+
+// wallClock is the time of the system.
+func wallClock() func() time.Time { return time.Now }
 
 // checksThreads: finding out whose thread it is, at everything that is drawn
 // anew, cost a third of the time it took to fill a row of a list. Everything

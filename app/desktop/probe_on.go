@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net"
 	"os"
+	"time"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
@@ -28,6 +29,15 @@ type seen struct {
 // checksThreads lets the toolkit complain, in the log, of what another thread
 // than the window's does to a widget.
 func checksThreads() bool { return os.Getenv("PREEZM_THREADS") != "" }
+
+// wallClock is the time of the system, or one that is ahead by PREEZM_PROBE_AHEAD.
+func wallClock() func() time.Time {
+	ahead, err := time.ParseDuration(os.Getenv("PREEZM_PROBE_AHEAD"))
+	if err != nil {
+		return time.Now
+	}
+	return func() time.Time { return time.Now().Add(ahead) }
+}
 
 // startProbe answers each connection to the socket that PREEZM_PROBE names
 // with what is on the screen. Only builds for tests have it.

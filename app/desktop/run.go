@@ -38,7 +38,7 @@ func Run(home, version string) (err error) {
 	}
 	app.SetMetadata(fyne.AppMetadata{ID: appID, Name: "Preezm", Version: version, Migrations: map[string]bool{"fyneDo": !checksThreads()}})
 	a := app.NewWithID(appID)
-	o := Options{Version: version, Home: home, Hostname: hostname, Locales: systemLocales(), Toolkit: speakToolkit, Login: newLogin(home)}
+	o := Options{Version: version, Home: home, Hostname: hostname, Locales: systemLocales(), Toolkit: speakToolkit, Login: newLogin(home), Now: wallClock()}
 	if t, ok := a.(desktop.App); ok && hasTray() {
 		o.Tray = t
 	}

@@ -97,6 +97,19 @@ func (b *bus) told(words string) bool {
 	return strings.Contains(strings.Join(b.notices, "\n"), words)
 }
 
+// count is how many notices have these words.
+func (b *bus) count(words string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, notice := range b.notices {
+		if strings.Contains(notice, words) {
+			n++
+		}
+	}
+	return n
+}
+
 func (b *bus) owner() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
