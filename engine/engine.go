@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -99,8 +98,8 @@ type Engine struct {
 	maintaining chan struct{}
 	urgent      atomic.Int32
 	foreground  atomic.Int32
-	// regaining: one at a time looks for what a caretaker made.
-	regaining sync.Mutex
+	// regaining: of each segment one at a time looks for what a caretaker made.
+	regaining turns
 }
 
 // Open opens the catalog in cfg.Dir, which it makes when missing.

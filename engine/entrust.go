@@ -7,6 +7,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/preezm/preezm/engine/audit"
 	"github.com/preezm/preezm/engine/catalog"
@@ -137,8 +139,19 @@ func (e *Engine) Regain(ctx context.Context) (r Regained, err error) {
 				}
 			}
 		}
-		for _, k := range keepers {
-			if lost, err = e.regainFrom(ctx, k, lost, &r); err != nil {
+		for i, k := range keepers {
+			if k == nil || len(lost) == 0 {
+				continue
+			}
+			found, err := e.madeAt(ctx, k, lost, audit.Patience)
+			if ctx.Err() != nil {
+				return r, context.Cause(ctx)
+			}
+			if err != nil {
+				keepers[i] = nil // it would keep each batch waiting
+				continue
+			}
+			if lost, err = e.regain(ctx, k, lost, found, &r); err != nil {
 				return r, err
 			}
 		}
@@ -150,80 +163,133 @@ func ref(seg *catalog.Segment, i int) catalog.ShardRef {
 	return catalog.ShardRef{Segment: seg.ID, Index: i, Shard: seg.Shards[i], Size: seg.ShardLen}
 }
 
-// regainFrom looks for pieces at one keeper, and gives those that are not there.
-// A keeper that does not answer has none.
-func (e *Engine) regainFrom(ctx context.Context, k peers.Keeper, lost []catalog.ShardRef, r *Regained) (left []catalog.ShardRef, err error) {
+// searchTime is how long a keeper may take for each answer when somebody waits
+// for a file.
+const searchTime = 10 * time.Second
+
+// madeAt asks a keeper which of some pieces a caretaker made anew at it, and has
+// it prove that. patience is how long each answer may take.
+func (e *Engine) madeAt(ctx context.Context, k peers.Keeper, lost []catalog.ShardRef, patience time.Duration) (found []bool, err error) {
+	found = make([]bool, len(lost))
 	prover, ok := k.(peers.Auditee)
-	if !ok || len(lost) == 0 {
-		return lost, nil
+	if !ok {
+		return found, nil
 	}
+	one, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	ids := make([]peers.ShardID, len(lost))
 	for i := range lost {
 		ids[i] = caretask.Moved(lost[i].ID, k.Device())
 	}
-	sizes, err := k.StatShards(ctx, ids)
+	sizes, err := k.StatShards(one, ids)
 	if err != nil {
 		e.log.Debug("look for pieces that a caretaker made", "keeper", k.Name(), "err", err)
-		return lost, ctx.Err()
+		return nil, err
 	}
-	var found []int
+	var there []int
 	for i := range lost {
 		if sizes[i] == int64(lost[i].Size) {
-			found = append(found, i)
-		} else {
-			left = append(left, lost[i])
+			there = append(there, i)
 		}
 	}
-	for some := range slices.Chunk(found, peers.MaxAudited) {
-		proven, err := e.prove(ctx, k, prover, lost, ids, some)
+	for some := range slices.Chunk(there, peers.MaxAudited) {
+		one, cancel := context.WithTimeout(ctx, patience)
+		err := e.prove(one, prover, lost, ids, some, found)
+		cancel()
 		if err != nil {
-			return nil, err
-		}
-		for j, i := range some {
-			if !proven[j] {
-				left = append(left, lost[i])
-				continue
-			}
-			sh := lost[i].Shard
-			sh.Keeper, sh.ID, sh.State = k.Device(), ids[i], catalog.There
-			if err := e.cat.SetShard(context.WithoutCancel(ctx), lost[i].Segment, lost[i].Index, lost[i].ID, sh); err != nil {
-				return nil, err
-			}
-			r.Pieces++
-			r.Bytes += int64(lost[i].Size)
+			e.log.Info("pieces that a caretaker made are not proved yet", "keeper", k.Name(), "err", err)
+			return found, nil // what it did prove counts
 		}
 	}
-	return left, nil
+	return found, nil
 }
 
-// prove has a keeper prove that it holds some pieces.
-func (e *Engine) prove(ctx context.Context, k peers.Keeper, prover peers.Auditee, lost []catalog.ShardRef, ids []peers.ShardID, some []int) ([]bool, error) {
+// prove has a keeper prove that it holds some pieces, and notes which it does.
+func (e *Engine) prove(ctx context.Context, prover peers.Auditee, lost []catalog.ShardRef, ids []peers.ShardID, some []int, found []bool) error {
 	var nonce peers.Nonce
 	rand.Read(nonce[:])
 	asked, sizes := make([]peers.ShardID, len(some)), make([]int64, len(some))
 	for j, i := range some {
 		asked[j], sizes[j] = ids[i], int64(lost[i].Size)
 	}
-	out := make([]bool, len(some))
-	one, cancel := context.WithTimeout(ctx, audit.Patience)
-	defer cancel()
-	proofs, err := prover.AuditShards(one, nonce, asked, sizes, audit.Spots)
+	proofs, err := prover.AuditShards(ctx, nonce, asked, sizes, audit.Spots)
 	if err != nil {
-		e.log.Info("pieces that a caretaker made are not proved yet", "keeper", k.Name(), "err", err)
-		return out, ctx.Err()
+		return err
 	}
 	for j, i := range some {
-		out[j] = proofs[j].Check(nonce, asked[j], sizes[j], lost[i].Root, audit.Spots)
+		found[i] = proofs[j].Check(nonce, asked[j], sizes[j], lost[i].Root, audit.Spots)
 	}
-	return out, nil
+	return nil
+}
+
+// regain puts the pieces that were found at a keeper in the place of those that
+// are lost, and gives the others.
+func (e *Engine) regain(ctx context.Context, k peers.Keeper, lost []catalog.ShardRef, found []bool, r *Regained) (left []catalog.ShardRef, err error) {
+	for i := range lost {
+		if !found[i] {
+			left = append(left, lost[i])
+			continue
+		}
+		sh := lost[i].Shard
+		sh.Keeper, sh.ID, sh.State = k.Device(), caretask.Moved(lost[i].ID, k.Device()), catalog.There
+		if err := e.cat.SetShard(context.WithoutCancel(ctx), lost[i].Segment, lost[i].Index, lost[i].ID, sh); err != nil {
+			return nil, err
+		}
+		r.Pieces++
+		r.Bytes += int64(lost[i].Size)
+	}
+	return left, nil
+}
+
+// turns lets one at a time work on a thing of a number, and others on others.
+type turns struct {
+	mu sync.Mutex
+	of map[int64]*turn
+}
+
+type turn struct {
+	token chan struct{} // holds one
+	users int
+}
+
+// take waits for the turn; done ends it.
+func (t *turns) take(ctx context.Context, id int64) (done func(), err error) {
+	t.mu.Lock()
+	x := t.of[id]
+	if x == nil {
+		if t.of == nil {
+			t.of = map[int64]*turn{}
+		}
+		x = &turn{token: make(chan struct{}, 1)}
+		t.of[id] = x
+	}
+	x.users++
+	t.mu.Unlock()
+	leave := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if x.users--; x.users == 0 {
+			delete(t.of, id)
+		}
+	}
+	select {
+	case x.token <- struct{}{}:
+		return func() { <-x.token; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, context.Cause(ctx)
+	}
 }
 
 // elsewhere is called when too few pieces of a segment could be read: it gives
 // the segment as it is known by now, when others changed it or a caretaker made
 // some of those pieces anew; nil: it is as it was.
 func (e *Engine) elsewhere(ctx context.Context, seg *catalog.Segment, why map[int]error) *catalog.Segment {
-	e.regaining.Lock()
-	defer e.regaining.Unlock()
+	done, err := e.regaining.take(ctx, seg.ID)
+	if err != nil {
+		return nil
+	}
+	defer done()
 	same := func(now *catalog.Segment) bool {
 		return now.K == seg.K && now.N == seg.N && now.ShardLen == seg.ShardLen // the buffers are for that
 	}
@@ -236,16 +302,8 @@ func (e *Engine) elsewhere(ctx context.Context, seg *catalog.Segment, why map[in
 		for i := range why {
 			lost = append(lost, ref(now, i))
 		}
-		var r Regained
-		for _, k := range e.keepers() {
-			if e.scores.away(k.Device()) {
-				continue
-			}
-			if lost, err = e.regainFrom(ctx, k, lost, &r); err != nil {
-				return nil
-			}
-		}
-		if r.Pieces == 0 {
+		r, err := e.search(ctx, lost, seg.K-(seg.N-len(why)))
+		if err != nil || r.Pieces == 0 {
 			return nil
 		}
 		e.log.Info("pieces that a caretaker made were found", "segment", seg.ID, "pieces", r.Pieces)
@@ -254,4 +312,57 @@ func (e *Engine) elsewhere(ctx context.Context, seg *catalog.Segment, why map[in
 		}
 	}
 	return now
+}
+
+// search asks all keepers at once for pieces of a segment that a caretaker made,
+// until enough are found. Somebody waits for it: who is slow is left behind.
+func (e *Engine) search(ctx context.Context, lost []catalog.ShardRef, enough int) (r Regained, err error) {
+	type answer struct {
+		k     peers.Keeper
+		found []bool
+		err   error
+	}
+	all, cancel := context.WithCancel(ctx)
+	answers := make(chan answer)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	open := 0
+	for _, k := range e.keepers() {
+		if e.scores.away(k.Device()) {
+			continue
+		}
+		open++
+		asking.Go(func() {
+			found, err := e.madeAt(all, k, lost, searchTime)
+			select {
+			case answers <- answer{k, found, err}:
+			case <-all.Done():
+			}
+		})
+	}
+	have := map[int]bool{} // places of lost that were found
+	for ; open > 0 && len(have) < enough; open-- {
+		select {
+		case a := <-answers:
+			if a.err != nil {
+				if errors.Is(a.err, context.DeadlineExceeded) || errors.Is(a.err, peers.ErrUnreachable) {
+					e.scores.fail(a.k.Device(), false) // the next segment does not wait for it
+				}
+				continue
+			}
+			for i := range a.found {
+				a.found[i] = a.found[i] && !have[i]
+				if a.found[i] {
+					have[i] = true
+				}
+			}
+			if _, err := e.regain(ctx, a.k, lost, a.found, &r); err != nil {
+				return r, err
+			}
+		case <-ctx.Done():
+			return r, context.Cause(ctx)
+		}
+	}
+	return r, nil
 }
