@@ -104,9 +104,10 @@ func (o ownPieces) ReadCared(ctx context.Context, id peers.ShardID, dst []byte) 
 
 // PutCared implements caring.Keeper.
 func (o ownPieces) PutCared(ctx context.Context, id peers.ShardID, root peers.Root, data []byte) error {
-	owner, err := o.n.care.Writes(ctx, o.n.device, id, root, int64(len(data)))
+	owner, done, err := o.n.care.Writes(ctx, o.n.device, id, root, int64(len(data)))
 	if err != nil {
 		return err
 	}
+	defer done()
 	return o.n.depot.Put(ctx, owner, id, root, int64(len(data)), bytes.NewReader(data))
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,15 +97,26 @@ type work struct {
 
 func newWork(t *testing.T, number uint64, change func(*caretask.Task)) *work {
 	t.Helper()
+	return makeWork(t, number, 3, 5, change)
+}
+
+// newWide is one of many pieces, named after the number.
+func newWide(t *testing.T, number uint64, pieces int) *work {
+	t.Helper()
+	return makeWork(t, number, pieces, byte(100+number), nil)
+}
+
+func makeWork(t *testing.T, number uint64, pieces int, name byte, change func(*caretask.Task)) *work {
+	t.Helper()
 	w := &work{seg: caretask.Segment{K: 2, Size: 1000}}
-	for i := range 3 {
+	for i := range pieces {
 		data := bytes.Repeat([]byte{byte(i + 1)}, 1000)
 		w.data = append(w.data, data)
 		at := uint8(caretask.Nowhere)
 		if i == 0 {
 			at = 1
 		}
-		w.seg.Pieces = append(w.seg.Pieces, caretask.Piece{Keeper: at, ID: peers.ShardID{byte(i + 1), 5}, Root: erasure.ShardRoot(data)})
+		w.seg.Pieces = append(w.seg.Pieces, caretask.Piece{Keeper: at, ID: peers.ShardID{byte(i + 1), name}, Root: erasure.ShardRoot(data)})
 	}
 	raw, err := w.seg.Encode()
 	if err != nil {
@@ -144,9 +156,12 @@ func (s *site) say(from peers.DeviceID, verb string, msg any, want error) []byte
 func (s *site) writes(from peers.DeviceID, w *work, i int, want error) {
 	s.Helper()
 	p := &w.seg.Pieces[i]
-	as, err := s.Writes(s.Context(), from, caretask.Moved(p.ID, s.self), p.Root, 1000)
+	as, done, err := s.Writes(s.Context(), from, caretask.Moved(p.ID, s.self), p.Root, 1000)
 	if !errors.Is(err, want) || want == nil && (err != nil || as != owner) {
 		s.Errorf("piece %d for %s: %v, want %v", i, as.Short(), err, want)
+	}
+	if err == nil {
+		done()
 	}
 }
 
@@ -203,7 +218,7 @@ func TestOnlyWhatTheTaskAllows(t *testing.T) {
 		"the old name": {p.ID, p.Root, 1000}, "another keeper's name": {caretask.Moved(p.ID, nas), p.Root, 1000},
 		"another root": {caretask.Moved(p.ID, keeper), w.seg.Pieces[2].Root, 1000}, "another size": {caretask.Moved(p.ID, keeper), p.Root, 1001},
 	} {
-		if _, err := s.Writes(t.Context(), nas, x.id, x.root, x.size); !errors.Is(err, peers.ErrRefused) {
+		if _, _, err := s.Writes(t.Context(), nas, x.id, x.root, x.size); !errors.Is(err, peers.ErrRefused) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -211,6 +226,51 @@ func TestOnlyWhatTheTaskAllows(t *testing.T) {
 	s.put(caretask.Moved(p.ID, keeper), w.data[1])
 	s.writes(nas, w, 1, nil) // the same again, after an answer that was lost
 	s.writes(nas, w, 2, peers.ErrRefused)
+}
+
+// Pieces of one segment that are sent at the same time get past the look at
+// what is here together, unless each is claimed until it is stored.
+func TestOnePieceOfManyAtOnce(t *testing.T) {
+	s := newSite(t, keeper)
+	const pieces, times = 32, 4
+	for round := range 8 {
+		w := newWide(t, uint64(round+1), pieces)
+		s.say(owner, VerbTask, w.task.Raw, nil)
+		s.say(nas, VerbPermit, w.task.Body.Prove(0, w.part, 0), nil)
+		var all sync.WaitGroup
+		begin := make(chan struct{})
+		for i := range pieces * times {
+			p := &w.seg.Pieces[i%pieces]
+			all.Go(func() {
+				<-begin
+				id := caretask.Moved(p.ID, keeper)
+				as, done, err := s.Writes(t.Context(), nas, id, p.Root, 1000)
+				if errors.Is(err, peers.ErrRefused) {
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer done()
+				if err := s.depot.Put(t.Context(), as, id, p.Root, 1000, bytes.NewReader(w.data[i%pieces])); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(begin)
+		all.Wait()
+		held, err := s.held(t.Context(), owner, &w.seg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(held.Pieces, []byte{HasMoved}); n != 1 {
+			t.Fatalf("round %d: %d pieces of one segment were taken", round, n)
+		}
+		if len(s.writing) > 0 {
+			t.Fatalf("%d claims are left", len(s.writing))
+		}
+	}
 }
 
 func TestWhatEndsATask(t *testing.T) {

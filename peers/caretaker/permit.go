@@ -26,6 +26,12 @@ type permit struct {
 	until  time.Time
 }
 
+// claimed is a shard that is being stored for a caretaker.
+type claimed struct {
+	owner peers.DeviceID
+	id    peers.ShardID
+}
+
 // Held says, for each piece of a segment, what of it is at a keeper.
 type Held struct {
 	Pieces []uint8 `cbor:"1,keyasint"`
@@ -126,26 +132,65 @@ func (s *Service) Reads(from peers.DeviceID, id peers.ShardID) (peers.DeviceID, 
 }
 
 // Writes gives the owner under whose account a caretaker may store a shard:
-// one piece more of each segment, and none that is here already.
-func (s *Service) Writes(ctx context.Context, from peers.DeviceID, id peers.ShardID, root peers.Root, size int64) (peers.DeviceID, error) {
+// one piece more of each segment, and none that is here already. Without an
+// error no other piece of that segment may be stored before done is called,
+// which the caller does when the shard is stored, or will not be.
+func (s *Service) Writes(ctx context.Context, from peers.DeviceID, id peers.ShardID, root peers.Root, size int64) (owner peers.DeviceID, done func(), err error) {
 	p, at, ok := s.open(from, func(seg *caretask.Segment, i int) bool {
 		return caretask.Moved(seg.Pieces[i].ID, s.o.Device) == id
 	})
 	if !ok || p.seg.Pieces[at].Root != root || int64(p.seg.Size) != size {
-		return peers.DeviceID{}, peers.ErrRefused
+		return owner, nil, peers.ErrRefused
 	}
 	t := s.known(p.owner)
 	if t == nil || t.Body.Keeper(s.o.Device) < 0 || s.o.Sign(p.owner) == nil {
-		return peers.DeviceID{}, peers.ErrRefused
+		return owner, nil, peers.ErrRefused
 	}
+	// Claimed before it is looked at what is here: what is stored between the
+	// look and the claim would be missed.
+	done, ok = s.claim(p, id)
+	if !ok {
+		return owner, nil, fmt.Errorf("%w: it is given its part of that segment just now", peers.ErrRefused)
+	}
+	if err := s.mayTake(ctx, p, at); err != nil {
+		done()
+		return owner, nil, err
+	}
+	return p.owner, done, nil
+}
+
+// mayTake says whether a piece of a segment may be stored beside what is here
+// of it.
+func (s *Service) mayTake(ctx context.Context, p permit, at int) error {
 	held, err := s.held(ctx, p.owner, p.seg)
 	if err != nil {
-		return peers.DeviceID{}, err
+		return err
 	}
 	for i, h := range held.Pieces {
 		if i == at && h == HasIt || i != at && h == HasMoved {
-			return peers.DeviceID{}, fmt.Errorf("%w: it has its part of that segment", peers.ErrRefused)
+			return fmt.Errorf("%w: it has its part of that segment", peers.ErrRefused)
 		}
 	}
-	return p.owner, nil
+	return nil
+}
+
+// claim notes that a piece of a segment is being stored, unless another piece
+// of it is; the same one may be sent twice. done ends the claim.
+func (s *Service) claim(p permit, id peers.ShardID) (done func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range p.seg.Pieces {
+		if other := caretask.Moved(p.seg.Pieces[i].ID, s.o.Device); other != id && s.writing[claimed{p.owner, other}] > 0 {
+			return nil, false
+		}
+	}
+	c := claimed{p.owner, id}
+	s.writing[c]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.writing[c]--; s.writing[c] == 0 {
+			delete(s.writing, c)
+		}
+	}, true
 }

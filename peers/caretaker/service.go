@@ -51,6 +51,7 @@ type Service struct {
 	tasks   map[peers.DeviceID]*kept
 	permits map[peers.DeviceID][]permit         // by caretaker, oldest first
 	missed  map[peers.DeviceID][]peers.DeviceID // by owner: keepers taken for lost
+	writing map[claimed]int                     // how many times each is being stored
 	changed chan struct{}
 }
 
@@ -66,7 +67,10 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{o: o, store: st, tasks: map[peers.DeviceID]*kept{}, permits: map[peers.DeviceID][]permit{}, missed: map[peers.DeviceID][]peers.DeviceID{}, changed: make(chan struct{}, 1)}
+	s := &Service{
+		o: o, store: st, tasks: map[peers.DeviceID]*kept{}, permits: map[peers.DeviceID][]permit{}, missed: map[peers.DeviceID][]peers.DeviceID{},
+		writing: map[claimed]int{}, changed: make(chan struct{}, 1),
+	}
 	list, err := st.tasks(ctx)
 	for _, row := range list {
 		t, perr := custody.Reread[task](row.doc)

@@ -32,9 +32,9 @@ type Care interface {
 	// somebody in it.
 	Caretaker(device peers.DeviceID) bool
 	// Reads and Writes give the owner under whose account a caretaker may read
-	// or store a shard.
+	// or store a shard. What Writes allowed holds until done is called.
 	Reads(from peers.DeviceID, id peers.ShardID) (peers.DeviceID, error)
-	Writes(ctx context.Context, from peers.DeviceID, id peers.ShardID, root peers.Root, size int64) (peers.DeviceID, error)
+	Writes(ctx context.Context, from peers.DeviceID, id peers.ShardID, root peers.Root, size int64) (owner peers.DeviceID, done func(), err error)
 }
 
 // caring says whether a device outside the circle is a caretaker.
@@ -95,7 +95,7 @@ func (v *server) careGet(w http.ResponseWriter, r *http.Request, from peers.Devi
 
 // carePut is put for a caretaker that has shown what it may store.
 func (v *server) carePut(w http.ResponseWriter, r *http.Request, from peers.DeviceID) error {
-	return v.store(w, r, func(id peers.ShardID, root erasure.Root, size int64) (peers.DeviceID, error) {
+	return v.store(w, r, func(id peers.ShardID, root erasure.Root, size int64) (peers.DeviceID, func(), error) {
 		return v.s.cfg.Care.Writes(r.Context(), from, id, root, size)
 	})
 }
@@ -150,8 +150,8 @@ func (c *Client) sendShard(ctx context.Context, path string, id peers.ShardID, r
 }
 
 // store takes a shard; whose says under whose account, once its name, root and
-// size are known.
-func (v *server) store(w http.ResponseWriter, r *http.Request, whose func(peers.ShardID, erasure.Root, int64) (peers.DeviceID, error)) error {
+// size are known, and what is to be called when the shard is stored or is not.
+func (v *server) store(w http.ResponseWriter, r *http.Request, whose func(peers.ShardID, erasure.Root, int64) (peers.DeviceID, func(), error)) error {
 	id, err := parseShardID(r.PathValue("id"))
 	if err != nil {
 		return err
@@ -169,10 +169,11 @@ func (v *server) store(w http.ResponseWriter, r *http.Request, whose func(peers.
 	if v.s.cfg.Depot == nil {
 		return peers.ErrRefused
 	}
-	owner, err := whose(id, root, r.ContentLength)
+	owner, done, err := whose(id, root, r.ContentLength)
 	if err != nil {
 		return err
 	}
+	defer done()
 	b := v.body(w, r)
 	err = v.s.cfg.Depot.Put(r.Context(), owner, id, root, r.ContentLength, b)
 	if b.err != nil { // the sender's fault, whatever the depot made of it

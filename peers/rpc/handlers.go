@@ -203,7 +203,7 @@ func (v *server) hello(w http.ResponseWriter, r *http.Request, owner peers.Devic
 }
 
 func (v *server) put(w http.ResponseWriter, r *http.Request, owner peers.DeviceID) error {
-	return v.store(w, r, func(peers.ShardID, erasure.Root, int64) (peers.DeviceID, error) { return owner, nil })
+	return v.store(w, r, func(peers.ShardID, erasure.Root, int64) (peers.DeviceID, func(), error) { return owner, func() {}, nil })
 }
 
 func (v *server) get(w http.ResponseWriter, r *http.Request, owner peers.DeviceID) error {
