@@ -177,7 +177,7 @@ func (a *app) serveCommand() *cobra.Command {
 	var noDiscovery, verbose, noMapping, noQUIC bool
 	var relay, discovery string
 	var announce []string
-	var clockShift time.Duration
+	var clockShift, careEvery time.Duration
 	var custodian bool
 	var lockAfter string
 	cmd := &cobra.Command{
@@ -208,6 +208,7 @@ and --no-quic are remembered in the home.`,
 			if o.Offer, err = parseOffer(offer); err != nil {
 				return err
 			}
+			o.CareEvery = careEvery
 			if clockShift != 0 {
 				// What setting this machine's clock wrong would do, without
 				// doing it to all its programs.
@@ -265,6 +266,8 @@ and --no-quic are remembered in the home.`,
 	cmd.Flags().BoolVar(&custodian, "custodian", true, "be a custodian for those who ask, from now on")
 	cmd.Flags().DurationVar(&clockShift, "clock-shift", 0, "run as if the clock were wrong by this `duration` (for tests)")
 	cmd.Flags().Lookup("clock-shift").Hidden = true
+	cmd.Flags().DurationVar(&careEvery, "care-every", 0, "the least `time` between two looks at the keepers of those that this machine repairs for (for tests)")
+	cmd.Flags().Lookup("care-every").Hidden = true
 	return cmd
 }
 

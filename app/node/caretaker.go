@@ -47,7 +47,7 @@ func (n *Node) openCaretaker(ctx context.Context) (*caretaker.Service, error) {
 // takeCare works for owners that are off until ctx ends.
 func (n *Node) takeCare(ctx context.Context) {
 	caring.New(caring.Config{
-		Service: n.care, Now: n.now, Logger: n.log,
+		Service: n.care, Now: n.now, Logger: n.log, LeastLook: n.careEvery,
 		Reach: func(d peers.DeviceID, addresses []string) caring.Keeper {
 			if d == n.device {
 				return ownPieces{n}

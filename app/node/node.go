@@ -58,6 +58,9 @@ type Options struct {
 	// LockAfter, when given, is the time without use after which a serving
 	// node locks, for good; 0: never.
 	LockAfter *time.Duration
+	// CareEvery is the least time between two looks at the keepers of those that
+	// this machine repairs for, for tests; 0: the usual one.
+	CareEvery time.Duration
 
 	reopened *reopening         // after a locking or unlocking
 	step     func(string) error // tests cut the sealing of an old home off
@@ -150,6 +153,7 @@ type Node struct {
 	servers []*server // that this node runs for its circle
 
 	care      *caretaker.Service // nil: opened for a command
+	careEvery time.Duration      // see Options
 	entrusted entrusting
 	called    func(d peers.DeviceID, addresses []string) *rpc.Client
 
@@ -201,7 +205,7 @@ func Open(ctx context.Context, home string, o Options) (*Node, error) {
 	n := &Node{
 		home: home, version: o.Version, role: o.Role, log: o.Logger, lock: lock,
 		ready: make(chan struct{}), kick: make(chan struct{}, 1), reopen: make(chan *reopening, 1), keychain: o.Keychain,
-		goodbyes: make(chan peers.DeviceID, 16),
+		goodbyes: make(chan peers.DeviceID, 16), careEvery: o.CareEvery,
 	}
 	if err := n.assemble(ctx, o); err != nil {
 		return nil, errors.Join(err, n.Close())

@@ -29,8 +29,10 @@ const (
 	// lookEvery is how often keepers are asked whether they are there, or more
 	// often under a short grace.
 	lookEvery = 10 * time.Minute
-	// leastLook bounds that.
-	leastLook = time.Second
+	// LeastLook is the least time between two looks, whatever grace an owner
+	// asks for and however often it says something new: each look is a message
+	// to every keeper that it names.
+	LeastLook = time.Minute
 	// askTime is how long a keeper may take to answer.
 	askTime = 5 * time.Second
 	// ownerAway is how long an owner must have been away before a caretaker
@@ -58,6 +60,8 @@ type Config struct {
 	Seen func(owner peers.DeviceID) time.Time
 	// Rest tells whether background work rests now.
 	Rest func() bool
+	// LeastLook is for tests, which cannot wait that long; 0: [LeastLook].
+	LeastLook time.Duration
 	// Pace waits until so many bytes may be received from a keeper, or sent to it.
 	Pace   func(ctx context.Context, d peers.DeviceID, down, up int) error
 	Now    func() time.Time
@@ -97,20 +101,33 @@ func (x *watch) missed(d peers.DeviceID, now time.Time, grace time.Duration) boo
 }
 
 // New makes a worker.
-func New(c Config) *Worker { return &Worker{Config: c, watches: map[peers.DeviceID]*watch{}} }
+func New(c Config) *Worker {
+	if c.LeastLook == 0 {
+		c.LeastLook = LeastLook
+	}
+	return &Worker{Config: c, watches: map[peers.DeviceID]*watch{}}
+}
 
 // Run works until ctx ends.
 func (w *Worker) Run(ctx context.Context) {
 	for {
+		began := time.Now()
 		next := time.NewTimer(w.round(ctx))
-		select {
-		case <-ctx.Done():
-			next.Stop()
-			w.save(context.WithoutCancel(ctx))
-			return
-		case <-next.C:
-		case <-w.Service.Changed():
-			next.Stop()
+		changed := w.Service.Changed()
+	wait:
+		for {
+			select {
+			case <-ctx.Done():
+				next.Stop()
+				w.save(context.WithoutCancel(ctx))
+				return
+			case <-next.C:
+				break wait
+			case <-changed:
+				// What else is said until then is looked at with it.
+				changed = nil
+				next.Reset(w.LeastLook - time.Since(began))
+			}
 		}
 	}
 }
@@ -122,7 +139,7 @@ func (w *Worker) round(ctx context.Context) time.Duration {
 		if j.Refused || !j.Body.Holds(w.Now().Unix()) || ctx.Err() != nil {
 			continue
 		}
-		next = min(next, max(leastLook, time.Duration(j.Body.Grace)*time.Second/20))
+		next = min(next, max(w.LeastLook, time.Duration(j.Body.Grace)*time.Second/20))
 		if err := w.lookAfter(ctx, j); err != nil && ctx.Err() == nil {
 			w.Logger.Warn("care for an owner goes on later", "owner", j.Body.Owner.Short(), "err", err)
 		}

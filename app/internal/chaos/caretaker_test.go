@@ -9,18 +9,21 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 )
 
-// TestRepairWithoutTheOwner gives a keeper that task, turns the owner off and
-// takes more keepers away, one after the other, than could be lost at once: the
-// caretaker has to make anew in between what each of them held. It is killed
-// on the way.
-func TestRepairWithoutTheOwner(t *testing.T) {
-	r := newRig(t, 5, "4GB", nil) // 3 of 5
-	src := r.material()
-	nas := r.Keepers[4]
+// careEvery has a caretaker look as often as tests need.
+var careEvery = []string{"--care-every", "1s"}
+
+// entrust keeps some files, gives the last keeper the task to look after them
+// and turns the owner off.
+func (r *rig) entrust() (src string, nas *e2e.Home, given *node.CareGiven) {
+	r.Helper()
+	src, nas = r.material(), r.Keepers[len(r.Keepers)-1]
+	r.check(nas.Kill())
+	r.check(nas.Start(r.ctx, careEvery...))
 	r.check(r.Owner.Start(r.ctx))
 	r.must(nil, "repair", "--after", "3s")
 	// Copies of the catalog from before all keepers were there are one piece
@@ -33,29 +36,46 @@ func TestRepairWithoutTheOwner(t *testing.T) {
 		}
 		return nil
 	})
-	var given node.CareState
-	r.must(&given, "care", "give", nas.About().Name)
-	if g := given.Given; g == nil || !g.Asked || g.Work.Segments == 0 || g.Work.Lacking > 0 || len(g.Knows) != 5 {
-		t.Fatalf("the task was not taken as a whole: %+v", g)
+	var s node.CareState
+	r.must(&s, "care", "give", nas.About().Name)
+	if g := s.Given; g == nil || !g.Asked || g.Work.Segments == 0 || g.Work.Lacking > 0 || len(g.Knows) != len(r.Keepers) {
+		r.Fatalf("the task was not taken as a whole: %+v", g)
 	}
 	r.check(r.Owner.Stop(r.ctx))
+	return src, nas, s.Given
+}
+
+// mended waits until a caretaker made so many pieces anew, and gives how many it
+// did.
+func (r *rig) mended(nas *e2e.Home, want int64) (made int64) {
+	r.Helper()
+	r.until("the caretaker does not repair", func() error {
+		var s node.CareState
+		if err := nas.Must(r.ctx, &s, "care"); err != nil {
+			return err
+		}
+		if len(s.For) != 1 || s.For[0].Work.Pieces < want {
+			return fmt.Errorf("%+v, want %d pieces", s.For, want)
+		}
+		made = s.For[0].Work.Pieces
+		return nil
+	})
+	return made
+}
+
+// TestRepairWithoutTheOwner gives a keeper that task, turns the owner off and
+// takes more keepers away, one after the other, than could be lost at once: the
+// caretaker has to make anew in between what each of them held. It is killed
+// on the way.
+func TestRepairWithoutTheOwner(t *testing.T) {
+	r := newRig(t, 5, "4GB", nil) // 3 of 5
+	src, nas, given := r.entrust()
 	made := int64(0)
 	for _, lost := range r.Keepers[:2] {
 		r.check(lost.Kill())
 		r.check(nas.Kill())
-		r.check(nas.Start(r.ctx))
-		want := made + given.Given.Work.Segments
-		r.until("the caretaker does not repair", func() error {
-			var s node.CareState
-			if err := nas.Must(r.ctx, &s, "care"); err != nil {
-				return err
-			}
-			if len(s.For) != 1 || s.For[0].Work.Pieces < want {
-				return fmt.Errorf("%+v", s.For)
-			}
-			made = s.For[0].Work.Pieces
-			return nil
-		})
+		r.check(nas.Start(r.ctx, careEvery...))
+		made = r.mended(nas, made+given.Work.Segments)
 	}
 	// With a third one gone, two places that the owner knows of are left. One
 	// piece of each segment at least can only be where the caretaker put it.
