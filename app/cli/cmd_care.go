@@ -22,7 +22,11 @@ func (a *app) careCommand() *cobra.Command {
 you what other machines lost while all of yours are off. It needs no key and sees
 no name: it is told where the encrypted pieces are, and may store missing ones at
 the machines that you keep at, in your room there, and nothing else. It can delete
-nothing. When you are back, your machine checks and takes over what it did.`,
+nothing. When you are back, your machine checks and takes over what it did.
+
+On the machine that repairs the lists count against what it offers ('preezm
+limits'), about a thousandth of what is kept; where nothing is offered they take
+256 MB at most, for all whom it repairs for.`,
 		Example: `  preezm care give nas
   preezm care list
   preezm care take`,
@@ -128,7 +132,8 @@ func (a *app) careRefuseCommand() *cobra.Command {
 		Use:   "refuse NAME",
 		Short: "Do not look after somebody's pieces on this machine",
 		Long: `Do not look after the pieces of somebody who gave this machine that task, whatever
-their machine says. With --not, do so again.`,
+their machine says; the list of them is deleted. With --not, do so again: their
+machine sends the list once more.`,
 		Example: `  preezm care refuse anna-laptop
   preezm care refuse anna-laptop --not`,
 		Args: exactlyOne("machine"),
@@ -200,8 +205,11 @@ func careFor(b *strings.Builder, f *node.CareFor) {
 		fmt.Fprintf(b, "This machine was asked to repair for %s, and does not: you refused.\n", printable(f.Name))
 		return
 	}
-	fmt.Fprintf(b, "This machine repairs for %s while it is off, until %s: %s at %s; %s.\n", printable(f.Name), clock(f.Until),
-		count(f.Work.Segments, "group of pieces", "groups of pieces"), machines(f.Keepers), careDid(&f.Work, "nothing was missing so far"))
+	fmt.Fprintf(b, "This machine repairs for %s while it is off, until %s: %s at %s, of which the list takes %s here; %s.\n", printable(f.Name), clock(f.Until),
+		count(f.Work.Segments, "group of pieces", "groups of pieces"), machines(f.Keepers), size(f.Lists), careDid(&f.Work, "nothing was missing so far"))
+	if f.Work.Lacking > 0 {
+		fmt.Fprintf(b, "It has not told this machine of everything yet, or there is no room for more: 'preezm limits' says how much there is.\n")
+	}
 }
 
 // careDid says what a caretaker did, or otherwise.

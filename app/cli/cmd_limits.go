@@ -31,6 +31,9 @@ What nobody waits for (repair in the background, checks, care for others while t
 are off) has rates of its own, 4.2 MB/s down and 1.0 MB/s up unless you say
 otherwise; 'preezm repair' goes as fast as the line.
 
+The lists of those that this machine repairs for ('preezm care') count against the
+offer. With nothing offered they take 256 MB at most.
+
 On battery with less than --battery percent, and on a metered network, nothing
 is put from watched folders, repaired or tidied; what you ask for yourself is
 done. Linux tells about batteries, and NetworkManager about metered networks.`,
@@ -171,6 +174,7 @@ func (a *app) printLimits(v node.LimitsView) error {
 		offers = size(v.Offer)
 	}
 	fmt.Fprintf(&b, "Offer      %s to the circle, of which %s are in use\n", offers, size(v.Kept))
+	b.WriteString(lists(v))
 	b.WriteString(leftovers(v.Leftovers))
 	battery := "goes on whatever is left"
 	if v.BatteryBelow > 0 {
@@ -186,6 +190,17 @@ func (a *app) printLimits(v node.LimitsView) error {
 		fmt.Fprintf(&b, "\nThe background rests: %s.", oneLine(v.Resting.Text))
 	}
 	return a.say("%s", b.String())
+}
+
+// lists says what those that this machine repairs for take of it.
+func lists(v node.LimitsView) string {
+	switch {
+	case v.Lists == 0:
+		return ""
+	case v.ListsMost > 0:
+		return fmt.Sprintf("Lists      %s of what this machine repairs for others ('preezm care'), %s at most since nothing is offered\n", size(v.Lists), size(v.ListsMost))
+	}
+	return fmt.Sprintf("Lists      %s of what this machine repairs for others ('preezm care'), counted against the offer\n", size(v.Lists))
 }
 
 // leftovers says what is kept for machines that left, and for how long.

@@ -44,6 +44,27 @@ func (n *Node) openCaretaker(ctx context.Context) (*caretaker.Service, error) {
 	return s, nil
 }
 
+// withCare calls f with what this machine knows of tasks, in a command too.
+func (n *Node) withCare(ctx context.Context, f func(*caretaker.Service) error) (err error) {
+	s := n.care
+	if s == nil { // opened for a command
+		if s, err = n.openCaretaker(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, s.Close()) }()
+	}
+	return f(s)
+}
+
+// careLists tells how much the lists of each owner take here, in bytes.
+func (n *Node) careLists(ctx context.Context) (out map[peers.DeviceID]int64, err error) {
+	err = n.withCare(ctx, func(s *caretaker.Service) error {
+		out = s.Takes()
+		return nil
+	})
+	return out, err
+}
+
 // takeCare works for owners that are off until ctx ends.
 func (n *Node) takeCare(ctx context.Context) {
 	caring.New(caring.Config{

@@ -86,6 +86,7 @@ type CareFor struct {
 	Grace   time.Duration  `json:"grace_ns"`
 	Keepers int            `json:"keepers"`
 	Refused bool           `json:"refused,omitempty"`
+	Lists   int64          `json:"lists"` // bytes that what it was told of them takes here
 	Work    CareWork       `json:"work"`
 }
 

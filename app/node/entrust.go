@@ -239,6 +239,8 @@ func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], a
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
+			case errors.Is(err, peers.ErrQuota), errors.Is(err, peers.ErrDiskFull):
+				errs = append(errs, said.Wrap(err, "care-full", "{name} has no room for the whole list of what you keep, and looks after as much as it was told of: its user can offer more ('preezm limits --offer')", "name", p.Name))
 			case errors.Is(err, peers.ErrRefused):
 				errs = append(errs, said.Error("care-refused", "{name} does not take the task: its user refused it, or took this machine out of its circle", "name", p.Name))
 			case errors.Is(err, peers.ErrUnknown):
@@ -437,28 +439,27 @@ func (n *Node) careState(ctx context.Context) (out *CareState, err error) {
 			return nil, err
 		}
 	}
-	s := n.care
-	if s == nil { // opened for a command
-		if s, err = n.openCaretaker(ctx); err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, s.Close()) }()
-	}
+	return out, n.withCare(ctx, func(s *caretaker.Service) error { return n.caresFor(ctx, s, out) })
+}
+
+// caresFor tells whom this machine looks after.
+func (n *Node) caresFor(ctx context.Context, s *caretaker.Service, out *CareState) error {
 	reports, err := s.Reports(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	lists := s.Takes()
 	for i, j := range s.Jobs() {
 		x := CareFor{
 			Owner: j.Body.Owner, Name: n.nameOf(j.Body.Owner), Until: time.Unix(j.Body.Until, 0), Grace: time.Duration(j.Body.Grace) * time.Second,
-			Keepers: len(j.Body.Keepers), Refused: j.Refused,
+			Keepers: len(j.Body.Keepers), Refused: j.Refused, Lists: lists[j.Body.Owner],
 		}
 		if i < len(reports) && reports[i].Owner == x.Owner {
 			x.Work = n.careWork(&reports[i])
 		}
 		out.For = append(out.For, x)
 	}
-	return out, err
+	return nil
 }
 
 func (n *Node) careWork(r *caretaker.Report) CareWork {

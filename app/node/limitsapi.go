@@ -27,6 +27,10 @@ type LimitsView struct {
 	Limits
 	Offer int64 `json:"offer"` // bytes the circle may store here
 	Kept  int64 `json:"kept"`  // of these in use
+	// Lists is what the lists take of those that this machine repairs for; they
+	// count against the offer, or, where nothing is offered, may take ListsMost.
+	Lists     int64 `json:"lists"`
+	ListsMost int64 `json:"lists_most,omitempty"`
 	// Leftovers are kept for machines that are no longer in the circle, for a
 	// while.
 	Leftovers []Leftover `json:"leftovers"`
@@ -70,6 +74,10 @@ func (n *Node) Limits(ctx context.Context) (LimitsView, error) {
 	if err != nil {
 		return LimitsView{}, err
 	}
+	lists, err := n.careLists(ctx)
+	if err != nil {
+		return LimitsView{}, err
+	}
 	now := time.Now()
 	x := n.limits
 	battery, metered := x.look(ctx, now)
@@ -81,6 +89,12 @@ func (n *Node) Limits(ctx context.Context) (LimitsView, error) {
 		BatteryKnown: battery, MeteredKnown: metered, BatteryBelow: x.limits.battery(),
 	}
 	v.Offer = n.offered()
+	for _, size := range lists {
+		v.Lists += size
+	}
+	if v.Offer == 0 {
+		v.ListsMost = depot.BesideNoOffer
+	}
 	bg := x.limits.repairRates()
 	v.RepairDownNow, v.RepairUpNow = bg.Down, bg.Up
 	return v, nil

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -135,6 +136,9 @@ func (w *Worker) Run(ctx context.Context) {
 // round looks after each owner once and gives how long it may take to the next.
 func (w *Worker) round(ctx context.Context) time.Duration {
 	next := lookEvery
+	if err := w.Service.Sweep(ctx); err != nil && ctx.Err() == nil {
+		w.Logger.Warn("forget lists of owners who left", "err", err)
+	}
 	for _, j := range w.Service.Jobs() {
 		if j.Refused || !j.Body.Holds(w.Now().Unix()) || ctx.Err() != nil {
 			continue
@@ -167,30 +171,45 @@ func (w *Worker) watch(ctx context.Context, j caretaker.Job) (*watch, error) {
 	}
 	x.settled = ""
 	clear(x.hopeless)
-	// A newer task names other pieces; what was made under the one before the
-	// owner has taken over, or does not need.
-	needed := map[peers.ShardID]bool{}
-	complete := true
-	for part := range j.Body.Parts {
-		_, segs, err := w.Service.Part(ctx, j, part)
-		if err != nil {
-			return nil, err
-		}
-		complete = complete && segs != nil
-		for _, s := range segs {
-			for i := range s.Pieces {
-				needed[s.Pieces[i].ID] = true
-			}
-		}
+	named := func(d peers.DeviceID) bool { return j.Body.Keeper(d) >= 0 }
+	maps.DeleteFunc(x.history, func(d peers.DeviceID, _ *presence.History) bool { return !named(d) })
+	maps.DeleteFunc(x.vain, func(d peers.DeviceID, _ int) bool { return !named(d) })
+	complete, err := w.Service.Complete(ctx, j)
+	if err != nil {
+		return nil, err
 	}
 	if complete {
-		if err := w.Service.Forget(ctx, j.Body.Owner, needed); err != nil {
+		if err := w.forget(ctx, j); err != nil {
 			return nil, err
 		}
 		x.task = j.Hash
 	}
 	w.watches[j.Body.Owner] = x
 	return x, nil
+}
+
+// forget drops notes of pieces that a newer task does not name: what was made
+// under the one before the owner has taken over, or does not need.
+func (w *Worker) forget(ctx context.Context, j caretaker.Job) error {
+	made, err := w.Service.Made(ctx, j.Body.Owner)
+	if err != nil || len(made) == 0 {
+		return err
+	}
+	needed := map[peers.ShardID]bool{}
+	for part := range j.Body.Parts {
+		_, segs, err := w.Service.Part(ctx, j, part)
+		if err != nil {
+			return err
+		}
+		for _, s := range segs {
+			for i := range s.Pieces {
+				if _, ok := made[s.Pieces[i].ID]; ok {
+					needed[s.Pieces[i].ID] = true
+				}
+			}
+		}
+	}
+	return w.Service.Forget(ctx, j.Body.Owner, needed)
 }
 
 // keeper is one of a task's keepers at this moment.

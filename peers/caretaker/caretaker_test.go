@@ -417,3 +417,148 @@ func FuzzAnswer(f *testing.F) {
 		_, _ = DecodeWanted(raw)
 	})
 }
+
+// What is kept for an owner counts against what is offered, once, through all
+// that may happen to it.
+func TestListsTakeRoom(t *testing.T) {
+	s := newSite(t, nas)
+	s.depot.SetOffer(40_000)
+	free := func() int64 {
+		t.Helper()
+		u, err := s.depot.Usage(t.Context(), owner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.Used != 0 {
+			t.Errorf("lists count as pieces: %+v", u)
+		}
+		if lists := s.Takes()[owner]; lists+u.Free != u.Quota {
+			t.Errorf("%d of lists and %d free of %d", lists, u.Free, u.Quota)
+		}
+		return u.Free
+	}
+	task := func(number uint64, parts ...caretask.Part) {
+		t.Helper()
+		w := newWork(t, number, func(task *caretask.Task) {
+			task.Parts, task.Segments = []custody.Hash{}, 0
+			for _, p := range parts {
+				task.Parts = append(task.Parts, p.Hash())
+				task.Segments += uint64(len(p))
+			}
+		})
+		s.say(owner, VerbTask, w.task.Raw, nil)
+	}
+	send := func(number uint64, at uint16, p caretask.Part, want error) {
+		t.Helper()
+		raw, err := EncodePart(number, at, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.say(owner, VerbPart, raw, want)
+	}
+	var parts []caretask.Part
+	for i := range 12 {
+		parts = append(parts, newWide(t, uint64(i+1), 60).part) // of 4.4 kB
+	}
+	all := free()
+	task(1, parts...)
+	for i, p := range parts[:4] {
+		send(1, uint16(i), p, nil)
+		send(1, uint16(i), p, nil) // the same again takes no more
+	}
+	if n := all - free(); n != 4*8192 {
+		t.Errorf("4 parts take %d bytes", n)
+	}
+	send(1, 4, parts[4], peers.ErrQuota)
+	// Notes of pieces take room as well.
+	for i := range 40 {
+		err := s.Note(t.Context(), owner, Made{Piece: peers.ShardID{byte(i)}, Lost: true})
+		if full := i >= (40_000-4*8192)/noteCost; full != errors.Is(err, peers.ErrQuota) || !full && err != nil {
+			t.Fatalf("note %d: %v", i, err)
+		}
+	}
+	if err := s.Note(t.Context(), owner, Made{Piece: peers.ShardID{1}, Keeper: keeper}); err != nil {
+		t.Errorf("a note that was there: %v", err)
+	}
+	before := free()
+	s.reopen()
+	if free() != before {
+		t.Errorf("%d free after a restart, %d before", free(), before)
+	}
+	if err := s.Forget(t.Context(), owner, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := all - free(); n != 4*8192 {
+		t.Errorf("without notes they take %d bytes", n)
+	}
+	task(2, parts[3:]...)
+	if n := all - free(); n != 8192 {
+		t.Errorf("the one part that is named still takes %d bytes", n)
+	}
+	send(2, 1, parts[4], nil)
+	if err := s.Refuse(t.Context(), owner, true); err != nil || free() != all {
+		t.Errorf("%d of %d free after a refusal, %v", free(), all, err)
+	}
+	if err := s.Refuse(t.Context(), owner, false); err != nil {
+		t.Fatal(err)
+	}
+	send(2, 0, parts[3], nil)
+	s.say(owner, VerbTask, newWork(t, 3, ended).task.Raw, nil)
+	if free() != all {
+		t.Errorf("%d of %d free after the end", free(), all)
+	}
+}
+
+// With nothing offered there is a little room, for all owners together.
+func TestListsWhereNothingIsOffered(t *testing.T) {
+	s := newSite(t, nas)
+	s.depot.SetOffer(0)
+	if err := s.depot.Take(t.Context(), stranger, depot.BesideNoOffer-8192); err != nil {
+		t.Fatal(err)
+	}
+	w := newWork(t, 1, func(task *caretask.Task) {
+		task.Parts = append(task.Parts, newWide(t, 2, 60).part.Hash())
+	})
+	s.say(owner, VerbTask, w.task.Raw, nil)
+	for i, want := range []error{nil, peers.ErrQuota} {
+		raw, err := EncodePart(1, uint16(i), []caretask.Part{w.part, newWide(t, 2, 60).part}[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.say(owner, VerbPart, raw, want)
+	}
+}
+
+// What lies here for somebody who left the circle goes, and so does what lies
+// here for a task that ended long ago.
+func TestSweep(t *testing.T) {
+	for name, end := range map[string]func(*site){
+		"left":       func(s *site) { delete(s.known, owner) },
+		"ended":      func(s *site) { s.now = s.now.Add(32 * 24 * time.Hour) },
+		"lasts":      nil,
+		"just ended": func(s *site) { s.now = s.now.Add(25 * time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, nas)
+			w := newWork(t, 5, nil)
+			s.say(owner, VerbTask, w.task.Raw, nil)
+			raw, err := EncodePart(5, 0, w.part)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.say(owner, VerbPart, raw, nil)
+			goes := name == "left" || name == "ended"
+			if end != nil {
+				end(s)
+			}
+			if err := s.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n := s.Takes()[owner]; (n == 0) != goes {
+				t.Errorf("%d bytes are left", n)
+			}
+			// A task that was newest stays so.
+			s.say(owner, VerbTask, newWork(t, 4, nil).task.Raw, map[bool]error{true: peers.ErrRefused, false: peers.ErrStale}[name == "left"])
+		})
+	}
+}

@@ -26,6 +26,10 @@ type task = caretask.Task
 type Depot interface {
 	Stat(ctx context.Context, owner peers.DeviceID, ids []peers.ShardID) ([]int64, error)
 	Usage(ctx context.Context, owner peers.DeviceID) (peers.Usage, error)
+	// Take counts bytes that are to lie here for an owner, where there is room;
+	// Hold those that do already, or, negative, are gone.
+	Take(ctx context.Context, owner peers.DeviceID, n int64) error
+	Hold(owner peers.DeviceID, n int64)
 }
 
 // Options of a service.
@@ -46,6 +50,11 @@ type Options struct {
 type Service struct {
 	o     Options
 	store *store
+
+	// lists is held while what lies here for owners changes, and the count of
+	// it with it; before mu.
+	lists   sync.Mutex
+	counted map[peers.DeviceID]int64
 
 	mu      sync.Mutex
 	tasks   map[peers.DeviceID]*kept
@@ -69,25 +78,47 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	}
 	s := &Service{
 		o: o, store: st, tasks: map[peers.DeviceID]*kept{}, permits: map[peers.DeviceID][]permit{}, missed: map[peers.DeviceID][]peers.DeviceID{},
-		writing: map[claimed]int{}, changed: make(chan struct{}, 1),
+		counted: map[peers.DeviceID]int64{}, writing: map[claimed]int{}, changed: make(chan struct{}, 1),
 	}
-	list, err := st.tasks(ctx)
+	if err := s.load(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// load reads what the database has.
+func (s *Service) load(ctx context.Context) error {
+	list, err := s.store.tasks(ctx)
 	for _, row := range list {
 		t, perr := custody.Reread[task](row.doc)
 		if perr != nil {
-			o.Logger.Warn("a task of a caretaker is damaged and waits for its owner to say it again", "err", perr)
+			s.o.Logger.Warn("a task of a caretaker is damaged and waits for its owner to say it again", "err", perr)
 			continue
 		}
 		s.tasks[t.Body.Owner] = &kept{t, row.refused}
 	}
 	if err != nil {
-		return nil, errors.Join(err, st.db.Close())
+		return err
 	}
-	return s, nil
+	s.lists.Lock()
+	defer s.lists.Unlock()
+	owners, err := s.store.owners(ctx)
+	for _, owner := range owners {
+		err = errors.Join(err, s.recount(ctx, owner))
+	}
+	return err
 }
 
-// Close closes the database.
-func (s *Service) Close() error { return s.store.db.Close() }
+// Close closes the database. What lies in it is counted no more.
+func (s *Service) Close() error {
+	s.lists.Lock()
+	defer s.lists.Unlock()
+	for owner, n := range s.counted {
+		s.o.Depot.Hold(owner, -n)
+	}
+	clear(s.counted)
+	return s.store.db.Close()
+}
 
 // Changed tells of a new task, or a part of one, that is this machine's.
 func (s *Service) Changed() <-chan struct{} { return s.changed }
@@ -185,6 +216,8 @@ func (s *Service) take(ctx context.Context, from peers.DeviceID, raw []byte) (*w
 	if err != nil {
 		return nil, err
 	}
+	s.lists.Lock()
+	defer s.lists.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	have := s.tasks[owner]
@@ -202,6 +235,9 @@ func (s *Service) take(ctx context.Context, from peers.DeviceID, raw []byte) (*w
 			delete(s.permits, have.Body.Caretaker)
 		}
 		s.poke()
+		if err := s.recount(ctx, owner); err != nil {
+			return nil, err
+		}
 	}
 	if !mine {
 		return &wanted{Parts: []uint16{}}, nil
@@ -239,6 +275,10 @@ func (s *Service) takePart(ctx context.Context, from peers.DeviceID, raw []byte)
 	if err := custody.Unmarshal(raw, &m); err != nil {
 		return nil, err
 	}
+	// A newer task, or a refusal, drops what it does not need: nothing is to
+	// come after that.
+	s.lists.Lock()
+	defer s.lists.Unlock()
 	t := s.known(from)
 	if t == nil || t.Body.Caretaker != s.o.Device || t.refused || int(m.Part) >= len(t.Body.Parts) {
 		return nil, peers.ErrRefused
@@ -254,7 +294,13 @@ func (s *Service) takePart(ctx context.Context, from peers.DeviceID, raw []byte)
 	if p.Hash() != h {
 		return nil, fmt.Errorf("%w: not the part that the task names", custody.ErrMalformed)
 	}
-	if err := s.store.putPart(ctx, from, h, m.Body); err != nil {
+	if had, err := s.store.part(ctx, from, h); err != nil {
+		return nil, err
+	} else if had != nil {
+		return &struct{}{}, nil
+	}
+	err = s.grow(ctx, from, partCost(len(m.Body)), func() error { return s.store.putPart(ctx, from, h, m.Body) })
+	if err != nil {
 		return nil, err
 	}
 	s.poke()

@@ -63,7 +63,33 @@ func openStore(ctx context.Context, path string, key []byte) (*store, error) {
 	if err := sqlite.Migrate(ctx, db, migrations); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", File, err), db.Close())
 	}
+	if err := s.giveBack(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", File, err), db.Close())
+	}
 	return s, nil
+}
+
+// giveBack has the file become smaller when rows go: what they took is promised
+// to others then.
+func (s *store) giveBack(ctx context.Context) error {
+	var does int
+	if err := s.db.QueryRowContext(ctx, "PRAGMA auto_vacuum").Scan(&does); err != nil || does != 0 {
+		return err
+	}
+	for _, q := range []string{"PRAGMA auto_vacuum = FULL", "VACUUM"} {
+		if _, err := s.db.ExecContext(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shrink cuts off at once what rows that went took of the file.
+func (s *store) shrink(ctx context.Context) error {
+	if _, err := s.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		return fmt.Errorf("%s: %w", File, err)
+	}
+	return nil
 }
 
 // write runs f in a transaction.
@@ -129,12 +155,7 @@ func (s *store) putTask(ctx context.Context, t *custody.Signed[task], mine bool)
 		if mine {
 			return dropParts(ctx, tx, t)
 		}
-		for _, table := range []string{"part", "made", "seen"} {
-			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE owner = ?", owner[:]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return drop(ctx, tx, owner)
 	})
 }
 
@@ -171,11 +192,14 @@ func dropParts(ctx context.Context, tx *sql.Tx, t *custody.Signed[task]) error {
 }
 
 // refuse notes that this machine's user does not want to look after an owner,
-// or does after all.
+// whose lists go then, or does after all.
 func (s *store) refuse(ctx context.Context, owner peers.DeviceID, on bool) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE task SET refused = ? WHERE owner = ?", on, owner[:])
-		return err
+		if err != nil || !on {
+			return err
+		}
+		return drop(ctx, tx, owner)
 	})
 }
 
@@ -196,6 +220,20 @@ func (s *store) part(ctx context.Context, owner peers.DeviceID, h custody.Hash) 
 		return nil, fmt.Errorf("%s: %w", File, err)
 	}
 	return body, nil
+}
+
+// owners gives whose lists and notes lie here.
+func (s *store) owners(ctx context.Context) ([]peers.DeviceID, error) {
+	return rows(ctx, s.db, func(r *sql.Rows) (d peers.DeviceID, err error) {
+		var owner []byte
+		if err := r.Scan(&owner); err != nil {
+			return d, err
+		}
+		if len(owner) != len(d) {
+			return d, errors.New("an owner's name is damaged")
+		}
+		return peers.DeviceID(owner), nil
+	}, "SELECT owner FROM part UNION SELECT owner FROM made")
 }
 
 // partsHere gives the hashes of an owner's parts that are here.
@@ -220,6 +258,15 @@ type Made struct {
 	Lost   bool // it is nowhere
 	Size   int64
 	At     int64 // Unix seconds
+}
+
+// noted tells whether there is a note of a piece.
+func (s *store) noted(ctx context.Context, owner peers.DeviceID, piece peers.ShardID) (yes bool, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM made WHERE owner = ? AND piece = ?)", owner[:], piece[:]).Scan(&yes)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", File, err)
+	}
+	return yes, err
 }
 
 func (s *store) setMade(ctx context.Context, owner peers.DeviceID, m Made) error {
@@ -267,9 +314,12 @@ func (s *store) keepMade(ctx context.Context, owner peers.DeviceID, needed map[p
 	})
 }
 
-// saveSeen keeps histories of presence.
+// saveSeen keeps histories of presence, and no others.
 func (s *store) saveSeen(ctx context.Context, owner peers.DeviceID, of map[peers.DeviceID][]byte) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM seen WHERE owner = ?", owner[:]); err != nil {
+			return err
+		}
 		for d, h := range of {
 			if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO seen(owner, keeper, history) VALUES(?,?,?)", owner[:], d[:], h); err != nil {
 				return err

@@ -36,6 +36,8 @@ func (s *Service) Jobs() (out []Job) {
 // Refuse ends the work for an owner's device, whatever it says, or takes it up
 // again.
 func (s *Service) Refuse(ctx context.Context, owner peers.DeviceID, on bool) error {
+	s.lists.Lock()
+	defer s.lists.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tasks[owner]
@@ -47,7 +49,7 @@ func (s *Service) Refuse(ctx context.Context, owner peers.DeviceID, on bool) err
 	}
 	s.tasks[owner] = &kept{t.Signed, on}
 	s.poke()
-	return nil
+	return s.recount(ctx, owner)
 }
 
 // Part gives a part of a task; nil: it is not here yet.
@@ -63,6 +65,12 @@ func (s *Service) Part(ctx context.Context, j Job, part int) (caretask.Part, []*
 	return p, segs, nil
 }
 
+// Complete says whether all parts of a task are here.
+func (s *Service) Complete(ctx context.Context, j Job) (bool, error) {
+	w, err := s.wanted(ctx, j.Signed)
+	return err == nil && len(w.Parts) == 0, err
+}
+
 // Made gives the pieces of an owner's device that are elsewhere than its task
 // says, by their name there.
 func (s *Service) Made(ctx context.Context, owner peers.DeviceID) (map[peers.ShardID]Made, error) {
@@ -74,14 +82,29 @@ func (s *Service) Made(ctx context.Context, owner peers.DeviceID) (map[peers.Sha
 	return out, err
 }
 
-// Note writes down where a piece is.
+// Note writes down where a piece is; peers.ErrQuota or peers.ErrDiskFull where
+// there is no room for that.
 func (s *Service) Note(ctx context.Context, owner peers.DeviceID, m Made) error {
-	return s.store.setMade(context.WithoutCancel(ctx), owner, m)
+	ctx = context.WithoutCancel(ctx)
+	s.lists.Lock()
+	defer s.lists.Unlock()
+	write := func() error { return s.store.setMade(ctx, owner, m) }
+	if had, err := s.store.noted(ctx, owner, m.Piece); err != nil {
+		return err
+	} else if had {
+		return write()
+	}
+	return s.grow(ctx, owner, noteCost, write)
 }
 
 // Forget drops the notes of pieces that a task does not name any more.
 func (s *Service) Forget(ctx context.Context, owner peers.DeviceID, needed map[peers.ShardID]bool) error {
-	return s.store.keepMade(ctx, owner, needed)
+	s.lists.Lock()
+	defer s.lists.Unlock()
+	if err := s.store.keepMade(ctx, owner, needed); err != nil {
+		return err
+	}
+	return s.recount(ctx, owner)
 }
 
 // Seen gives how often each keeper answered.

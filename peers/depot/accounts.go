@@ -22,7 +22,13 @@ type Usage = peers.Usage
 // account is one owner's part.
 type account struct {
 	used, reserved, shards int64
+	// beside is what lies elsewhere in the home for this owner and counts as
+	// room, though it is no shard.
+	beside int64
 }
+
+// taken is what of a quota is gone.
+func (a *account) taken() int64 { return a.used + a.reserved + a.beside }
 
 // accounts keeps the sums of quota, offer and disk. A put reserves its bytes
 // before the first one is read, so that puts side by side never overrun.
@@ -45,6 +51,7 @@ func (a *accounts) sum(owner peers.DeviceID) (out account) {
 			out.used += acc.used
 			out.reserved += acc.reserved
 			out.shards += acc.shards
+			out.beside += acc.beside
 		}
 	}
 	return out
@@ -84,10 +91,21 @@ func (a *accounts) reserve(owner peers.DeviceID, n, quota int64, space func() (S
 	acc := a.owner(owner)
 	defer a.prune(owner, acc)
 	sum := a.sum(owner)
-	if lim := limit(quota, a.offer); sum.used+sum.reserved+n > lim {
-		return fmt.Errorf("%d of %d bytes used: %w", sum.used+sum.reserved, lim, peers.ErrQuota)
+	if err := a.room(&sum, &a.all, n, quota, a.offer, space); err != nil {
+		return err
 	}
-	if a.all.used+a.all.reserved+n > a.offer {
+	acc.reserved += n
+	a.all.reserved += n
+	return nil
+}
+
+// room looks whether n bytes more fit what is promised to an owner, what is
+// offered to all, and the disk. The lock is held by the caller.
+func (a *accounts) room(sum, all *account, n, quota, offer int64, space func() (Space, error)) error {
+	if lim := limit(quota, offer); sum.taken()+n > lim {
+		return fmt.Errorf("%d of %d bytes used: %w", sum.taken(), lim, peers.ErrQuota)
+	}
+	if all.taken()+n > offer {
 		return fmt.Errorf("the offer to all is used up: %w", peers.ErrQuota)
 	}
 	s, err := space()
@@ -99,9 +117,35 @@ func (a *accounts) reserve(owner peers.DeviceID, n, quota int64, space func() (S
 	if s.Free-a.all.reserved-n < a.minFree {
 		return peers.ErrDiskFull
 	}
-	acc.reserved += n
-	a.all.reserved += n
 	return nil
+}
+
+// take counts n bytes beside the shards, where there is room. With nothing
+// offered there is a little all the same, which all owners share.
+func (a *accounts) take(owner peers.DeviceID, n, quota int64, space func() (Space, error)) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	sum, all, offer := a.sum(owner), a.all, a.offer
+	if offer <= 0 {
+		sum, all, offer = account{beside: sum.beside}, account{beside: all.beside}, BesideNoOffer
+	}
+	if err := a.room(&sum, &all, n, quota, offer, space); err != nil {
+		return err
+	}
+	a.owner(owner).beside += n
+	a.all.beside += n
+	return nil
+}
+
+// hold counts n bytes beside the shards that are there already, or, negative,
+// are gone.
+func (a *accounts) hold(owner peers.DeviceID, n int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	acc := a.owner(owner)
+	acc.beside += n
+	a.all.beside += n
+	a.prune(owner, acc)
 }
 
 // settle ends a reservation: the bytes are stored now, or free again.
@@ -157,7 +201,7 @@ func (a *accounts) usage(owner peers.DeviceID, quota, disk int64) Usage {
 	return Usage{
 		Quota:  lim,
 		Used:   acc.used,
-		Free:   max(0, min(lim-acc.used-acc.reserved, a.left(disk))),
+		Free:   max(0, min(lim-acc.taken(), a.left(disk))),
 		Shards: acc.shards,
 	}
 }
@@ -171,5 +215,5 @@ func (a *accounts) total(disk int64) Usage {
 
 // left is the room under offer and disk. The lock is held by the caller.
 func (a *accounts) left(disk int64) int64 {
-	return min(a.offer-a.all.used-a.all.reserved, disk-a.all.reserved-a.minFree)
+	return min(a.offer-a.all.taken(), disk-a.all.reserved-a.minFree)
 }

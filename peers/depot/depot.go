@@ -244,3 +244,27 @@ func (d *Depot) Total(ctx context.Context) (Usage, error) {
 	}
 	return d.accounts.total(s.Free), nil
 }
+
+// BesideNoOffer is the room for what lies beside the shards, of all owners
+// together, on a machine that offers none, in bytes.
+const BesideNoOffer = 256_000_000
+
+// Take counts n bytes that are to lie elsewhere in the home for an owner, such
+// as a caretaker's lists, against its quota, the offer and the disk, as if they
+// were a shard. Where nothing is offered all owners together have BesideNoOffer.
+// peers.ErrQuota and peers.ErrDiskFull. They are no part of Usage.Used.
+func (d *Depot) Take(ctx context.Context, owner peers.DeviceID, n int64) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	defer d.working.Done()
+	err := d.accounts.take(owner, n, d.quota(owner), func() (Space, error) { return d.storage.Space(ctx) })
+	if err != nil {
+		return fmt.Errorf("depot: %w", err)
+	}
+	return nil
+}
+
+// Hold counts n bytes that lie there already, whatever room there is; negative,
+// that they are gone.
+func (d *Depot) Hold(owner peers.DeviceID, n int64) { d.accounts.hold(owner, n) }
