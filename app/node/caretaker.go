@@ -123,6 +123,18 @@ func (o ownPieces) ReadCared(ctx context.Context, id peers.ShardID, dst []byte) 
 	return errors.Join(err, s.Close())
 }
 
+// AuditCared implements caring.Auditee.
+func (o ownPieces) AuditCared(ctx context.Context, nonce peers.Nonce, ids []peers.ShardID, _ []int64, spots int) ([]peers.Proof, error) {
+	var owner peers.DeviceID
+	for _, id := range ids {
+		var err error
+		if owner, err = o.n.care.Reads(o.n.device, id); err != nil {
+			return nil, err
+		}
+	}
+	return o.n.depot.Audit(ctx, owner, nonce, ids, spots)
+}
+
 // PutCared implements caring.Keeper.
 func (o ownPieces) PutCared(ctx context.Context, id peers.ShardID, root peers.Root, data []byte) error {
 	owner, done, err := o.n.care.Writes(ctx, o.n.device, id, root, int64(len(data)))

@@ -10,6 +10,7 @@ package caring
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"maps"
@@ -74,6 +75,7 @@ type Worker struct {
 	Config
 	watches map[peers.DeviceID]*watch // by owner; of Run's goroutine alone
 	buffers [][]byte
+	secret  [32]byte // draws when keepers are checked
 }
 
 // watch is what is known of one owner's keepers.
@@ -83,6 +85,10 @@ type watch struct {
 	vain    map[peers.DeviceID]int // how many times in a row it did not answer
 	saved   time.Time
 	settled string // how everything stood when nothing was to be done
+	audits  map[peers.DeviceID]caretaker.Audit
+	// doubted are pieces, by their name in the task, that a keeper says it holds
+	// and did not prove: it is not asked for them, nor given them.
+	doubted map[peers.ShardID]peers.DeviceID
 	// hopeless are segments of which too few pieces are left, and how
 	// everything stood then: nobody asks for them again before that changes.
 	hopeless map[custody.Hash]string
@@ -106,7 +112,9 @@ func New(c Config) *Worker {
 	if c.LeastLook == 0 {
 		c.LeastLook = LeastLook
 	}
-	return &Worker{Config: c, watches: map[peers.DeviceID]*watch{}}
+	w := &Worker{Config: c, watches: map[peers.DeviceID]*watch{}}
+	rand.Read(w.secret[:])
+	return w
 }
 
 // Run works until ctx ends.
@@ -158,7 +166,10 @@ func (w *Worker) watch(ctx context.Context, j caretaker.Job) (*watch, error) {
 		return x, nil
 	}
 	if x == nil {
-		x = &watch{history: map[peers.DeviceID]*presence.History{}, vain: map[peers.DeviceID]int{}, hopeless: map[custody.Hash]string{}, saved: w.Now()}
+		x = &watch{
+			history: map[peers.DeviceID]*presence.History{}, vain: map[peers.DeviceID]int{}, doubted: map[peers.ShardID]peers.DeviceID{},
+			hopeless: map[custody.Hash]string{}, saved: w.Now(),
+		}
 		saved, err := w.Service.Seen(ctx, j.Body.Owner)
 		if err != nil {
 			return nil, err
@@ -168,12 +179,16 @@ func (w *Worker) watch(ctx context.Context, j caretaker.Job) (*watch, error) {
 				x.history[d] = h // a damaged one begins anew
 			}
 		}
+		if x.audits, err = w.Service.Audits(ctx, j.Body.Owner); err != nil {
+			return nil, err
+		}
 	}
 	x.settled = ""
 	clear(x.hopeless)
 	named := func(d peers.DeviceID) bool { return j.Body.Keeper(d) >= 0 }
 	maps.DeleteFunc(x.history, func(d peers.DeviceID, _ *presence.History) bool { return !named(d) })
 	maps.DeleteFunc(x.vain, func(d peers.DeviceID, _ int) bool { return !named(d) })
+	maps.DeleteFunc(x.audits, func(d peers.DeviceID, _ caretaker.Audit) bool { return !named(d) })
 	complete, err := w.Service.Complete(ctx, j)
 	if err != nil {
 		return nil, err
@@ -254,6 +269,8 @@ func (w *Worker) lookAfter(ctx context.Context, j caretaker.Job) error {
 			x.vain[k.device] = 0
 		}
 		switch {
+		case k.online && failing(x.audits[k.device], now):
+			k.standing = repair.Failing
 		case k.online:
 			k.standing = repair.Well
 		case !k.strange && x.missed(k.device, now, grace):
@@ -271,6 +288,9 @@ func (w *Worker) lookAfter(ctx context.Context, j caretaker.Job) error {
 	}
 	if w.Rest() || now.Sub(w.Seen(j.Body.Owner)) < min(grace, ownerAway) {
 		return nil
+	}
+	if err := w.check(ctx, j, x, ks); err != nil {
+		return err
 	}
 	return w.repair(ctx, j, x, ks)
 }
@@ -404,7 +424,7 @@ func (w *Worker) repair(ctx context.Context, j caretaker.Job, x *watch, ks []*ke
 	pieces := 0
 	var errs []error
 	for _, t := range list {
-		n, err := w.mend(ctx, j, ks, t)
+		n, err := w.mend(ctx, j, x, ks, t)
 		pieces += n
 		if ctx.Err() != nil {
 			return ctx.Err()

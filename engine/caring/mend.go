@@ -62,7 +62,7 @@ type site struct {
 
 // mend makes anew what is missing of one segment. It first asks all keepers what
 // they hold of it, so it begins from what is so, whatever was noted.
-func (w *Worker) mend(ctx context.Context, j caretaker.Job, ks []*keeper, t todo) (pieces int, err error) {
+func (w *Worker) mend(ctx context.Context, j caretaker.Job, x *watch, ks []*keeper, t todo) (pieces int, err error) {
 	p, segs, err := w.Service.Part(ctx, j, t.part)
 	if err != nil || segs == nil {
 		return 0, err
@@ -76,11 +76,13 @@ func (w *Worker) mend(ctx context.Context, j caretaker.Job, ks []*keeper, t todo
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
+	ms := machines(j, ks)
+	x.doubt(seg, ks, held, ms)
 	sites, now, err := w.found(ctx, j, ks, seg, held)
 	if err != nil {
 		return 0, err
 	}
-	plan := repair.Decide(now, machines(j, ks), policy)
+	plan := repair.Decide(now, ms, policy)
 	moves := allowed(plan.Moves, held)
 	if len(moves) == 0 {
 		return 0, nil
@@ -148,26 +150,29 @@ func (w *Worker) show(ctx context.Context, ks []*keeper, proof []byte, n int) []
 		if !k.online {
 			continue
 		}
-		all.Go(func() {
-			one, cancel := context.WithTimeout(ctx, askTime)
-			defer cancel()
-			raw, err := k.Care(one, caretaker.VerbPermit, proof)
-			var h caretaker.Held
-			if err == nil {
-				err = custody.Unmarshal(raw, &h)
-			}
-			if err == nil && len(h.Pieces) != n {
-				err = peers.ErrProtocol
-			}
-			if err != nil {
-				w.Logger.Info("a keeper was shown a segment", "keeper", k.device.Short(), "err", err)
-				return
-			}
-			out[i] = h.Pieces
-		})
+		all.Go(func() { out[i] = w.showOne(ctx, k, proof, n) })
 	}
 	all.Wait()
 	return out
+}
+
+// showOne shows a segment to one keeper.
+func (w *Worker) showOne(ctx context.Context, k *keeper, proof []byte, n int) []uint8 {
+	one, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	raw, err := k.Care(one, caretaker.VerbPermit, proof)
+	var h caretaker.Held
+	if err == nil {
+		err = custody.Unmarshal(raw, &h)
+	}
+	if err == nil && len(h.Pieces) != n {
+		err = peers.ErrProtocol
+	}
+	if err != nil {
+		w.Logger.Info("a keeper was shown a segment", "keeper", k.device.Short(), "err", err)
+		return nil
+	}
+	return h.Pieces
 }
 
 // found puts together where each piece is, and notes what differs from the task.

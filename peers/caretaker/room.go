@@ -40,7 +40,7 @@ func (s *store) takes(ctx context.Context, owner peers.DeviceID) (n int64, err e
 
 // drop forgets all that lies here for an owner but its task.
 func drop(ctx context.Context, tx *sql.Tx, owner peers.DeviceID) error {
-	for _, table := range []string{"part", "made", "seen"} {
+	for _, table := range []string{"part", "made", "seen", "audit"} {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE owner = ?", owner[:]); err != nil {
 			return err
 		}

@@ -49,6 +49,16 @@ CREATE TABLE seen (
 	keeper  BLOB NOT NULL,
 	history BLOB NOT NULL,
 	PRIMARY KEY (owner, keeper)
+) STRICT, WITHOUT ROWID;`, `
+-- What each keeper proved when it was checked, see package audit.
+CREATE TABLE audit (
+	owner  BLOB NOT NULL,
+	keeper BLOB NOT NULL,
+	at     INTEGER NOT NULL, -- the last check, Unix seconds
+	score  REAL NOT NULL,
+	bad_at INTEGER NOT NULL, -- the last bad one
+	in_a_row INTEGER NOT NULL, -- bad ones
+	PRIMARY KEY (owner, keeper)
 ) STRICT, WITHOUT ROWID;`}
 
 // store is care.db. A commit is on the disk when it returns.
@@ -339,6 +349,48 @@ func (s *store) seen(ctx context.Context, owner peers.DeviceID) (map[peers.Devic
 	for _, o := range list {
 		if len(o.keeper) == 32 {
 			out[peers.DeviceID(o.keeper)] = o.history
+		}
+	}
+	return out, err
+}
+
+// Audit is what became of the checks of a keeper.
+type Audit struct {
+	At     int64 // the last one, Unix seconds
+	Score  float64
+	BadAt  int64 // the last bad one
+	InARow int64 // bad ones
+}
+
+// saveAudits keeps what became of checks, and of no other keepers.
+func (s *store) saveAudits(ctx context.Context, owner peers.DeviceID, of map[peers.DeviceID]Audit) error {
+	return s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM audit WHERE owner = ?", owner[:]); err != nil {
+			return err
+		}
+		for d, a := range of {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO audit(owner, keeper, at, score, bad_at, in_a_row) VALUES(?,?,?,?,?,?)",
+				owner[:], d[:], a.At, a.Score, a.BadAt, a.InARow); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *store) audits(ctx context.Context, owner peers.DeviceID) (map[peers.DeviceID]Audit, error) {
+	type one struct {
+		keeper []byte
+		Audit
+	}
+	list, err := rows(ctx, s.db, func(r *sql.Rows) (o one, err error) {
+		err = r.Scan(&o.keeper, &o.At, &o.Score, &o.BadAt, &o.InARow)
+		return o, err
+	}, "SELECT keeper, at, score, bad_at, in_a_row FROM audit WHERE owner = ?", owner[:])
+	out := map[peers.DeviceID]Audit{}
+	for _, o := range list {
+		if len(o.keeper) == 32 {
+			out[peers.DeviceID(o.keeper)] = o.Audit
 		}
 	}
 	return out, err

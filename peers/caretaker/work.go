@@ -117,6 +117,16 @@ func (s *Service) SaveSeen(ctx context.Context, owner peers.DeviceID, of map[pee
 	return s.store.saveSeen(ctx, owner, of)
 }
 
+// Audits gives what became of the checks of each keeper.
+func (s *Service) Audits(ctx context.Context, owner peers.DeviceID) (map[peers.DeviceID]Audit, error) {
+	return s.store.audits(ctx, owner)
+}
+
+// SaveAudits keeps it.
+func (s *Service) SaveAudits(ctx context.Context, owner peers.DeviceID, of map[peers.DeviceID]Audit) error {
+	return s.store.saveAudits(context.WithoutCancel(ctx), owner, of)
+}
+
 // SetMissed notes which keepers are taken for lost.
 func (s *Service) SetMissed(owner peers.DeviceID, missed []peers.DeviceID) {
 	s.mu.Lock()

@@ -56,6 +56,11 @@ type proofMsg struct {
 }
 
 func (v *server) audit(w http.ResponseWriter, r *http.Request, owner peers.DeviceID) error {
+	return v.prove(w, r, func([]peers.ShardID) (peers.DeviceID, error) { return owner, nil })
+}
+
+// prove answers with proofs of shards; whose says in whose account they are.
+func (v *server) prove(w http.ResponseWriter, r *http.Request, whose func([]peers.ShardID) (peers.DeviceID, error)) error {
 	var in auditMsg
 	if err := v.read(w, r, 32*peers.MaxAudited+64, &in); err != nil {
 		return err
@@ -70,6 +75,10 @@ func (v *server) audit(w http.ResponseWriter, r *http.Request, owner peers.Devic
 	a, ok := v.s.cfg.Depot.(Auditor)
 	if !ok {
 		return errPath
+	}
+	owner, err := whose(ids)
+	if err != nil {
+		return err
 	}
 	leave, err := enter(v.audits)
 	if err != nil {
@@ -146,12 +155,16 @@ func hashes(b []byte) [][32]byte {
 
 // AuditShards implements peers.Auditee.
 func (c *Client) AuditShards(ctx context.Context, nonce peers.Nonce, ids []peers.ShardID, sizes []int64, spots int) ([]peers.Proof, error) {
+	return c.proofs(ctx, pathAudit, nonce, ids, sizes, spots)
+}
+
+func (c *Client) proofs(ctx context.Context, path string, nonce peers.Nonce, ids []peers.ShardID, sizes []int64, spots int) ([]peers.Proof, error) {
 	if len(ids) > peers.MaxAudited || len(ids) != len(sizes) || spots < 1 || spots > peers.MaxSpots {
 		return nil, c.wrap(fmt.Errorf("%w (an audit of %d spots of %d shards)", peers.ErrRefused, spots, len(ids)))
 	}
 	var a auditAnswer
 	msg := auditMsg{Nonce: nonce[:], IDs: newShardsMsg(ids).IDs, Spots: uint8(spots)}
-	if err := c.call(ctx, pathAudit, msg, maxAudit, &a); err != nil {
+	if err := c.call(ctx, path, msg, maxAudit, &a); err != nil {
 		return nil, c.wrap(err)
 	}
 	if len(a.Proofs) != len(ids) {

@@ -17,6 +17,7 @@ import (
 const (
 	pathCare       = "/v1/care/"
 	pathCareShards = "/v1/care/shards/"
+	pathCareAudit  = "/v1/care/audit"
 
 	// maxCare bounds a message about tasks of caretakers, in bytes: a signed
 	// task, or a part of one.
@@ -60,6 +61,7 @@ func (v *server) careRoutes(mux *http.ServeMux) {
 	mux.Handle("POST "+pathCare+"{verb}", v.carer(v.care))
 	mux.Handle("GET "+pathCareShards+"{id}", v.carer(v.careGet))
 	mux.Handle("PUT "+pathCareShards+"{id}", v.carer(v.carePut))
+	mux.Handle("POST "+pathCareAudit, v.carer(v.careAudit))
 }
 
 func (v *server) care(w http.ResponseWriter, r *http.Request, from peers.DeviceID) error {
@@ -100,6 +102,23 @@ func (v *server) carePut(w http.ResponseWriter, r *http.Request, from peers.Devi
 	})
 }
 
+// careAudit is audit for a caretaker, of what it may read of one owner.
+func (v *server) careAudit(w http.ResponseWriter, r *http.Request, from peers.DeviceID) error {
+	return v.prove(w, r, func(ids []peers.ShardID) (owner peers.DeviceID, err error) {
+		for i, id := range ids {
+			of, err := v.s.cfg.Care.Reads(from, id)
+			if err != nil {
+				return owner, err
+			}
+			if i > 0 && of != owner {
+				return owner, fmt.Errorf("%w: audit of shards of two owners", errMessage)
+			}
+			owner = of
+		}
+		return owner, nil
+	})
+}
+
 // Cared is a keeper of somebody whose caretaker this device is, at addresses that
 // the owner's task names: of those only what may be dialled on another's word.
 func (s *Service) Cared(id peers.DeviceID, addresses []string) *Client {
@@ -123,6 +142,12 @@ func (c *Client) ReadCared(ctx context.Context, id peers.ShardID, dst []byte) er
 		return c.wrap(err)
 	}
 	return c.wrap(c.readBody(resp, want, dst))
+}
+
+// AuditCared asks the device to prove that it holds shards of somebody whose
+// caretaker this device is; as AuditShards.
+func (c *Client) AuditCared(ctx context.Context, nonce peers.Nonce, ids []peers.ShardID, sizes []int64, spots int) ([]peers.Proof, error) {
+	return c.proofs(ctx, pathCareAudit, nonce, ids, sizes, spots)
 }
 
 // PutCared stores a shard of somebody whose caretaker this device is. It does

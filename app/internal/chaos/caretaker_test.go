@@ -6,8 +6,10 @@ package chaos
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/app/node"
@@ -105,4 +107,33 @@ func TestRepairWithoutTheOwner(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestCaretakerFindsRot lets a keeper's disk change what it holds, so that
+// nothing shows it but the bytes: the caretaker's checks find it while the owner
+// is off, and what was on it is made anew before more is lost.
+func TestCaretakerFindsRot(t *testing.T) {
+	r := newRig(t, 5, "4GB", nil) // 3 of 5
+	src, nas, given := r.entrust()
+	bad := r.Keepers[0]
+	for _, name := range r.shardFiles(bad) {
+		i, err := os.Stat(name)
+		r.check(err)
+		b, err := os.ReadFile(name)
+		r.check(err)
+		for at := headerSize; at < len(b); at += 1024 {
+			b[at] ^= 1
+		}
+		r.check(os.WriteFile(name, b, 0o600))
+		r.check(os.Chtimes(name, time.Time{}, i.ModTime()))
+	}
+	made := r.mended(nas, given.Work.Segments)
+	// One after the other, more than may be lost of what the owner knows.
+	r.check(bad.Kill())
+	r.check(r.Keepers[1].Kill())
+	r.mended(nas, made+given.Work.Segments)
+	r.check(r.Keepers[2].Kill())
+	to := filepath.Join(r.dir, "back")
+	r.must(nil, "get", "src", "--to", to)
+	r.same(src, filepath.Join(to, "src"))
 }
