@@ -52,7 +52,7 @@ func (g *granting) pickFiles() {
 		list.Refresh()
 	}
 	u.work(func(ctx context.Context) func() {
-		items, err := listItems(ctx, n, engine.ListOptions{Recursive: true})
+		items, err := listItems(ctx, n, engine.ListOptions{Recursive: true}, nil)
 		order(items, byName, false)
 		return func() {
 			if err != nil {

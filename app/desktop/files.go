@@ -5,7 +5,6 @@ package desktop
 import (
 	"context"
 	"path"
-	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -167,15 +166,17 @@ func (f *files) refresh() {
 		f.gather(n)
 	default:
 		f.asked++
-		asked, folder := f.asked, f.folder
+		asked, folder, shown := f.asked, f.folder, f.shown
+		by, down := f.by, f.down
 		f.ui.work(func(ctx context.Context) func() {
-			items, err := listItems(ctx, n, engine.ListOptions{Folder: folder, Health: true})
+			items, err := listItems(ctx, n, engine.ListOptions{Folder: folder, Health: true}, shown)
+			order(items, by, down)
 			return func() {
 				switch {
 				case err != nil:
 					f.listFailed(asked, err)
 				case asked == f.asked: // and no newer question is on its way
-					f.show(items)
+					f.show(items, by, down)
 					f.giveBack(len(items))
 				}
 			}
@@ -191,12 +192,16 @@ func (f *files) gather(n Node) {
 		return
 	}
 	f.gathering = true
-	many := len(f.shown) > manyFiles
+	before := f.all
+	if before == nil {
+		before = f.shown
+	}
+	many := len(before) > manyFiles
 	f.ui.work(func(ctx context.Context) func() {
-		if many { // two long lists stand side by side for a moment
+		if many {
 			debug.FreeOSMemory()
 		}
-		items, err := listItems(ctx, n, engine.ListOptions{Recursive: true, Health: true})
+		items, err := listItems(ctx, n, engine.ListOptions{Recursive: true, Health: true}, before)
 		return func() {
 			f.gathering = false
 			switch {
@@ -232,10 +237,13 @@ func (f *files) listFailed(asked int, err error) {
 	}
 }
 
-// show takes the rows to show, in any order.
-func (f *files) show(items []item) {
-	order(items, f.by, f.down)
-	if f.loaded && reflect.DeepEqual(items, f.shown) {
+// show takes the rows to show, ordered by what the list was ordered by when they
+// were asked for: a long list takes longer than the window can stand still.
+func (f *files) show(items []item, by column, down bool) {
+	if by != f.by || down != f.down {
+		order(items, f.by, f.down)
+	}
+	if f.loaded && slices.EqualFunc(items, f.shown, func(a, b item) bool { return a.shownEntry == b.shownEntry || *a.shownEntry == *b.shownEntry }) {
 		return
 	}
 	f.shown, f.loaded = items, true
@@ -275,11 +283,13 @@ func (f *files) typed(query string) {
 func (f *files) search(query string) {
 	f.asked++
 	asked, all := f.asked, f.all
+	by, down := f.by, f.down
 	f.ui.work(func(context.Context) func() {
 		found := search(all, query)
+		order(found, by, down)
 		return func() {
 			if asked == f.asked {
-				f.show(found)
+				f.show(found, by, down)
 			}
 		}
 	})
@@ -303,9 +313,19 @@ func (f *files) sortBy(c column) {
 	} else {
 		f.by, f.down = c, c == bySize || c == byDate
 	}
-	f.shown = slices.Clone(f.shown)
-	order(f.shown, f.by, f.down)
-	f.showRows()
+	f.showHeader()
+	by, down, shown := f.by, f.down, f.shown
+	f.ui.work(func(context.Context) func() {
+		sorted := slices.Clone(shown)
+		order(sorted, by, down)
+		return func() {
+			// Unless other rows came meanwhile: they are in order.
+			if len(shown) == len(f.shown) && (len(shown) == 0 || &shown[0] == &f.shown[0]) && by == f.by && down == f.down {
+				f.shown = sorted
+				f.showRows()
+			}
+		}
+	})
 }
 
 func (f *files) pick(i int, toggle, extend bool) {

@@ -53,28 +53,64 @@ func (e *shownEntry) within() string {
 // be shown is replaced on screen only, the Path stays what it is.
 func showable(p engine.Path) string { return strings.ToValidUTF8(string(p), "\uFFFD") }
 
-func newItems(entries []engine.Entry) []item {
+func newItems(entries []engine.Entry) []item { return earlier(nil).items(entries) }
+
+// earlier is a list of before, ordered by path. What is still the same is taken
+// from it, so that a long list that is read anew does not stand there twice.
+type earlier []item
+
+func sinceBefore(items []item) earlier {
+	e := slices.Clone(items)
+	slices.SortFunc(e, func(a, b item) int { return strings.Compare(string(a.Path), string(b.Path)) })
+	return e
+}
+
+// same gives the entry of before that has the same path and says the same; nil:
+// there is none.
+func (e earlier) same(row *shownEntry) *shownEntry {
+	i, found := slices.BinarySearchFunc(e, row.Path, func(it item, p engine.Path) int { return strings.Compare(string(it.Path), string(p)) })
+	if !found {
+		return nil
+	}
+	old := e[i].shownEntry
+	row.name, row.folded = old.name, old.folded // they follow from the path
+	if *row != *old {
+		return nil
+	}
+	return old
+}
+
+func (e earlier) items(entries []engine.Entry) []item {
 	items := make([]item, len(entries))
-	rows := make([]shownEntry, len(entries))
+	var rows []shownEntry // the new ones
 	short := func(n int) int16 { return int16(min(max(n, math.MinInt16), math.MaxInt16)) }
 	for i := range entries {
-		e := &entries[i]
-		_, name := path.Split(showable(e.Path))
-		rows[i] = shownEntry{Path: e.Path, name: printable(name), folded: fold(name), Size: e.Size, Files: e.Files,
-			MayLose: short(e.MayLose), Keepers: short(e.Keepers), Kind: e.Kind}
-		if !e.ModTime.IsZero() {
-			rows[i].changed = e.ModTime.UnixNano()
+		n := &entries[i]
+		row := shownEntry{Path: n.Path, Size: n.Size, Files: n.Files, MayLose: short(n.MayLose), Keepers: short(n.Keepers), Kind: n.Kind}
+		if !n.ModTime.IsZero() {
+			row.changed = n.ModTime.UnixNano()
 		}
-		items[i] = item{&rows[i]}
+		if old := e.same(&row); old != nil {
+			items[i] = item{old}
+			continue
+		}
+		_, name := path.Split(showable(n.Path))
+		row.name, row.folded = printable(name), fold(name)
+		if rows == nil {
+			rows = make([]shownEntry, 0, len(entries)-i)
+		}
+		rows = append(rows, row)
+		items[i] = item{&rows[len(rows)-1]}
 	}
 	return items
 }
 
-// listItems gives what a listing holds, as items.
-func listItems(ctx context.Context, n Node, o engine.ListOptions) ([]item, error) {
-	var items []item
+// listItems gives what a listing holds, as items. Before is what was listed
+// last, as far as it is still shown.
+func listItems(ctx context.Context, n Node, o engine.ListOptions, before []item) ([]item, error) {
+	items, known := make([]item, 0, len(before)), sinceBefore(before)
 	err := n.ListPages(ctx, o, func(page []engine.Entry) error {
-		items = append(items, newItems(page)...)
+		items = append(items, known.items(page)...)
 		return nil
 	})
 	return items, err

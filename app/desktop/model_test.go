@@ -154,6 +154,30 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
+// A list that is read anew takes what is still the same from the one before, and
+// nothing else.
+func TestItemsOfBefore(t *testing.T) {
+	entries := func() []engine.Entry {
+		return []engine.Entry{{Path: "b/Zo\u00e9.txt", Size: 3, ModTime: noon}, {Path: "a", Kind: engine.Folder}, {Path: "b/c.jpg", MayLose: 2, Keepers: 5}, {Path: "d"}}
+	}
+	before := newItems(entries())
+	now := entries()
+	now[2].MayLose = 1
+	now[3].Path = "dd"
+	got, want := sinceBefore(before).items(now), newItems(now)
+	for i := range want {
+		if *got[i].shownEntry != *want[i].shownEntry {
+			t.Errorf("%+v, want %+v", *got[i].shownEntry, *want[i].shownEntry)
+		}
+		if same := got[i] == before[i]; same != (i < 2) {
+			t.Errorf("%s is the one of before: %v", want[i].Path, same)
+		}
+	}
+	if *before[2].shownEntry != *newItems(entries())[2].shownEntry {
+		t.Error("the list of before was changed")
+	}
+}
+
 // Whatever the column and direction, folders come first and the order does
 // not depend on the order before.
 func TestOrderIsTotal(t *testing.T) {
