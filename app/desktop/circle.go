@@ -5,6 +5,7 @@ package desktop
 import (
 	"context"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,9 +23,9 @@ import (
 
 // circleScreen is whose machines keep for me, and I for them.
 type circleScreen struct {
-	ui      *UI
-	members []node.Member
-	loaded  bool
+	ui     *UI
+	told   []node.Member // of whom the cards are
+	loaded bool
 
 	picture *circleMap
 	offer   *widget.Slider
@@ -98,10 +99,11 @@ func (c *circleScreen) refresh() {
 }
 
 func (c *circleScreen) show(members []node.Member) {
-	if c.loaded && reflect.DeepEqual(members, c.members) {
+	told := asTold(members)
+	if c.loaded && reflect.DeepEqual(told, c.told) {
 		return
 	}
-	c.members, c.loaded = members, true
+	c.told, c.loaded = told, true
 	c.picture.show(members)
 	u := c.ui
 	c.list.Objects = nil
@@ -116,6 +118,22 @@ func (c *circleScreen) show(members []node.Member) {
 		c.list.Add(memberCard(u, m))
 	}
 	c.list.Refresh()
+}
+
+// asTold leaves out what a card does not tell of a machine: it changes with each
+// look, and the whole window would be drawn anew for it.
+func asTold(members []node.Member) []node.Member {
+	told := slices.Clone(members)
+	for i := range told {
+		m := &told[i]
+		if m.Online {
+			m.LastSeen = time.Time{}
+		}
+		if m.Latency > 0 {
+			m.Latency = max(m.Latency.Truncate(time.Millisecond), time.Millisecond)
+		}
+	}
+	return told
 }
 
 // showOffer shows what this machine offers, unless it is being changed.

@@ -3,7 +3,9 @@
 package desktop
 
 import (
+	"reflect"
 	"testing"
+	"time"
 
 	"fyne.io/fyne/v2"
 
@@ -162,4 +164,33 @@ func TestReach(t *testing.T) {
 	b.settle("it is shown", func() bool { return b.shows("Reached through a relay, which sees no content.") })
 	b.reads("2 MB received, 1 KB sent since the start")
 	b.reads("Open port 24930")
+}
+
+// A machine's card is not made anew for what it does not tell.
+func TestAsTold(t *testing.T) {
+	m := node.Member{Name: "attic", Online: true, Asked: true, LastSeen: noon, Latency: 2300 * time.Microsecond}
+	for _, c := range []struct {
+		what   string
+		change func(*node.Member)
+		same   bool
+	}{
+		{"heard of just now", func(m *node.Member) { m.LastSeen = noon.Add(time.Minute) }, true},
+		{"a hair slower", func(m *node.Member) { m.Latency += 300 * time.Microsecond }, true},
+		{"slower", func(m *node.Member) { m.Latency += time.Millisecond }, false},
+		{"no answer", func(m *node.Member) { m.Online, m.Latency = false, 0 }, false},
+		{"keeps more", func(m *node.Member) { m.ForMe = 7 }, false},
+	} {
+		other := m
+		c.change(&other)
+		if got := reflect.DeepEqual(asTold([]node.Member{m}), asTold([]node.Member{other})); got != c.same {
+			t.Errorf("%s: told the same: %v", c.what, got)
+		}
+	}
+	away := m
+	away.Online = false
+	later := away
+	later.LastSeen = noon.Add(time.Hour)
+	if reflect.DeepEqual(asTold([]node.Member{away}), asTold([]node.Member{later})) {
+		t.Error("when a machine that is away was there last is told")
+	}
 }
