@@ -27,7 +27,7 @@ const (
 	nap        = 250 * time.Millisecond // what others ask of the thread waits at most that long
 	afterInput = 2 * time.Second        // how long it stays awake: longer than any animation
 	afterAsked = 300 * time.Millisecond
-	between    = 25 * time.Millisecond // two naps, so that the toolkit comes to a turn of its own
+	between    = 5 * time.Millisecond // two naps: the toolkit takes the turn at once that it was due meanwhile
 )
 
 // soon is fyne.Do for those who know that the thread may be asleep.

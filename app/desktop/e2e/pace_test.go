@@ -132,7 +132,9 @@ func TestPace(t *testing.T) {
 	t.Logf("%d files loaded: %d MiB, at most %d", count, now, most)
 	s.measureIdle("idle, files in front")
 
-	wheel := func(times, button string) []string { return []string{"click", "--repeat", times, "--delay", "16", button} }
+	wheel := func(times, button string) []string {
+		return []string{"click", "--repeat", times, "--delay", "16", button}
+	}
 	for _, way := range []struct {
 		name string
 		x, y int

@@ -10,9 +10,8 @@ package early
 import "os"
 
 // The toolkit keeps the picture of every text for a minute after it was last
-// seen. Whoever drags through 100,000 files for that long would have it hold
-// hundreds of megabytes.
-var _ = shorten("FYNE_CACHE", "10s")
+// seen. Whoever drags through 100,000 files has it make 5 MB of them a second.
+var _ = shorten("FYNE_CACHE", "4s")
 
 func shorten(name, value string) bool {
 	if os.Getenv(name) != "" {
