@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -144,7 +145,16 @@ func (e *Engine) Catalog() *catalog.Catalog { return e.cat }
 
 // Seen tells the engine that a keeper answers again, so that it is asked
 // before its penalty ends.
-func (e *Engine) Seen(d peers.DeviceID) { e.scores.forgive(d) }
+func (e *Engine) Seen(d peers.DeviceID) {
+	e.scores.forgive(d)
+	for p := e.probed.Load(); p != nil && !p.online[d]; p = e.probed.Load() {
+		online := maps.Clone(p.online)
+		online[d] = true
+		if e.probed.CompareAndSwap(p, &probe{p.at, online}) {
+			return
+		}
+	}
+}
 
 // lockPut waits until no other put runs. waiting is called once if it must.
 func (e *Engine) lockPut(ctx context.Context, waiting func()) error {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -141,14 +142,8 @@ type segmentHealth struct{ mayLose, keepers int32 }
 // without, those that answered a probe just now, or else the whole circle. all
 // prepares for asking after many files; also, when not nil, sees each segment.
 func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all bool, also func(*catalog.Spread)) (*health, error) {
-	if p := e.probed.Load(); online == nil && p != nil && time.Since(p.at) < probeAge {
-		online = p.online
-	}
 	if online == nil {
-		online = map[peers.DeviceID]bool{}
-		for _, k := range e.keepers() {
-			online[k.Device()] = true
-		}
+		online = e.likelyOnline()
 	}
 	h := &health{e: e, online: online, segs: map[int64]segmentHealth{}}
 	err := e.cat.Spreads(ctx, func(s *catalog.Spread) error {
@@ -165,6 +160,19 @@ func (e *Engine) health(ctx context.Context, online map[peers.DeviceID]bool, all
 		h.of1, err = e.cat.ChunkSegments(ctx)
 	}
 	return h, err
+}
+
+// likelyOnline are the keepers that may answer: all of the circle but those that
+// did not answer a probe just now and were not seen since.
+func (e *Engine) likelyOnline() map[peers.DeviceID]bool {
+	online := map[peers.DeviceID]bool{}
+	for _, k := range e.keepers() {
+		online[k.Device()] = true
+	}
+	if p := e.probed.Load(); p != nil && time.Since(p.at) < probeAge {
+		maps.Copy(online, p.online)
+	}
+	return online
 }
 
 // judge counts machines: one that holds two pieces is lost with both.
