@@ -27,6 +27,10 @@ import (
 var (
 	// ErrNotFound: no file or folder of that name is kept.
 	ErrNotFound = catalog.ErrNotFound
+	// ErrNotTrashed is an ErrNotFound about the trash.
+	ErrNotTrashed = said.Wrap(catalog.ErrNotFound, "not-trashed", "is not in the trash")
+	// ErrNotThen is an ErrNotFound about a moment that has passed.
+	ErrNotThen = catalog.ErrNotThen
 	// ErrExists: a file is there already, and overwriting was not asked for.
 	ErrExists = said.Error("target-exists", "is there already")
 	// ErrNoKeepers: the circle is empty.

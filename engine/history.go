@@ -354,7 +354,7 @@ func (e *Engine) inTrash(ctx context.Context, which []string) ([][16]byte, error
 		}
 		switch len(found) {
 		case 0:
-			return nil, fmt.Errorf("%q is not in the trash: 'preezm trash list' shows what is: %w", w, ErrNotFound)
+			return nil, fmt.Errorf("%q %w", w, ErrNotTrashed)
 		case 1:
 			out = append(out, found[0])
 		default:

@@ -132,6 +132,7 @@ Each machine has a home folder and runs 'preezm serve' (or the window).`,
 		a.wordsCommand(), a.sheetCommand(), a.lockCommand(), a.unlockCommand(), a.rewrapCommand(),
 		a.versionCommand(), a.completionCommand(),
 	)
+	noEmptyArgs(root)
 	return root
 }
 

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,6 +35,24 @@ type saidError struct{ text string }
 
 func (e *saidError) Error() string { return e.text }
 
+// noEmptyArgs refuses arguments without a letter, with all commands: one comes from
+// a variable that has no value, and as a path it would be the present folder.
+func noEmptyArgs(cmd *cobra.Command) {
+	inner := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if slices.Contains(args, "") {
+			return usagef("an argument is empty; does it come from a variable that has no value?")
+		}
+		if inner == nil {
+			return nil
+		}
+		return inner(cmd, args)
+	}
+	for _, c := range cmd.Commands() {
+		noEmptyArgs(c)
+	}
+}
+
 // noArgs and the like are cobra's with our exit status and words.
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
@@ -54,7 +74,7 @@ func atLeastOne(what string) cobra.PositionalArgs {
 // and the remedy. It is the only place that knows which remedy goes with
 // which error.
 func (a *app) explain(err error) string {
-	text := oneLine(err.Error())
+	text := plainer(err)
 	with := func(remedy string) string { return text + ". " + remedy }
 	home, herr := a.home()
 	if herr != nil {
@@ -78,7 +98,7 @@ func (a *app) explain(err error) string {
 	case errors.Is(err, node.ErrHomeBusy):
 		return "another process is using " + home + ": wait until it is done"
 	case errors.Is(err, vault.ErrNeedPassphrase), errors.Is(err, node.ErrLocked):
-		return "this home is locked: 'preezm unlock' opens it with your passphrase; a script gives it in $PREEZM_PASSPHRASE or with --passphrase-file"
+		return "this home is locked: 'preezm unlock' opens it. Where it has a passphrase, a script gives that in $PREEZM_PASSPHRASE or with --passphrase-file"
 	case errors.Is(err, node.ErrWordsGone), errors.Is(err, node.ErrNothingRuns), errors.Is(err, node.ErrWindowRuns):
 		return text
 	case errors.Is(err, vault.ErrPassphrase):
@@ -111,6 +131,10 @@ func (a *app) explain(err error) string {
 		return "your circle has no machine to keep files yet: 'preezm invite' prints a code for a friend, 'preezm join CODE' uses one you were given"
 	case errors.Is(err, engine.ErrTooFewKeepers):
 		return with("'preezm circle' shows which machines answer and how much room they have left")
+	case errors.Is(err, engine.ErrNotTrashed):
+		return with("'preezm trash list' shows what is")
+	case errors.Is(err, engine.ErrNotThen):
+		return with("'preezm versions NAME' shows since when a file is kept, 'preezm ls --at MOMENT' what was kept then")
 	case errors.Is(err, engine.ErrNotFound):
 		return with("'preezm ls' shows what is kept")
 	case errors.Is(err, engine.ErrExists), isInvite(err):
@@ -119,6 +143,20 @@ func (a *app) explain(err error) string {
 		return with("Names have parts separated by '/', none of them empty, '.' or '..'")
 	}
 	return explainOutside(err, text, with)
+}
+
+// plainer is an error in one line, without what only a programmer wants to know:
+// which call of the system failed, and where in the program.
+func plainer(err error) string {
+	text := strings.TrimPrefix(oneLine(err.Error()), "catalog: ")
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrExist) {
+		for _, call := range []string{"open ", "lstat ", "stat ", "mkdir "} {
+			if rest, ok := strings.CutPrefix(text, call); ok {
+				return rest
+			}
+		}
+	}
+	return text
 }
 
 // isInvite tells errors about invite codes.
@@ -146,6 +184,8 @@ func explainOutside(err error, text string, with func(string) string) string {
 		return with("'preezm verify' finds out what else is affected")
 	case errors.Is(err, peers.ErrProtocol):
 		return with("Both machines should run the same version ('preezm version')")
+	case errors.Is(err, syscall.ENOSPC) && strings.Contains(text, "make room"):
+		return text // says the remedy itself
 	case errors.Is(err, syscall.ENOSPC):
 		return with("This machine's disk is full; make room and repeat the command")
 	case errors.Is(err, syscall.EADDRINUSE):

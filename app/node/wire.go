@@ -117,7 +117,7 @@ func sentinels() map[string]error {
 	for _, err := range []error{
 		ErrNoHome, ErrHomeExists, ErrHomeBusy, ErrSettings, ErrLocked, vault.ErrPassphrase, vault.ErrNeedPassphrase,
 		ErrOtherOwner, ErrWordsGone, ErrNothingRuns, ErrWindowRuns, vault.ErrWeak, vault.ErrNoKeychain, ErrBadRequest,
-		engine.ErrNotFound, engine.ErrExists, engine.ErrTooFewKeepers, engine.ErrNoKeepers, engine.ErrInvalidPath,
+		engine.ErrNotFound, engine.ErrNotThen, engine.ErrNotTrashed, engine.ErrExists, engine.ErrTooFewKeepers, engine.ErrNoKeepers, engine.ErrInvalidPath,
 		engine.ErrOccupied, watch.ErrUnknown, watch.ErrTwice, engine.ErrNotKept, engine.ErrNotBack,
 		peers.ErrUnreachable, peers.ErrRefused, peers.ErrNotFound, peers.ErrQuota, peers.ErrDiskFull, peers.ErrDamaged,
 		peers.ErrProtocol, grants.ErrNoCustodians, grants.ErrNoGateway, grants.ErrUnknown, grants.ErrOver,

@@ -29,6 +29,9 @@ import (
 // ErrNotFound: no such file or folder in the catalog.
 var ErrNotFound = said.Error("name-not-found", "is not kept here")
 
+// ErrNotThen is an ErrNotFound about a moment that has passed.
+var ErrNotThen = said.Wrap(ErrNotFound, "name-not-then", "was not kept at that moment")
+
 // ErrNewer: the catalog was written by a later version of the program.
 var ErrNewer = said.Error("catalog-newer", "was written by a newer version of Preezm; update this program")
 

@@ -75,7 +75,7 @@ func (p past) Version(ctx context.Context, path string) (Version, error) {
 		return Version{}, err
 	}
 	if len(vs) == 0 {
-		return Version{}, ErrNotFound
+		return Version{}, ErrNotThen
 	}
 	return vs[0], nil
 }
