@@ -123,6 +123,19 @@ func (a *app) saidRemoval(ctx context.Context, api node.API, r *node.Removal) er
 	if r.Custodian {
 		a.note("It was a custodian: the grants that named it were made anew for the others; 'preezm grants' lists them, and their tickets have to be sent.")
 	}
+	ds, err := api.Devices(ctx)
+	if err != nil {
+		return err
+	}
+	var mine []string
+	for _, d := range ds {
+		if !d.This && d.Removed.IsZero() {
+			mine = append(mine, d.Name)
+		}
+	}
+	if len(mine) > 0 {
+		a.note("It is still in the circle of your other machines: take it out there as well (%s).", names(mine))
+	}
 	return nil
 }
 

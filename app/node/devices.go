@@ -430,7 +430,7 @@ func (n *Node) silence(ctx context.Context, d Device, stolen bool) error {
 			}
 		}
 	}
-	m.Removed, m.Stolen = n.now().Unix(), stolen
+	m.Removed, m.Stolen = n.now().Unix(), stolen || m.Stolen
 	if err := n.backups.catalog.PutMachine(ctx, m); err != nil {
 		return err
 	}

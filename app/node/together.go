@@ -130,8 +130,15 @@ func (n *Node) importFrom(ctx context.Context, h *backup.Head) error {
 		// Files do not wait for it; the next backup of that machine has it again.
 		n.log.Warn("helpers or company of another machine", "machine", h.Device.Short(), "err", err)
 	}
+	return n.meet(them)
+}
+
+// meet lets into this machine's circle those whom another machine of this person
+// let into its own, but nobody who was taken out here.
+func (n *Node) meet(them []savedPeer) error {
 	for _, t := range them {
-		if t.Peer.Device == n.device || n.book.Has(t.Peer.Device) || slices.Contains(n.others(), t.Peer.Device) {
+		d := t.Peer.Device
+		if d == n.device || n.book.Has(d) || n.book.TakenOut(d) || slices.Contains(n.others(), d) {
 			continue
 		}
 		if err := n.book.Put(t.Peer); err != nil && !errors.Is(err, circle.ErrTooManyPeers) {

@@ -281,6 +281,15 @@ func (b *Book) marked(d peers.DeviceID, out bool) []Account {
 	return next
 }
 
+// TakenOut says whether the person of this home took a device out of the circle,
+// and did not let it in again by an invite.
+func (b *Book) TakenOut(d peers.DeviceID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := b.accountOf(d)
+	return i >= 0 && b.index(d) < 0 && slices.Contains(b.accounts[i].Out, d)
+}
+
 // inCircle: a person is of the circle while one of their machines is.
 func (b *Book) inCircle(a *Account) bool {
 	return slices.ContainsFunc(a.Shown, func(d peers.DeviceID) bool { return b.index(d) >= 0 })
