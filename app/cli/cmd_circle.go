@@ -125,7 +125,7 @@ screen ('preezm invite --wait').`,
 					err = a.say("You and %s (%s) are in one circle now and keep for each other.", printable(m.Name), m.Device.Short())
 				}
 				if err == nil && !a.json && len(m.Words) > 0 {
-					err = errors.Join(a.say("Its screen shows the same four words, or somebody came between you ('preezm circle remove'):"), a.printWords(m.Words))
+					err = errors.Join(a.say("With 'preezm invite --wait' its screen shows the same four words; if it shows others, somebody came between you ('preezm circle remove'):"), a.printWords(m.Words))
 				}
 				if err == nil && !about.Running {
 					a.note("This machine keeps nothing for others before 'preezm serve' runs here.")

@@ -128,7 +128,11 @@ func (a *app) printStatus(st *engine.Status, about node.About, copies *node.Back
 		fmt.Fprintf(&b, "Choose  %s on two of your machines at once: 'preezm ls --conflicts' shows what to settle\n", changed(n))
 	}
 	if st.N > 0 {
-		fmt.Fprintf(&b, "Spread  new files over %s, any %d of which bring them back\n", machines(st.N), st.K)
+		bring := "bring"
+		if st.K == 1 {
+			bring = "brings"
+		}
+		fmt.Fprintf(&b, "Spread  new files over %s, any %d of which %s them back\n", machines(st.N), st.K, bring)
 	}
 	// What would make nothing safer in so small a circle is no debt to a person.
 	if owed := st.Debt - st.Outlook.Idle; owed > 0 {

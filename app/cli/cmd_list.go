@@ -81,6 +81,10 @@ func (a *app) printList(entries []engine.Entry, long bool) error {
 		}
 		return a.printJSON(entries)
 	}
+	if len(entries) == 0 {
+		a.note("Nothing is kept here.")
+		return nil
+	}
 	if !long {
 		var b strings.Builder
 		for _, e := range entries {

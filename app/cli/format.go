@@ -143,7 +143,12 @@ func took(d time.Duration) string {
 	case d < 48*time.Hour:
 		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
+	// Thirty days less a second are no 29.
+	h := int(d.Round(time.Hour).Hours())
+	if days, more := h/24, h%24; days < 10 && more > 0 {
+		return fmt.Sprintf("%d days %d h", days, more)
+	}
+	return fmt.Sprintf("%d days", (h+12)/24)
 }
 
 // clock writes a time in the reader's zone.

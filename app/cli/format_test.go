@@ -108,7 +108,7 @@ func TestTable(t *testing.T) {
 func TestTook(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0 ms", 999 * time.Millisecond: "999 ms", 1500 * time.Millisecond: "1.5 s", 59 * time.Second: "59 s",
-		61 * time.Second: "1 min 1 s", 3 * time.Hour: "3 h 0 min", 72 * time.Hour: "3 days",
+		61 * time.Second: "1 min 1 s", 3 * time.Hour: "3 h 0 min", 72 * time.Hour: "3 days", 71 * time.Hour: "2 days 23 h", 720*time.Hour - time.Second: "30 days",
 	} {
 		if got := took(d); got != want {
 			t.Errorf("%v: got %q, want %q", d, got, want)

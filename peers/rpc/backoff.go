@@ -37,6 +37,9 @@ func (b *backoff) check(now time.Time) error {
 	if errors.Is(b.err, peers.ErrRefused) {
 		return b.err
 	}
+	if errors.Is(b.err, peers.ErrUnreachable) { // with the reason, which the one who asked first may not show
+		return fmt.Errorf("%w (tried a moment ago)", b.err)
+	}
 	return fmt.Errorf("%w (tried a moment ago)", peers.ErrUnreachable)
 }
 

@@ -4,6 +4,8 @@ package rpc
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,5 +30,14 @@ func TestLateFailureBeginsNoPause(t *testing.T) {
 	b.failed(time.Now(), peers.ErrUnreachable)
 	if err := b.check(time.Now()); !errors.Is(err, peers.ErrUnreachable) {
 		t.Errorf("no pause after a new failure: %v", err)
+	}
+}
+
+// Whoever asks during the pause hears why the dial failed.
+func TestPauseSaysWhy(t *testing.T) {
+	var b backoff
+	b.failed(time.Now(), fmt.Errorf("%w: no address is known", peers.ErrUnreachable))
+	if err := b.check(time.Now()); !errors.Is(err, peers.ErrUnreachable) || !strings.Contains(err.Error(), "no address is known") {
+		t.Errorf("got %v", err)
 	}
 }
