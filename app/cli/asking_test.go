@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/preezm/preezm/engine/grants"
 )
 
@@ -90,4 +92,19 @@ func TestOneOfTheGrants(t *testing.T) {
 			t.Errorf("%q: %+v, %v", id, g, err)
 		}
 	}
+}
+
+// Every command explains itself, with an example.
+func TestEveryCommandHasAnExample(t *testing.T) {
+	a, _, _ := spoken()
+	var look func(c *cobra.Command)
+	look = func(c *cobra.Command) {
+		if c.Example == "" || c.Short == "" {
+			t.Errorf("%s: no example, or nothing said of it", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			look(sub)
+		}
+	}
+	look(a.root())
 }

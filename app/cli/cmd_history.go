@@ -235,8 +235,9 @@ func (a *app) trashCommand() *cobra.Command {
 		Long: `What 'preezm rm' removes stays in the trash for a while, on the machines of your
 circle, and then goes for good with all its versions. 'preezm prune --trash-days'
 changes for how long.`,
-		Args: a.noCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  preezm trash list\n  preezm trash restore Photos/2019",
+		Args:    a.noCommand,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	list := &cobra.Command{
 		Use: "list", Short: "List what is in the trash", Args: noArgs, Example: "  preezm trash list",

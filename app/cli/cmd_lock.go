@@ -147,7 +147,12 @@ func (a *app) printKey(k node.KeyState) error {
 	if k.Locked {
 		state = "Locked. It goes on keeping for others; 'preezm unlock' opens your part again."
 	}
-	lines := []error{a.say("%s", state), a.say("Key        %s", keptBy(k.By))}
+	return errors.Join(append([]error{a.say("%s", state)}, a.sayKept(k)...)...)
+}
+
+// sayKept says what keeps the key, and when it locks.
+func (a *app) sayKept(k node.KeyState) []error {
+	lines := []error{a.say("Key        %s", keptBy(k.By))}
 	if k.Machine != k.By {
 		lines = append(lines, a.say("Machine    its part opens by a file beside it, so that it starts by itself; who copies the folder\n           learns who is in your circle, and nothing of your files"))
 	}
@@ -157,7 +162,7 @@ func (a *app) printKey(k node.KeyState) error {
 	if k.LockAfter > 0 {
 		lines = append(lines, a.say("Locks      by itself after %v without use", k.LockAfter))
 	}
-	return errors.Join(lines...)
+	return lines
 }
 
 func (a *app) rewrapCommand() *cobra.Command {
@@ -187,7 +192,10 @@ with --new-passphrase-file.`,
 				if err != nil {
 					return err
 				}
-				return a.printKey(k)
+				if a.json {
+					return a.printJSON(k)
+				}
+				return errors.Join(append([]error{a.say("It is done; nothing else changed.")}, a.sayKept(k)...)...)
 			})
 		},
 	}

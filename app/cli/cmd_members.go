@@ -103,7 +103,7 @@ func (a *app) saidRemoval(ctx context.Context, api node.API, r *node.Removal) er
 		if err != nil {
 			return err
 		}
-		text = fmt.Sprintf("%s is out of your circle. The %s it held (%s) are made anew from the others in the background", name, count(r.Pieces, "piece", "pieces"), size(r.Bytes))
+		text = fmt.Sprintf("%s is out of your circle. What it held (%s, %s) is made anew from the others in the background", name, count(r.Pieces, "piece", "pieces"), size(r.Bytes))
 		if !about.Running {
 			text += ", once 'preezm serve' runs here"
 		}

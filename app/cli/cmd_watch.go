@@ -21,8 +21,9 @@ func (a *app) watchCommand() *cobra.Command {
 		Long: `Keep a folder of this machine put by itself: while 'preezm serve' (or the
 window) runs, what changes in it is put a moment after it settles, and a start
 finds what changed meanwhile.`,
-		Args: a.noCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  preezm watch add ~/Documents\n  preezm watch list",
+		Args:    a.noCommand,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.watchAddCommand(), a.watchListCommand(), a.watchRemoveCommand(), a.watchPauseCommand(true), a.watchPauseCommand(false))
 	return cmd

@@ -98,7 +98,7 @@ func (a *app) explain(err error) string {
 	case errors.Is(err, node.ErrHomeBusy):
 		return "another process is using " + home + ": wait until it is done"
 	case errors.Is(err, vault.ErrNeedPassphrase), errors.Is(err, node.ErrLocked):
-		return "this home is locked: 'preezm unlock' opens it. Where it has a passphrase, a script gives that in $PREEZM_PASSPHRASE or with --passphrase-file"
+		return "this home is locked: where 'preezm serve' runs, 'preezm unlock' opens it; else its passphrase is asked for at a terminal, and a script gives it in $PREEZM_PASSPHRASE or with --passphrase-file"
 	case errors.Is(err, node.ErrWordsGone), errors.Is(err, node.ErrNothingRuns), errors.Is(err, node.ErrWindowRuns):
 		return text
 	case errors.Is(err, vault.ErrPassphrase):
