@@ -137,7 +137,8 @@ func (c *Catalog) Merge(ctx context.Context, o MergeOrder) (Merged, error) {
 }
 
 // Descend notes that this catalog is a copy of another machine's backup: there is
-// nothing in that to take over.
+// nothing in that to take over. Receipts that the other one signed are let go of:
+// this machine makes its own with each pair.
 func (c *Catalog) Descend(ctx context.Context, d peers.DeviceID, number uint64, made int64) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
 		for _, q := range []string{
@@ -147,6 +148,9 @@ func (c *Catalog) Descend(ctx context.Context, d peers.DeviceID, number uint64, 
 			if _, err := tx.ExecContext(ctx, q, d[:]); err != nil {
 				return err
 			}
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM receipts"); err != nil {
+			return err
 		}
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO imports(device, number, made, knew) VALUES(?,?,?,0)", d[:], number, made)
 		return err
