@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -117,7 +118,10 @@ Each machine has a home folder and runs 'preezm serve' (or the window).`,
 	root.PersistentFlags().StringVar(&a.homeFlag, "home", "", "home `folder` (default: $PREEZM_HOME or the system's place for settings)")
 	root.PersistentFlags().StringVar(&a.passphraseFile, "passphrase-file", "", "`file` with the home's passphrase, when it has one (or $PREEZM_PASSPHRASE)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as one JSON document")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		text, _, _ := strings.Cut(err.Error(), ": strconv.") // which function could not read it
+		return &usageError{text}
+	})
 	root.AddCommand(
 		a.initCommand(), a.serveCommand(), a.idCommand(),
 		a.inviteCommand(), a.joinCommand(), a.circleCommand(),

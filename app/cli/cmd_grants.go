@@ -165,7 +165,7 @@ func parseDuration(flag, s string) (time.Duration, error) {
 		}
 	}
 	d, err := time.ParseDuration(s)
-	if err != nil || d < time.Second {
+	if err != nil || d < time.Second || d > 3660*24*time.Hour {
 		return 0, usagef("%s %q is not a time; write it like 20s, 2h or 30d, at most 3660d", flag, s)
 	}
 	return d, nil

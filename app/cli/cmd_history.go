@@ -352,6 +352,9 @@ given here hold for this run only; with --save they become the policy.`,
 			if dry && save {
 				return usagef("--dry-run changes nothing, and --save the policy: choose one")
 			}
+			if min(want.Last, want.Daily, want.Weekly, want.Monthly, want.TrashDays) < 0 {
+				return usagef("a number to keep cannot be negative")
+			}
 			return a.with(cmd, func(ctx context.Context, api node.API) error {
 				policy, err := api.Retention(ctx)
 				if err != nil {
