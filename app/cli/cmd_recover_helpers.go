@@ -55,6 +55,9 @@ func (a *app) recoverByHelpers(cmd *cobra.Command, home string, o node.RecoverOp
 	if err != nil {
 		return err
 	}
+	if h.Recovered == nil && endedForGood(h) {
+		return &saidError{"this recovery is over for good. Whoever should have let it go on can be called; a new one begins in a new home (--home), with new codes"}
+	}
 	if h.Recovered == nil {
 		return &saidError{"not there yet; the same command goes on, without the codes"}
 	}
@@ -63,6 +66,18 @@ func (a *app) recoverByHelpers(cmd *cobra.Command, home string, o node.RecoverOp
 	}
 	a.note("Your helpers' parts were used: 'preezm helpers renew' makes new ones, with which the old ones are void.")
 	return nil
+}
+
+// endedForGood says whether too many helpers forbade or refused a recovery for the
+// others to be enough.
+func endedForGood(h *node.Help) bool {
+	left := h.Of
+	for _, k := range h.Helpers {
+		if k.State == "vetoed" || k.State == "refused" {
+			left--
+		}
+	}
+	return h.Need > 0 && left < h.Need
 }
 
 func (a *app) printHelp(h *node.Help) error {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine/identity"
 )
 
@@ -33,5 +34,26 @@ func TestOneWrongWordIsAskedForAlone(t *testing.T) {
 	}
 	if a.mendWord(words, identity.ErrChecksum) {
 		t.Error("a word was asked for though it is not known which is wrong")
+	}
+}
+
+// A recovery that helpers forbade does not ask to be tried again.
+func TestRecoveryEndsForGood(t *testing.T) {
+	for _, c := range []struct {
+		need, of int
+		states   []string
+		want     bool
+	}{
+		{0, 0, nil, false}, {2, 3, nil, false}, {2, 3, []string{"vetoed", "asked"}, false},
+		{2, 3, []string{"vetoed", "refused", "asked"}, true}, {2, 3, []string{"vetoed", "vetoed", "vetoed"}, true},
+		{3, 5, []string{"refused", "refused", "agreed"}, false}, {3, 5, []string{"vetoed", "refused", "refused"}, true},
+	} {
+		h := &node.Help{Need: c.need, Of: c.of}
+		for _, s := range c.states {
+			h.Helpers = append(h.Helpers, node.Asked{State: s})
+		}
+		if got := endedForGood(h); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
 	}
 }
