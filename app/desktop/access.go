@@ -139,7 +139,7 @@ func (a *access) build() {
 		a.cards.Add(emptyPage(icon("key", theme.ColorNamePrimary), u.t("access.empty-title"), u.t("access.empty")))
 	}
 	for _, note := range a.notes {
-		a.cards.Add(newNote(u.t("access.note", i18n.A{"what": spelled(u.locale, note, u.opt.Now())})))
+		a.cards.Add(newNote(capital(spelled(u.locale, note, u.opt.Now()))))
 	}
 	for i := range a.list {
 		a.cards.Add(a.card(&a.list[i]))

@@ -94,10 +94,11 @@ func givenLines(l *i18n.Locale, g *node.CareGiven, now time.Time) []remark {
 		if g.Work.Pieces > 0 {
 			words += " " + l.N("care.caretaker-did", g.Work.Pieces, i18n.A{"when": l.When(g.Work.Last, now)})
 		}
+		how := gradeSafe
 		if !g.Asked {
-			words += " " + l.T("care.caretaker-away")
+			how, words = gradeFragile, words+" "+l.T("care.caretaker-away")
 		}
-		add(gradeSafe, words)
+		add(how, words)
 		if g.Work.Lacking > 0 && g.Asked {
 			add(gradeNone, l.T("caretaker.lacking"))
 		}

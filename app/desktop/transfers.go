@@ -309,7 +309,7 @@ func (r *transferRow) showProblems() {
 			b.WriteString("…\n")
 			break
 		}
-		b.WriteString(printable(strings.ToValidUTF8(string(p.Path), "\uFFFD")) + ": " + spelled(u.locale, p.Said, u.opt.Now()) + "\n")
+		b.WriteString(u.t("transfer.blamed", i18n.A{"name": shownName(string(p.Path)), "why": spelled(u.locale, p.Said, u.opt.Now())}) + "\n")
 	}
 	for _, n := range t.notes {
 		b.WriteString(n + "\n")
