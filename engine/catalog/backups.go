@@ -56,11 +56,30 @@ func (c *Catalog) changes(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// Changes tells how many rows were written since the catalog was opened. It
-// only serves to see whether there were any.
+// Changes tells how many rows were written since the catalog was opened, restless
+// tables aside. It only serves to see whether there were any.
 func (c *Catalog) Changes(ctx context.Context) (int64, error) {
 	n, err := c.changes(ctx)
-	return n - c.opened, err
+	return n - c.opened - c.aside.Load(), err
+}
+
+// writeRestless runs f, which writes to restless tables only, in one transaction.
+// A backup that is not needed would cost a look at the whole catalog to see that.
+func (c *Catalog) writeRestless(ctx context.Context, f func(*sql.Tx) error) error {
+	const total = "SELECT total_changes()"
+	return c.write(ctx, func(tx *sql.Tx) error {
+		var before, after int64
+		if err := tx.QueryRowContext(ctx, total).Scan(&before); err != nil {
+			return err
+		}
+		err := f(tx)
+		// Rows that are taken back are counted as well.
+		if err := tx.QueryRowContext(context.WithoutCancel(ctx), total).Scan(&after); err != nil {
+			return err
+		}
+		c.aside.Add(after - before)
+		return err
+	})
 }
 
 // AddBackup writes a backup down and holds its chunks. Older ones of the same

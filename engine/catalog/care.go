@@ -70,7 +70,7 @@ func (c *Catalog) Presence(ctx context.Context) (map[peers.DeviceID][]byte, erro
 
 // SavePresence saves histories.
 func (c *Catalog) SavePresence(ctx context.Context, of map[peers.DeviceID][]byte) error {
-	return c.write(ctx, func(tx *sql.Tx) error {
+	return c.writeRestless(ctx, func(tx *sql.Tx) error {
 		for d, h := range of {
 			if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO presence(device, history) VALUES(?,?)", d[:], h); err != nil {
 				return err
@@ -101,7 +101,7 @@ func (c *Catalog) Audits(ctx context.Context) (map[peers.DeviceID]Audit, error) 
 
 // SetAudit replaces what is known of a keeper.
 func (c *Catalog) SetAudit(ctx context.Context, d peers.DeviceID, a Audit) error {
-	return c.write(ctx, func(tx *sql.Tx) error {
+	return c.writeRestless(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO audits(device, at, asked, good, score, bad_at, in_a_row) VALUES(?,?,?,?,?,?,?)",
 			d[:], a.At, a.Asked, a.Good, a.Score, a.BadAt, a.InARow)
 		return err
@@ -182,7 +182,7 @@ func (c *Catalog) CareValue(ctx context.Context, name string, otherwise int64) (
 
 // SetCareValue sets one.
 func (c *Catalog) SetCareValue(ctx context.Context, name string, v int64) error {
-	return c.write(ctx, func(tx *sql.Tx) error {
+	return c.writeRestless(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO care(name, value) VALUES(?,?)", name, v)
 		return err
 	})
@@ -196,7 +196,7 @@ func (c *Catalog) Receipts(ctx context.Context, d peers.DeviceID, giver bool, li
 // AddReceipt stores a receipt and drops those numbered keep or more before it:
 // each has the sum of all before.
 func (c *Catalog) AddReceipt(ctx context.Context, d peers.DeviceID, giver bool, seq uint64, doc []byte, keep int) error {
-	return c.write(ctx, func(tx *sql.Tx) error {
+	return c.writeRestless(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO receipts(device, giver, seq, doc) VALUES(?,?,?,?)", d[:], giver, int64(seq), doc)
 		if err == nil {
 			_, err = tx.ExecContext(ctx, "DELETE FROM receipts WHERE device = ? AND giver = ? AND seq <= ?", d[:], giver, int64(seq)-int64(keep))

@@ -40,7 +40,8 @@ type Catalog struct {
 	w *sql.DB // one connection: SQLite has one writer
 	r *sql.DB
 
-	opened int64 // what Changes counts from
+	opened int64        // what Changes counts from
+	aside  atomic.Int64 // rows it leaves out
 
 	together atomic.Pointer[together]
 
