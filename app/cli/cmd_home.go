@@ -199,8 +199,16 @@ public server is ever used.
 and --no-quic are remembered in the home.`,
 		Example: `  preezm serve
   preezm serve --listen 192.168.1.10:24930 --offer 1TB
-  preezm serve --relay --discovery --announce home.example.org:24930`,
-		Args: noArgs,
+  preezm serve --relay --discovery --announce home.example.org:24930
+  preezm serve --relay=off`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			for _, flag := range []string{"relay", "discovery"} {
+				if len(args) > 0 && cmd.Flags().Changed(flag) {
+					return usagef("unexpected argument %q; does it belong to --%s? Then write --%s=%s", args[0], flag, flag, args[0])
+				}
+			}
+			return noArgs(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := a.options()
 			o.Role, o.Wait, o.Listen, o.NoDiscovery = node.RoleServe, serveWait, listen, noDiscovery

@@ -48,6 +48,17 @@ func TestInit(t *testing.T) {
 	}
 }
 
+// A home is one whatever its use has put into it since.
+func TestInitInAUsedHome(t *testing.T) {
+	home := testHome(t, "used")
+	if err := os.WriteFile(filepath.Join(home, "care.db"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Init(home, InitOptions{Name: "again"}); !errors.Is(err, ErrHomeExists) {
+		t.Errorf("got %v, want ErrHomeExists", err)
+	}
+}
+
 func TestInitLeavesOtherFoldersAlone(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "diary.txt"), nil, 0o644); err != nil {

@@ -81,6 +81,10 @@ func beginHome(home string) (dir string, unlock func() error, err error) {
 	if home, err = canonicalHome(home); err != nil {
 		return "", nil, err
 	}
+	// A home that was used holds more than a new one does.
+	if _, err := os.Lstat(filepath.Join(home, settingsFile)); err == nil {
+		return "", nil, fmt.Errorf("%s: %w", home, ErrHomeExists)
+	}
 	if err := onlyOurs(home); err != nil {
 		return "", nil, err
 	}
