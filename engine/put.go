@@ -138,7 +138,7 @@ func (p *put) run(ctx context.Context, count, feed func()) error {
 	}
 	defer func() {
 		if err := p.finder.Close(); err != nil {
-			p.e.log.Warn("the catalog's chunks were looked up", "err", err)
+			p.e.log.Warn("the connection that looked chunks up is given up", "err", err)
 		}
 	}()
 
@@ -406,6 +406,12 @@ func (p *put) commit(items []commitItem) error {
 		}
 	}
 	b.After = p.e.now().Add(compactHold).UnixNano()
+	p.nameMu.Lock()
+	err := p.finder.Hold(false)
+	p.nameMu.Unlock()
+	if err != nil {
+		return err
+	}
 	if err := p.e.cat.Commit(context.WithoutCancel(p.ctx), &b); err != nil {
 		return err
 	}
@@ -423,5 +429,5 @@ func (p *put) commit(items []commitItem) error {
 	}
 	p.meter.files.Add(files)
 	p.meter.bytes.Add(bytes)
-	return p.finder.Renew()
+	return p.finder.Hold(true)
 }

@@ -85,12 +85,19 @@ func BenchmarkFind(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		if id, err := f.Find(rows[ids[i%len(ids)]].Name); err != nil || id == 0 {
-			b.Fatal(id, err)
-		}
-		i++
+	for _, hold := range []bool{false, true} {
+		b.Run(fmt.Sprint("hold=", hold), func(b *testing.B) {
+			if err := f.Hold(hold); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if id, err := f.Find(rows[ids[i%len(ids)]].Name); err != nil || id == 0 {
+					b.Fatal(id, err)
+				}
+				i++
+			}
+		})
 	}
 }

@@ -5,6 +5,7 @@ package catalog
 import (
 	"crypto/rand"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 )
@@ -53,5 +54,48 @@ func TestCommitCountsChunksOfItsOwn(t *testing.T) {
 	}
 	if v, err := c.Version(t.Context(), "old"); err != nil || v.Number != 3 {
 		t.Errorf("old is version %d, %v", v.Number, err)
+	}
+}
+
+// A put asks for chunks all the while it commits others. The log must begin anew
+// now and then all the same.
+func TestCommitsBesideAFinderKeepTheLogShort(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	c := open(t, path)
+	f, err := c.NewFinder(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	find := func() {
+		if _, err := f.Find([32]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	most := int64(0)
+	for segment := range int64(40) {
+		ids, versions := make([]int64, 1024), make([]*Version, 1024)
+		for i := range ids {
+			ids[i] = 1 + segment*1024 + int64(i)
+			versions[i] = file(fmt.Sprintf("folder/%08d", ids[i]), ids[i])
+		}
+		find()
+		if err := f.Hold(false); err != nil {
+			t.Fatal(err)
+		}
+		find()
+		fill(t, c, 1+segment, ids, versions...)
+		if err := f.Hold(true); err != nil {
+			t.Fatal(err)
+		}
+		find()
+		fi, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, fi.Size())
+	}
+	if most > 2*logPages*4096 {
+		t.Errorf("the log grew to %d MiB", most>>20)
 	}
 }

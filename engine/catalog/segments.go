@@ -211,8 +211,7 @@ func (c *Catalog) NewFinder(ctx context.Context) (*Finder, error) {
 	return &Finder{l}, nil
 }
 
-// Find gives the row of the chunk with that name, or 0. It need not see what
-// was committed after the last Renew.
+// Find gives the row of the chunk with that name, or 0.
 func (f *Finder) Find(name [32]byte) (int64, error) {
 	id, _, err := f.lookup.Find(name[:])
 	if err != nil {
@@ -221,9 +220,11 @@ func (f *Finder) Find(name [32]byte) (int64, error) {
 	return id, nil
 }
 
-// Renew makes Find see what is committed by now.
-func (f *Finder) Renew() error {
-	if err := f.lookup.Renew(); err != nil {
+// Hold makes Find see what is committed by now, and with on not what comes after
+// it until the next Hold, which costs less. A Commit beside it needs Hold(false)
+// first, or the log of the catalog grows on and on.
+func (f *Finder) Hold(on bool) error {
+	if err := f.lookup.Hold(on); err != nil {
 		return fmt.Errorf("catalog: %w", explain(err))
 	}
 	return nil

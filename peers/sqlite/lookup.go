@@ -14,13 +14,13 @@ import (
 )
 
 // Lookup asks one query again and again, for one number by one blob. It has a
-// connection of its own and reads the database as it was at one moment, until
-// Renew, so that a question costs no locks. One goroutine at a time.
+// connection of its own. One goroutine at a time.
 type Lookup struct {
 	conn *sql.Conn
 	raw  *sqlite3.Conn
 	stmt *sqlite3.Stmt
-	open bool // it reads from one moment
+	hold bool // questions are to share a moment
+	open bool // it reads from one
 }
 
 // NewLookup prepares a query with one parameter and one column. Close it.
@@ -47,7 +47,7 @@ func NewLookup(ctx context.Context, db *sql.DB, query string) (*Lookup, error) {
 
 // Find gives the number of the first row; false: there is none.
 func (l *Lookup) Find(key []byte) (n int64, ok bool, err error) {
-	if !l.open {
+	if l.hold && !l.open {
 		if err := l.raw.Exec("BEGIN DEFERRED"); err != nil {
 			return 0, false, err
 		}
@@ -63,8 +63,11 @@ func (l *Lookup) Find(key []byte) (n int64, ok bool, err error) {
 	return n, ok && err == nil, err
 }
 
-// Renew makes the next question see what was committed until then.
-func (l *Lookup) Renew() error {
+// Hold makes the next question see what was committed until then. With on, those
+// after it see no more than that one, and cost no locks. The log cannot begin
+// anew meanwhile, so nothing long is to be written before Hold(false).
+func (l *Lookup) Hold(on bool) error {
+	l.hold = on
 	if !l.open {
 		return nil
 	}
@@ -74,7 +77,7 @@ func (l *Lookup) Renew() error {
 
 // Close gives the connection back.
 func (l *Lookup) Close() error {
-	err := errors.Join(l.stmt.Close(), l.Renew())
+	err := errors.Join(l.stmt.Close(), l.Hold(false))
 	if err != nil {
 		// Nobody else is to read from that moment.
 		err = errors.Join(err, l.conn.Raw(func(any) error { return sqldriver.ErrBadConn }))

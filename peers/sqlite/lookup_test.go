@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestLookupSeesOneMomentUntilRenew(t *testing.T) {
+func TestLookupHoldsOneMoment(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	db, err := Open(path, Options{})
 	if err != nil {
@@ -36,12 +36,17 @@ func TestLookupSeesOneMomentUntilRenew(t *testing.T) {
 			t.Errorf("%q is %d, %v, %v", key, n, ok, err)
 		}
 	}
+	find("a", 0, false)
 	add("a", 7)
+	find("a", 7, true)
+	if err := l.Hold(true); err != nil {
+		t.Fatal(err)
+	}
 	find("a", 7, true)
 	find("b", 0, false)
 	add("b", 8)
 	find("b", 0, false)
-	if err := l.Renew(); err != nil {
+	if err := l.Hold(true); err != nil {
 		t.Fatal(err)
 	}
 	find("b", 8, true)
