@@ -83,11 +83,14 @@ type Member struct {
 	Online    bool           `json:"online"`
 	LastSeen  time.Time      `json:"last_seen"`
 	Latency   time.Duration  `json:"latency_ns,omitempty"`
-	ForMe     int64          `json:"for_me"`        // bytes it keeps for this home
-	ForThem   int64          `json:"for_them"`      // bytes this home keeps for it
+	ForMe     int64          `json:"for_me"`        // bytes it keeps for this person
+	ForThem   int64          `json:"for_them"`      // bytes this home keeps for its person
 	Free      int64          `json:"free"`          // room it still offers this home
 	Why       said.Note      `json:"text,omitzero"` // it is not online
 	MemberCare
+	// SameAs is the machine of the same person that comes before it in a list.
+	// ForThem and Balance are of persons, and are told there only.
+	SameAs peers.DeviceID `json:"same_as,omitzero"`
 	// Words, by language, are what the inviter's screen shows too; after a join.
 	Words map[string][]string `json:"words,omitempty"`
 }

@@ -96,18 +96,23 @@ func (n *Node) Circle(ctx context.Context, probe bool) ([]Member, error) {
 		return nil, err
 	}
 	members := []Member{}
+	first := map[peers.DeviceID]peers.DeviceID{} // of each person
 	for _, p := range n.book.Peers() {
 		m := member(p)
 		m.MemberCare = look.member(p)
-		if n.desk != nil {
-			m.Balance = n.balance(ctx, p)
-		}
 		m.ForMe = forMe[p.Device]
-		use, err := n.depot.Usage(ctx, p.Device)
-		if err != nil {
-			return nil, err
+		who := n.book.Owner(p.Device)
+		if m.SameAs = first[who]; m.SameAs == (peers.DeviceID{}) {
+			first[who] = p.Device
+			use, err := n.depot.Usage(ctx, p.Device)
+			if err != nil {
+				return nil, err
+			}
+			m.ForThem = use.Used
+			if m.Balance, err = n.balance(ctx, p); err != nil {
+				return nil, err
+			}
 		}
-		m.ForThem = use.Used
 		if r, ok := reach[p.Device]; ok {
 			m.Asked, m.Online, m.Latency = true, r.Online, r.Latency
 			switch {

@@ -240,9 +240,6 @@ func (n *Node) careLoop(ctx context.Context) {
 		if _, err := n.leftovers(ctx); err != nil && ctx.Err() == nil {
 			n.log.Warn("look for what machines left behind", "err", err)
 		}
-		if err := n.receiptsDue(ctx); err != nil && ctx.Err() == nil {
-			n.log.Info("a receipt waits", "err", err)
-		}
 		select {
 		case <-ctx.Done():
 			return

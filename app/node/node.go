@@ -170,9 +170,7 @@ type Node struct {
 	together togetherness
 	company  company
 	copies   brandCopies
-	// One receipt at a time each way; two locks, or two machines that ask each
-	// other would wait for each other.
-	taking, giving sync.Mutex
+	receipts receipting
 
 	ready   chan struct{} // closed when Serve answers commands and peers
 	kick    chan struct{} // asks for a Maintain soon; holds one
@@ -205,7 +203,7 @@ func Open(ctx context.Context, home string, o Options) (*Node, error) {
 	n := &Node{
 		home: home, version: o.Version, role: o.Role, log: o.Logger, lock: lock,
 		ready: make(chan struct{}), kick: make(chan struct{}, 1), reopen: make(chan *reopening, 1), keychain: o.Keychain,
-		goodbyes: make(chan peers.DeviceID, 16), careEvery: o.CareEvery,
+		goodbyes: make(chan peers.DeviceID, 16), careEvery: o.CareEvery, receipts: receipting{again: make(chan struct{}, 1)},
 	}
 	if err := n.assemble(ctx, o); err != nil {
 		return nil, errors.Join(err, n.Close())

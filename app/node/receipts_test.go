@@ -3,7 +3,9 @@
 package node
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,6 +14,10 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/engine/receipt"
+	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
 )
 
@@ -46,21 +52,22 @@ func TestReceipts(t *testing.T) {
 		t.Errorf("%v GB-days, want %v", took.Took, want)
 	}
 	// The laptop's catalog comes from a backup that lacks the last ones.
-	last, err := laptop.lastReceipt(ctx, mustPeer(t, laptop, desk), false)
+	own := laptop.person()
+	last, err := laptop.lastReceipt(ctx, desk.device, own)
 	if err != nil {
 		t.Fatal(err)
 	}
-	older, err := laptop.engine.Catalog().Receipts(ctx, desk.device, false, 3)
+	older, err := laptop.engine.Catalog().Receipts(ctx, desk.device, own, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := laptop.engine.Catalog().AddReceipt(ctx, desk.device, false, last.Seq, older[2], 1000); err != nil {
+	if err := laptop.engine.Catalog().AddReceipt(ctx, desk.device, own, last.Seq, older[2], 1000); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
 		clock.add(30 * time.Minute)
 		if err := laptop.receiptsDue(ctx); err != nil {
-			t.Log(err)
+			t.Error(err)
 		}
 	}
 	if took, gave := balanceOf(t, laptop, desk), balanceOf(t, desk, laptop); took.Took != gave.Gave {
@@ -68,9 +75,123 @@ func TestReceipts(t *testing.T) {
 	}
 }
 
+// A keeper signs for the person that a machine belongs to, what that person
+// signed, about itself, and what it sees itself.
+func TestReceiptsThatAreRefused(t *testing.T) {
+	ctx := testContext(t)
+	clock := &testClock{at: time.Now()}
+	laptop, desk := pairOfNodes(t, clock.now)
+	now := clock.now().Unix()
+	root, stranger := laptop.backups.secrets.RootKey(), ed25519.NewKeyFromSeed(make([]byte, 32))
+	good, err := receipt.Next(nil, desk.device, laptop.person(), 0, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for why, c := range map[string]struct {
+		key    ed25519.PrivateKey
+		from   peers.DeviceID
+		change func(*receipt.Statement)
+		want   error
+	}{
+		"by another person":          {stranger, laptop.device, func(s *receipt.Statement) {}, peers.ErrRefused},
+		"of another person":          {stranger, laptop.device, func(s *receipt.Statement) { s.Taker = custody.KeyOf(stranger) }, peers.ErrRefused},
+		"by the machine":             {laptop.keys.Sign, laptop.device, func(s *receipt.Statement) {}, peers.ErrRefused},
+		"about another keeper":       {root, laptop.device, func(s *receipt.Statement) { s.Giver[0] ^= 1 }, peers.ErrRefused},
+		"by who is not here":         {root, peers.DeviceID{9}, func(s *receipt.Statement) {}, peers.ErrRefused},
+		"with a sum from nowhere":    {root, laptop.device, func(s *receipt.Statement) { s.Total = 1 << 40 }, nil},
+		"with what is not stored":    {root, laptop.device, func(s *receipt.Statement) { s.Bytes = 1 << 32 }, nil},
+		"numbered from the middle":   {root, laptop.device, func(s *receipt.Statement) { s.Seq = 7 }, nil},
+		"of an hour that is to come": {root, laptop.device, func(s *receipt.Statement) { s.From, s.To = s.To+3600, s.To+3600 }, nil},
+	} {
+		s := good
+		c.change(&s)
+		signed, err := receipt.Sign(c.key, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, last, err := desk.Countersign(ctx, c.from, signed, [][]byte{})
+		if !errors.Is(err, c.want) || c.want == nil && err != nil || len(own)+len(last) > 0 {
+			t.Errorf("%s: %x, %x, %v", why, own, last, err)
+		}
+	}
+	signed, err := receipt.Sign(root, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, _, err := desk.Countersign(ctx, laptop.device, signed, [][]byte{})
+	if err != nil || len(own) == 0 {
+		t.Fatalf("what is right is not signed: %v", err)
+	}
+	// A second one of the same number, and none: the first is shown.
+	for _, signed := range [][]byte{signed, {}} {
+		own, last, err := desk.Countersign(ctx, laptop.device, signed, [][]byte{})
+		if p, perr := receipt.ReadPair(last, desk.keys.Sign.Public().(ed25519.PublicKey)); err != nil || perr != nil || len(own) > 0 || p.Statement != good {
+			t.Errorf("%x, %v, %v", own, err, perr)
+		}
+	}
+}
+
+// A person's machine hears from those it keeps for what its person's other
+// machines signed with them, and believes nothing that these did not sign.
+func TestReceiptsOfOtherMachines(t *testing.T) {
+	ctx := testContext(t)
+	clock := &testClock{at: time.Now()}
+	laptop, desk := pairOfNodes(t, clock.now)
+	attic, key := peers.DeviceID{7}, ed25519.NewKeyFromSeed(make([]byte, 32))
+	m := catalog.Machine{Device: attic, Name: "attic", Sign: custody.KeyOf(key)}
+	if err := desk.engine.Catalog().PutMachine(ctx, m); err != nil {
+		t.Fatal(err)
+	}
+	say := func(taker ed25519.PrivateKey, giver peers.DeviceID, sign ed25519.PrivateKey, seq, days uint64) []byte {
+		t.Helper()
+		s := receipt.Statement{Giver: giver, Taker: custody.KeyOf(taker), Seq: seq, From: 100, To: 200, Bytes: 1, Total: days * 24e9}
+		a, err := receipt.Sign(taker, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := receipt.Sign(sign, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := receipt.Join(a, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	root, stranger := laptop.backups.secrets.RootKey(), ed25519.NewKeyFromSeed(append(make([]byte, 31), 1))
+	for _, c := range []struct {
+		why    string
+		told   []byte
+		gave   float64
+		refuse bool
+	}{
+		{"what both signed", say(root, attic, key, 5, 3), 3, false},
+		{"an older one", say(root, attic, key, 4, 2), 3, false},
+		{"one that the machine did not sign", say(root, attic, stranger, 6, 9), 3, true},
+		{"of a machine that is nobody's here", say(root, peers.DeviceID{8}, stranger, 6, 9), 3, false},
+		{"of another person", say(stranger, attic, key, 6, 9), 3, false},
+		{"of this machine itself", say(root, desk.device, desk.keys.Sign, 6, 9), 3, false},
+		{"no receipt", []byte("x"), 3, true},
+		{"a newer one", say(root, attic, key, 7, 4), 4, false},
+	} {
+		_, _, err := desk.Countersign(ctx, laptop.device, []byte{}, [][]byte{c.told})
+		if errors.Is(err, peers.ErrRefused) != c.refuse || err != nil && !c.refuse {
+			t.Errorf("%s: %v", c.why, err)
+		}
+		if b := balanceOf(t, desk, laptop); b.Gave != c.gave || b.Took != 0 {
+			t.Errorf("%s: %+v, want %v", c.why, b, c.gave)
+		}
+	}
+}
+
 func balanceOf(t *testing.T, n, other *Node) Balance {
 	t.Helper()
-	return n.balance(testContext(t), mustPeer(t, n, other))
+	b, err := n.balance(testContext(t), mustPeer(t, n, other))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func mustPeer(t *testing.T, n, other *Node) circle.Peer {

@@ -76,7 +76,7 @@ func (n *Node) chores(local *localServer) []func(context.Context) {
 	if n.shut {
 		return all
 	}
-	all = append(all, n.maintain, n.errands, n.tidy, n.careLoop, n.entrustLoop, n.backUpChanges, n.importOthers,
+	all = append(all, n.maintain, n.errands, n.tidy, n.careLoop, n.makeReceipts, n.entrustLoop, n.backUpChanges, n.importOthers,
 		func(ctx context.Context) { n.lockWhenIdle(ctx, local.idle) })
 	if n.watcher != nil {
 		all = append(all, n.watcher.Run)
@@ -136,6 +136,7 @@ func (n *Node) watch(ctx context.Context) {
 			if !online[d] && !n.shut {
 				n.engine.Seen(d)
 				n.wake()
+				n.receipts.come()
 			}
 		}
 		online = now

@@ -31,7 +31,7 @@ func TestChangesLeavesRestlessTablesOut(t *testing.T) {
 			c.SavePresence(ctx, map[peers.DeviceID][]byte{d: {1, 2}}),
 			c.SetAudit(ctx, d, Audit{Asked: 3}),
 			c.SetCareValue(ctx, "x", 4),
-			c.AddReceipt(ctx, d, true, 5, []byte("doc"), 2),
+			c.AddReceipt(ctx, d, [32]byte{8}, 5, []byte("doc"), 2),
 		} {
 			if err != nil {
 				t.Fatal(err)

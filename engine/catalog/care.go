@@ -188,34 +188,6 @@ func (c *Catalog) SetCareValue(ctx context.Context, name string, v int64) error 
 	})
 }
 
-// Receipts gives the newest receipts of a pair, newest first, at most limit.
-func (c *Catalog) Receipts(ctx context.Context, d peers.DeviceID, giver bool, limit int) ([][]byte, error) {
-	return collect(ctx, c.r, scanBlob, "SELECT doc FROM receipts WHERE device = ? AND giver = ? ORDER BY seq DESC LIMIT ?", d[:], giver, limit)
-}
-
-// AddReceipt stores a receipt and drops those numbered keep or more before it:
-// each has the sum of all before.
-func (c *Catalog) AddReceipt(ctx context.Context, d peers.DeviceID, giver bool, seq uint64, doc []byte, keep int) error {
-	return c.writeRestless(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO receipts(device, giver, seq, doc) VALUES(?,?,?,?)", d[:], giver, int64(seq), doc)
-		if err == nil {
-			_, err = tx.ExecContext(ctx, "DELETE FROM receipts WHERE device = ? AND giver = ? AND seq <= ?", d[:], giver, int64(seq)-int64(keep))
-		}
-		return err
-	})
-}
-
-// Takes is the room that a keeper's shards take there, as keepers count it: a
-// header block, and the shard in whole blocks of 4 KiB.
-func (c *Catalog) Takes(ctx context.Context, d peers.DeviceID) (n int64, err error) {
-	err = c.r.QueryRowContext(ctx, `SELECT coalesce(sum(4096 + (shard_len + 4095) / 4096 * 4096), 0) FROM shards
-		JOIN segments ON id = segment WHERE keeper = (SELECT id FROM keepers WHERE device = ?) AND shards.state = 1`, d[:]).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("catalog: %w", explain(err))
-	}
-	return n, nil
-}
-
 // ShardRef is a shard that a keeper should have.
 type ShardRef struct {
 	Segment int64

@@ -137,8 +137,7 @@ func (c *Catalog) Merge(ctx context.Context, o MergeOrder) (Merged, error) {
 }
 
 // Descend notes that this catalog is a copy of another machine's backup: there is
-// nothing in that to take over. Receipts that the other one signed are let go of:
-// this machine makes its own with each pair.
+// nothing in that to take over.
 func (c *Catalog) Descend(ctx context.Context, d peers.DeviceID, number uint64, made int64) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
 		for _, q := range []string{
@@ -148,9 +147,6 @@ func (c *Catalog) Descend(ctx context.Context, d peers.DeviceID, number uint64, 
 			if _, err := tx.ExecContext(ctx, q, d[:]); err != nil {
 				return err
 			}
-		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM receipts"); err != nil {
-			return err
 		}
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO imports(device, number, made, knew) VALUES(?,?,?,0)", d[:], number, made)
 		return err
@@ -364,6 +360,9 @@ func (m *merger) note() error {
 	if err := takeEpochs(m.ctx, m.tx, m.o.Theirs); err != nil {
 		return err
 	}
+	if err := m.apart(); err != nil {
+		return err
+	}
 	gids, err := collect(m.ctx, m.o.Theirs.r, scanBlob, "SELECT gid FROM versions")
 	if err != nil {
 		return err
@@ -481,6 +480,9 @@ func (c *Catalog) mergeRest(ctx context.Context, o *MergeOrder, grants []Grant, 
 				return err
 			}
 		}
+	}
+	if err := c.mergeReceipts(ctx, o.Theirs); err != nil {
+		return err
 	}
 	return c.mergeSaid(ctx, o.Theirs)
 }

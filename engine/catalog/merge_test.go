@@ -38,23 +38,3 @@ func TestMergeStopsAtWhatItCannotRead(t *testing.T) {
 		t.Errorf("%+v, %v", out, err)
 	}
 }
-
-// A receipt is signed by the machine that took or gave. Whoever goes on with a copy
-// of its catalog has another key, and begins with each pair anew.
-func TestReceiptsStayWithTheirMachine(t *testing.T) {
-	ctx := t.Context()
-	c := open(t, filepath.Join(t.TempDir(), "c.db"))
-	for _, giver := range []bool{true, false} {
-		if err := c.AddReceipt(ctx, devices[1], giver, 1, []byte("signed"), 10); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := c.Descend(ctx, devices[0], 3, 1); err != nil {
-		t.Fatal(err)
-	}
-	for _, giver := range []bool{true, false} {
-		if docs, err := c.Receipts(ctx, devices[1], giver, 10); err != nil || len(docs) > 0 {
-			t.Errorf("giver %v: %d receipts, %v", giver, len(docs), err)
-		}
-	}
-}

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package receipt is what two machines sign together about what one keeps for
-// the other: numbered, each with the sum of all before, so that the newest
-// tells everything and both see the same. It computes and keeps nothing.
+// Package receipt is what a machine that keeps and the person it keeps for sign
+// together: numbered, each with the sum of all before, so that the newest tells
+// everything and both see the same. The person signs with the root, so each of
+// their machines goes on where another ended. It computes and keeps nothing.
 package receipt
 
 import (
@@ -11,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"time"
 
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
@@ -27,12 +29,13 @@ var (
 	ErrBehind = said.Error("balance-behind", "has a later receipt")
 )
 
+// Skew is how far the clocks of a pair may be apart.
+const Skew = 10 * time.Minute
+
 const (
 	hour = 3600
 	// maxTotal bounds the sum, in byte-hours: a petabyte for five centuries.
 	maxTotal = 1 << 62
-	// skew is how far the clocks of a pair may be apart, in seconds.
-	skew = 600
 	// slack is how many bytes the two may see differently beside 1 %: pieces
 	// on their way, and deletions that the keeper has not been told of.
 	slack = 64 << 20
@@ -40,27 +43,25 @@ const (
 
 // Statement is what both sign.
 type Statement struct {
-	Giver [32]byte `cbor:"1,keyasint"` // device that keeps
-	Taker [32]byte `cbor:"2,keyasint"` // device it keeps for
-	Seq   uint64   `cbor:"3,keyasint"` // from 1
-	From  int64    `cbor:"4,keyasint"` // Unix seconds; of the one before
-	To    int64    `cbor:"5,keyasint"`
-	Bytes uint64   `cbor:"6,keyasint"` // stored at To
-	Total uint64   `cbor:"7,keyasint"` // byte-hours, of all receipts up to this
+	Giver [32]byte    `cbor:"1,keyasint"` // device that keeps
+	Taker custody.Key `cbor:"2,keyasint"` // root of the person it keeps for
+	Seq   uint64      `cbor:"3,keyasint"` // from 1
+	From  int64       `cbor:"4,keyasint"` // Unix seconds; of the one before
+	To    int64       `cbor:"5,keyasint"`
+	Bytes uint64      `cbor:"6,keyasint"` // stored at To, by all machines of the taker
+	Total uint64      `cbor:"7,keyasint"` // byte-hours, of all receipts up to this
 }
 
 // Type implements custody.Document.
-func (Statement) Type() string { return "preezm/v1/storage-receipt" }
+func (Statement) Type() string { return "preezm/v2/storage-receipt" }
 
 // Check implements custody.Document.
 func (s Statement) Check() error {
 	switch {
-	case s.Seq == 0, s.From < 0, s.To < s.From, s.To > 253402300799:
+	case s.Seq == 0, s.Seq > 1<<62, s.From < 0, s.To < s.From, s.To > 253402300799:
 		return errors.New("numbers or times of a receipt")
 	case s.Bytes > 1<<60 || s.Total > maxTotal:
 		return errors.New("sums of a receipt")
-	case s.Giver == s.Taker:
-		return errors.New("a receipt to oneself")
 	}
 	return nil
 }
@@ -71,7 +72,7 @@ func (s *Statement) GBDays() float64 { return float64(s.Total) / 1e9 / 24 }
 // Next is the receipt that follows last, which is nil for the first, when
 // bytes are stored at now. Between two receipts the mean of both counts; after
 // an empty one not more than an hour of it, since nobody looked in between.
-func Next(last *Statement, giver, taker peers.DeviceID, bytes uint64, now int64) (Statement, error) {
+func Next(last *Statement, giver peers.DeviceID, taker custody.Key, bytes uint64, now int64) (Statement, error) {
 	s := Statement{Giver: giver, Taker: taker, Seq: 1, From: now, To: now, Bytes: bytes}
 	if last == nil {
 		return s, s.Check()
@@ -103,7 +104,7 @@ func Agree(s, last *Statement, mine uint64, now int64) error {
 	if last != nil && s.Seq <= last.Seq {
 		return ErrBehind
 	}
-	if s.To < now-skew || s.To > now+skew {
+	if s.To < now-int64(Skew/time.Second) || s.To > now+int64(Skew/time.Second) {
 		return fmt.Errorf("%w: the clocks are too far apart", ErrDiffers)
 	}
 	want, err := Next(last, s.Giver, s.Taker, s.Bytes, s.To)
@@ -140,14 +141,14 @@ func Sign(key ed25519.PrivateKey, s Statement) ([]byte, error) {
 	return d.Raw, nil
 }
 
-// Read reads what one side signed, with the given key.
-func Read(raw []byte, key []byte) (*Statement, error) {
+// Read reads what a taker signed: the person that it names.
+func Read(raw []byte) (*Statement, error) {
 	d, err := custody.Parse[Statement](raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	if !bytes.Equal(d.Signer[:], key) {
-		return nil, fmt.Errorf("%w: signed by another key", ErrFormat)
+	if d.Signer != d.Body.Taker {
+		return nil, fmt.Errorf("%w: signed by another person", ErrFormat)
 	}
 	return &d.Body, nil
 }
@@ -157,23 +158,41 @@ func Join(taker, giver []byte) ([]byte, error) {
 	return custody.Marshal(pairMsg{taker, giver})
 }
 
-// ReadPair reads a receipt and checks both signatures, and that they are of
-// one statement.
-func ReadPair(raw, taker, giver []byte) (*Pair, error) {
+// ReadPair reads a receipt and checks both signatures, the giver's by the
+// signing key of that device, and that they are of one statement.
+func ReadPair(raw, giver []byte) (*Pair, error) {
 	var m pairMsg
 	if err := custody.Unmarshal(raw, &m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	a, err := Read(m.Taker, taker)
+	s, err := Read(m.Taker)
 	if err != nil {
 		return nil, err
 	}
-	b, err := Read(m.Giver, giver)
+	g, err := custody.Parse[Statement](m.Giver)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	if *a != *b {
+	if !bytes.Equal(g.Signer[:], giver) {
+		return nil, fmt.Errorf("%w: signed by another machine", ErrFormat)
+	}
+	if *s != g.Body {
 		return nil, fmt.Errorf("%w: the two signed different things", ErrFormat)
 	}
-	return &Pair{*a, raw}, nil
+	return &Pair{*s, raw}, nil
+}
+
+// Reread is ReadPair for a receipt that was checked when it was kept, and for a
+// look at what a receipt is about before its keys are known: it checks no
+// signature.
+func Reread(raw []byte) (*Pair, error) {
+	var m pairMsg
+	if err := custody.Unmarshal(raw, &m); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	d, err := custody.Reread[Statement](m.Taker)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return &Pair{d.Body, raw}, nil
 }

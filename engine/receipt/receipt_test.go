@@ -7,18 +7,22 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
+	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/peers"
 )
 
-var giver, taker = peers.DeviceID{1}, peers.DeviceID{2}
+var (
+	giver     = peers.DeviceID{1}
+	person    = key(2)
+	taker     = custody.KeyOf(person)
+	machine   = key(1)
+	machinePK = machine.Public().(ed25519.PublicKey)
+)
 
-func keys(t *testing.T, n byte) (ed25519.PrivateKey, []byte) {
-	t.Helper()
-	k := ed25519.NewKeyFromSeed(append(make([]byte, 31), n))
-	return k, k.Public().(ed25519.PublicKey)
-}
+func key(n byte) ed25519.PrivateKey { return ed25519.NewKeyFromSeed(append(make([]byte, 31), n)) }
 
 // Ten gigabytes for two days are twenty GB-days, however often the two met.
 func TestTenGigabytesForTwoDays(t *testing.T) {
@@ -95,55 +99,65 @@ func TestAgree(t *testing.T) {
 	}
 }
 
+func sign(t testing.TB, k ed25519.PrivateKey, s Statement) []byte {
+	t.Helper()
+	raw, err := Sign(k, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func joined(t testing.TB, taker, giver []byte) []byte {
+	t.Helper()
+	raw, err := Join(taker, giver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
 func TestPair(t *testing.T) {
-	gk, gp := keys(t, 1)
-	tk, tp := keys(t, 2)
 	s, err := Next(nil, giver, taker, 7, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := Sign(tk, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := Sign(gk, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := Join(a, b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := ReadPair(raw, tp, gp)
-	if err != nil || p.Statement != s {
+	more, elsewhere := s, s
+	more.Bytes++
+	elsewhere.Taker = custody.KeyOf(key(3))
+	good := joined(t, sign(t, person, s), sign(t, machine, s))
+	if p, err := ReadPair(good, machinePK); err != nil || p.Statement != s {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if _, err := ReadPair(raw, gp, tp); !errors.Is(err, ErrFormat) {
-		t.Errorf("the wrong way round: %v", err)
+	if p, err := Reread(good); err != nil || p.Statement != s {
+		t.Fatalf("%+v, %v", p, err)
 	}
-	s.Bytes++
-	other, err := Sign(gk, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if raw, err = Join(a, other); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ReadPair(raw, tp, gp); !errors.Is(err, ErrFormat) {
-		t.Errorf("two statements: %v", err)
+	for why, raw := range map[string][]byte{
+		"the wrong way round":                   joined(t, sign(t, machine, s), sign(t, person, s)),
+		"two statements":                        joined(t, sign(t, person, s), sign(t, machine, more)),
+		"another machine for the giver":         joined(t, sign(t, person, s), sign(t, key(3), s)),
+		"a machine of the taker for the person": joined(t, sign(t, key(3), s), sign(t, machine, s)),
+		"another person than the one it names":  joined(t, sign(t, person, elsewhere), sign(t, machine, elsewhere)),
+		"nobody for the taker":                  joined(t, []byte{}, sign(t, machine, s)),
+		"something after the end":               append(slices.Clone(good), 0),
+	} {
+		if _, err := ReadPair(raw, machinePK); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %v", why, err)
+		}
 	}
 }
 
 func FuzzReadPair(f *testing.F) {
-	k := ed25519.NewKeyFromSeed(make([]byte, 32))
 	s, _ := Next(nil, giver, taker, 7, 1000)
-	a, _ := Sign(k, s)
-	raw, _ := Join(a, a)
-	f.Add(raw)
+	f.Add(joined(f, sign(f, person, s), sign(f, machine, s)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		pub := k.Public().(ed25519.PublicKey)
-		if p, err := ReadPair(b, pub, pub); err == nil && p.Check() != nil {
+		p, err := ReadPair(b, machinePK)
+		if err == nil && p.Check() != nil {
 			t.Error("a receipt that contradicts itself")
 		}
+		if again, rerr := Reread(b); err == nil && (rerr != nil || again.Statement != p.Statement) {
+			t.Errorf("read again: %v", rerr)
+		}
+		_, _ = Read(b)
 	})
 }

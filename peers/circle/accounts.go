@@ -131,6 +131,17 @@ func (b *Book) Person(d peers.DeviceID) (root custody.Key, ok bool) {
 	return root, false
 }
 
+// Machines gives the machines of a device's person that have shown themselves,
+// past ones too; only the device when its person is not known.
+func (b *Book) Machines(d peers.DeviceID) []peers.DeviceID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := b.accountOf(d); i >= 0 {
+		return slices.Clone(b.accounts[i].Shown)
+	}
+	return []peers.DeviceID{d}
+}
+
 // MayClaim says whether a stranger could turn out to be a further machine of
 // somebody in the circle.
 func (b *Book) MayClaim() bool {

@@ -138,7 +138,9 @@ func FuzzProof(f *testing.F) {
 	})
 }
 
-func FuzzReceipt(f *testing.F) { fuzzMessage(f, receiptMsg{Signed: []byte("x")}) }
+func FuzzReceipt(f *testing.F) {
+	fuzzMessage(f, receiptMsg{Signed: []byte("x"), Others: [][]byte{[]byte("y")}})
+}
 func FuzzReceiptAnswer(f *testing.F) {
 	fuzzMessage(f, receiptAnswer{Signed: []byte("x"), Last: []byte{}})
 }

@@ -39,10 +39,10 @@ func (w *world) second(name string) *e2e.Home {
 // until repeats something until it holds.
 func (w *world) until(what string, f func() bool) {
 	w.Helper()
-	end := time.Now().Add(90 * time.Second)
+	end := time.Now().Add(3 * time.Minute)
 	for !f() {
 		if time.Now().After(end) {
-			w.Fatalf("%s: not within 90 s", what)
+			w.Fatalf("%s: not within three minutes", what)
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):
