@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/peers"
 )
 
 // maxCode bounds what join reads from standard input, in bytes.
@@ -187,7 +188,9 @@ func (a *app) printCircle(members []node.Member) error {
 		t.head = append(t.head, ">GAVE", ">TOOK")
 	}
 	t.head = append(t.head, "ANSWERS", ">KEEPS FOR YOU", ">YOU KEEP", ">ROOM LEFT", "LAST HEARD OF")
+	names := map[peers.DeviceID]string{}
 	for _, m := range members {
+		names[m.Device] = printable(m.Name)
 		room := "?"
 		if m.Online {
 			room = size(m.Free)
@@ -202,20 +205,30 @@ func (a *app) printCircle(members []node.Member) error {
 				row = append(row, cell)
 			}
 		}
+		kept := size(m.ForThem)
+		if m.SameAs != (peers.DeviceID{}) {
+			kept = "-"
+		}
 		if balance {
 			row = append(row, gbDays(m.Balance.Gave), gbDays(m.Balance.Took))
 		}
-		t.add(append(row, answers(m.Asked, m.Online, m.Latency), keeps, size(m.ForThem), room, clock(m.LastSeen))...)
+		t.add(append(row, answers(m.Asked, m.Online, m.Latency), keeps, kept, room, clock(m.LastSeen))...)
 	}
 	if err := t.print(a.out); err != nil {
 		return err
 	}
 	if balance {
-		a.note("GAVE and TOOK are gigabytes times days that you kept for them and they for you, by receipts that both signed.")
+		a.note("GAVE and TOOK are gigabytes times days that you kept for them and they for you, by receipts that both signed, with all machines of both.")
 	}
 	for _, m := range members {
+		if first, ok := names[m.SameAs]; ok {
+			a.note("%s and %s are one person's: what you keep for both stands in the row of %s.", first, printable(m.Name), first)
+		}
 		if m.Asked && !m.Online && !m.Why.IsZero() {
 			a.note("%s", named(m.Name, m.Why.Text))
+		}
+		if !m.Balance.Note.IsZero() {
+			a.note("No receipt was signed with %s just now: %s", printable(m.Name), oneLine(m.Balance.Note.Text))
 		}
 	}
 	return nil

@@ -114,8 +114,10 @@ func (c *circleScreen) show(members []node.Member) {
 			centred(newNote(u.t("circle.empty"))),
 		)))
 	}
+	names := map[peers.DeviceID]string{}
 	for _, m := range members {
-		c.list.Add(memberCard(u, m))
+		names[m.Device] = shownName(m.Name)
+		c.list.Add(memberCard(u, m, names[m.SameAs]))
 	}
 	c.list.Refresh()
 }
@@ -177,8 +179,9 @@ func (c *circleScreen) setOffer(bytes int64) {
 	})
 }
 
-// memberCard is one machine: is it there, and what we keep for each other.
-func memberCard(u *UI, m node.Member) fyne.CanvasObject {
+// memberCard is one machine: is it there, and what we keep for each other. first
+// is the machine of the same person that comes before it, if one does.
+func memberCard(u *UI, m node.Member, first string) fyne.CanvasObject {
 	name, state := widget.NewLabel(shownName(m.Name)), memberState(u.locale, m, u.opt.Now())
 	name.TextStyle.Bold = true
 	name.Truncation = fyne.TextTruncateEllipsis
@@ -196,12 +199,40 @@ func memberCard(u *UI, m node.Member) fyne.CanvasObject {
 		u.memberMenu(m, fyne.CurrentApp().Driver().AbsolutePositionForObject(more).AddXY(0, more.Size().Height))
 	}
 	left := container.NewCenter(container.NewStack(container.NewGridWrap(fyne.NewSquareSize(16), widget.NewIcon(mark))))
+	forThem := u.locale.Size(m.ForThem)
+	if first != "" {
+		forThem = "–"
+	}
 	facts := container.NewHBox(
 		fact(u.t("circle.for-me"), u.locale.Size(m.ForMe)),
-		fact(u.t("circle.for-them"), u.locale.Size(m.ForThem)),
+		fact(u.t("circle.for-them"), forThem),
 		fact(u.t("circle.free"), freeRoom(u.locale, m)),
 	)
-	return newCard(beside(200, container.NewBorder(nil, nil, left, nil, who), facts, more))
+	card := beside(200, container.NewBorder(nil, nil, left, nil, who), facts, more)
+	if words := balanceWords(u.locale, m, first, u.opt.Now()); len(words) > 0 {
+		below := container.NewVBox(card)
+		for _, w := range words {
+			below.Add(styledNote(w))
+		}
+		return newCard(below)
+	}
+	return newCard(card)
+}
+
+// balanceWords says what two persons have kept for each other so far, as both
+// signed it, and why not more of it is signed.
+func balanceWords(l *i18n.Locale, m node.Member, first string, now time.Time) (out []string) {
+	if first != "" {
+		out = append(out, l.T("circle.same", i18n.A{"name": first}))
+	}
+	size := func(gbDays float64) string { return l.Size(int64(gbDays * 1e9)) }
+	if b := m.Balance; b.Gave > 0 || b.Took > 0 {
+		out = append(out, l.T("circle.balance", i18n.A{"gave": size(b.Gave), "took": size(b.Took)}))
+	}
+	if !m.Balance.Note.IsZero() {
+		out = append(out, l.T("circle.disputed", i18n.A{"why": spelled(l, m.Balance.Note, now)}))
+	}
+	return out
 }
 
 // memberState says in words whether a machine is there.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/receipt"
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/said"
 )
@@ -49,6 +50,26 @@ func TestCircleMap(t *testing.T) {
 		t.Errorf("%v %q", g, s)
 	}
 	c.picture.show(make([]node.Member, 40)) // more than have names
+}
+
+// What two persons kept for each other stands with one of a person's machines,
+// by the figures of 'preezm circle'.
+func TestBalance(t *testing.T) {
+	n := family()
+	n.members[0].Balance = node.Balance{Gave: 1.3, Took: 537.4}
+	n.members[1].Balance = node.Balance{Gave: 0.0021, Note: said.By(receipt.ErrDiffers)}
+	n.members[2].SameAs, n.members[2].ForThem = n.members[0].Device, 0
+	b, c := openCircle(t, n)
+	b.reads("I kept 1.3 GB for them, they kept 537 GB for me.")
+	b.reads("I kept 2.1 MB for them, they kept 0 bytes for me.")
+	b.reads("The last receipt was not signed. The two machines do not agree about what is stored.")
+	b.reads("Of the same person as Hallway PC")
+	if got := balanceWords(b.locale, n.members[3], "", noon); len(got) > 0 {
+		t.Errorf("nothing was signed: %q", got)
+	}
+	if len(c.list.Objects) != len(n.members) {
+		t.Errorf("%d cards", len(c.list.Objects))
+	}
 }
 
 func TestOffer(t *testing.T) {

@@ -224,6 +224,7 @@ func busy() *fakeNode {
 	}
 	n.trash = []engine.Trashed{{ID: "t1", Path: "Old photos", Kind: engine.Folder, Files: 212, Bytes: 840_000_000, Removed: noon.Add(-26 * time.Hour), Until: noon.Add(29 * day)}}
 	n.limits = node.LimitsView{Limits: node.Limits{Up: 500_000, Schedule: []string{"22:00-06:00 -/-"}}, Offer: 50 * gigabyte, Kept: 3_200_000_000, BatteryKnown: true, BatteryBelow: 30}
+	n.members[0].Balance = node.Balance{Gave: 19.2, Took: 537.4, Until: noon}
 	n.watched = []watch.State{
 		{Folder: watch.Folder{Dir: "/home/laptop/Documents"}, Events: true, LastPut: noon.Add(-11 * time.Minute)},
 		{Folder: watch.Folder{Dir: "/home/laptop/Pictures"}, Events: true, Pending: 412},
