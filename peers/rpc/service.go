@@ -62,6 +62,7 @@ type times struct {
 	announce  time.Duration // own addresses are compared and told again
 	stop      time.Duration // running requests may end by themselves
 	probe     time.Duration
+	fellow    time.Duration // a fellow that nobody wants is remembered
 }
 
 func (t *times) fill() {
@@ -71,7 +72,7 @@ func (t *times) fill() {
 	}{
 		{&t.idle, transport.DefaultIdle}, {&t.handshake, 10 * time.Second}, {&t.header, 10 * time.Second},
 		{&t.join, 10 * time.Second}, {&t.stranger, 3 * time.Second}, {&t.announce, 30 * time.Second}, {&t.stop, 2 * time.Second},
-		{&t.probe, 5 * time.Second},
+		{&t.probe, 5 * time.Second}, {&t.fellow, 15 * time.Minute},
 	} {
 		if *f.d == 0 {
 			*f.d = f.v
@@ -96,7 +97,8 @@ type Service struct {
 	server   *server
 	finders  []transport.Finder
 	clients  map[peers.DeviceID]*Client
-	fellows  map[peers.DeviceID]fellow
+	fellows  map[peers.DeviceID]*fellow
+	swept    time.Time                    // when fellows were looked through last
 	claimed  map[peers.DeviceID]time.Time // when claimAgain was tried last
 
 	touching   context.Context // ends with Serve; nil: it does not run
@@ -135,7 +137,7 @@ func New(cfg Config) (*Service, error) {
 		cfg: cfg, log: cfg.Logger, codec: codec,
 		finders: append([]transport.Finder(nil), cfg.Finders...),
 		clients: make(map[peers.DeviceID]*Client),
-		fellows: make(map[peers.DeviceID]fellow),
+		fellows: make(map[peers.DeviceID]*fellow),
 		changes: make(chan struct{}, 1), met: make(chan struct{}, 1),
 	}
 	s.life, s.end = context.WithCancel(context.Background())

@@ -171,6 +171,13 @@ func (l *link) has(c *transport.Conn) bool {
 	return ok
 }
 
+// idle says whether there is no connection.
+func (l *link) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns) == 0
+}
+
 // leads notes the address that led to the device.
 func (l *link) leads(addr string, r transport.Route) {
 	l.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
@@ -115,29 +116,51 @@ func (s *Service) Peer(id peers.DeviceID) (*Client, error) {
 }
 
 // Fellow is another custodian at these addresses, to gossip with; one of the
-// circle is asked as such. The same Client each time while they stay the same.
+// circle is asked as such. The same Client each time while they stay the same
+// and it is asked for now and then.
 func (s *Service) Fellow(id peers.DeviceID, addresses []string) *Client {
 	if s.cfg.Book.Has(id) {
 		return s.client(id)
 	}
 	addresses = given(addresses)
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forgetFellows(now)
 	f := s.fellows[id]
-	if f.c == nil || !slices.Equal(f.addresses, addresses) {
-		if f.c != nil {
+	if f == nil || !slices.Equal(f.addresses, addresses) {
+		if f != nil {
 			f.c.close()
 		}
-		f = fellow{&Client{s: s, device: id, link: newLink(s, id, func() []string { return addresses })}, addresses}
+		f = &fellow{c: &Client{s: s, device: id, link: newLink(s, id, func() []string { return addresses })}, addresses: addresses}
 		s.fellows[id] = f
 	}
+	f.asked = now
 	return f.c
 }
 
-// fellow is a custodian outside the circle.
+// fellow is a machine outside the circle: a custodian, or a keeper of somebody
+// whom this device takes care for.
 type fellow struct {
 	c         *Client
 	addresses []string
+	asked     time.Time // when somebody wanted it last
+}
+
+// forgetFellows lets go of those that nobody wanted for a while and that have no
+// connection: they come from others' lists, which change for ever. The lock is
+// held.
+func (s *Service) forgetFellows(now time.Time) {
+	if now.Sub(s.swept) < s.cfg.times.fellow/8 {
+		return
+	}
+	s.swept = now
+	for id, f := range s.fellows {
+		if now.Sub(f.asked) >= s.cfg.times.fellow && f.c.link.idle() {
+			f.c.close()
+			delete(s.fellows, id)
+		}
+	}
 }
 
 // Witness asks the device as a custodian. The bytes are those of package

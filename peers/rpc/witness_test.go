@@ -8,6 +8,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/circle"
@@ -63,6 +64,53 @@ func TestFellowsGossip(t *testing.T) {
 	e.mu.Unlock()
 	if _, err := c.Witness(t.Context(), "gossip", []byte{1}); !errors.Is(err, peers.ErrRefused) {
 		t.Fatalf("a former fellow: %v", err)
+	}
+}
+
+// Machines that others' lists name and that nobody wants any more are forgotten,
+// but not one that there is a connection to.
+func TestFellowsAreForgotten(t *testing.T) {
+	noLeaks(t)
+	tm := quick()
+	tm.fellow = 100 * time.Millisecond
+	a, b := newNode(t, "laptop", tm), newNode(t, "desk", quick())
+	e := &echo{fellow: a.id.Device()}
+	b.stop()
+	b.cfg.Witness = e
+	b.start()
+	known := func() (all int, it bool) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		_, it = a.fellows[b.id.Device()]
+		return len(a.fellows), it
+	}
+	c := a.Fellow(b.id.Device(), b.Addresses())
+	if _, err := c.Witness(t.Context(), "gossip", []byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		a.Fellow(peers.DeviceID{1, byte(i)}, []string{"192.0.2.1:4242"})
+	}
+	within(t, "the others are forgotten", func() bool {
+		a.Fellow(peers.DeviceID{2}, nil)
+		n, it := known()
+		if !it {
+			t.Fatal("the one with a connection is forgotten")
+		}
+		return n == 2
+	})
+	if a.Fellow(b.id.Device(), b.Addresses()) != c {
+		t.Error("it is another client")
+	}
+	b.stop()
+	within(t, "it is forgotten", func() bool {
+		a.Fellow(peers.DeviceID{2}, nil)
+		_, it := known()
+		return !it
+	})
+	b.start()
+	if _, err := a.Fellow(b.id.Device(), b.Addresses()).Witness(t.Context(), "gossip", []byte{1}); err != nil {
+		t.Errorf("asked again: %v", err)
 	}
 }
 
