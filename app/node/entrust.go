@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -156,9 +155,10 @@ func (n *Node) entrust(ctx context.Context, last *custody.Signed[caretask.Task],
 
 // sayCare signs a task under a new number and writes it down.
 func (n *Node) sayCare(ctx context.Context, last *custody.Signed[caretask.Task], next caretask.Task) (*custody.Signed[caretask.Task], error) {
-	next.Owner, next.Number = n.device, uint64(max(n.now().UnixNano(), 1))
+	next.Owner, next.Number = n.device, uint64(max(n.now().UnixNano(), 2))
 	if last != nil {
-		next.Number = max(next.Number, last.Body.Number+1)
+		// The number before each is left free, see dismissal.
+		next.Number = max(next.Number, last.Body.Number+2)
 	}
 	t, err := custody.Sign(n.keys.Sign, next)
 	if err != nil {
@@ -212,122 +212,6 @@ func placeIn(ks []caretask.Keeper) func(peers.DeviceID) uint8 {
 	}
 }
 
-// tellCare brings a task to the machines that have not heard of it, and its
-// parts to the caretaker, who with again hears it once more: it may have lost it,
-// or refused. Who does not answer hears it later.
-func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], again bool, progress func(engine.Progress)) error {
-	heard, err := n.engine.Catalog().Heard(ctx, n.careWhat())
-	if err != nil {
-		return err
-	}
-	var errs []error
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	for _, p := range n.book.Peers() {
-		if !n.concerned(t, p) || heard[p.Device] >= t.Body.Number && !(again && p.Device == t.Body.Caretaker) {
-			continue
-		}
-		all.Go(func() {
-			err := n.tellCareOne(ctx, t, p.Device, progress)
-			if err == nil || ctx.Err() != nil {
-				return
-			}
-			n.log.Info("a machine hears of the caretaker's task later", "machine", p.Name, "err", err)
-			if p.Device != t.Body.Caretaker {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case errors.Is(err, peers.ErrQuota), errors.Is(err, peers.ErrDiskFull):
-				errs = append(errs, said.Wrap(err, "care-full", "{name} has no room for the whole list of what you keep, and looks after as much as it was told of: its user can offer more ('preezm limits --offer')", "name", p.Name))
-			case errors.Is(err, peers.ErrRefused):
-				errs = append(errs, said.Error("care-refused", "{name} does not take the task: its user refused it, or took this machine out of its circle", "name", p.Name))
-			case errors.Is(err, peers.ErrUnknown):
-				errs = append(errs, said.Wrap(err, "care-not-taken", "{name} does not take the task: {why}", "name", p.Name))
-			}
-		})
-	}
-	all.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return errors.Join(errs...)
-}
-
-// concerned says whether a machine is to hear of a task: keepers and the
-// caretaker, and everybody that it is over.
-func (n *Node) concerned(t *custody.Signed[caretask.Task], p circle.Peer) bool {
-	return (p.Keeper || p.Device == t.Body.Caretaker || t.Body.Ended()) && !n.sameOwner(p.Device)
-}
-
-func (n *Node) tellCareOne(ctx context.Context, t *custody.Signed[caretask.Task], d peers.DeviceID, progress func(engine.Progress)) error {
-	c, err := n.peer(d)
-	if err != nil {
-		return err
-	}
-	sent := int64(0)
-	started := n.now()
-	for {
-		ask, cancel := context.WithTimeout(ctx, askTime)
-		raw, err := c.Care(ask, caretaker.VerbTask, t.Raw)
-		cancel()
-		if err != nil {
-			return err
-		}
-		parts, err := caretaker.DecodeWanted(raw)
-		if err != nil {
-			return fmt.Errorf("%w: %w", peers.ErrProtocol, err)
-		}
-		if len(parts) == 0 || d != t.Body.Caretaker {
-			return n.engine.Catalog().Hear(ctx, d, n.careWhat(), t.Body.Number)
-		}
-		if sent > int64(len(t.Body.Parts)) {
-			return fmt.Errorf("%w (it asks for the same parts again)", peers.ErrProtocol)
-		}
-		for _, i := range parts {
-			if err := n.sendPart(ctx, t, c, i); err != nil {
-				return err
-			}
-			sent++
-			if progress != nil {
-				progress(engine.Progress{Stage: engine.StagePut, Files: sent, TotalFiles: int64(len(t.Body.Parts)), TotalKnown: true, Started: started, Now: c.Name()})
-			}
-		}
-	}
-}
-
-// errCareChanged: the catalog went on while its parts were sent.
-var errCareChanged = said.Error("care-changed", "what is kept has changed meanwhile; the caretaker hears it at the next look")
-
-type careCaller interface {
-	Care(ctx context.Context, verb string, raw []byte) ([]byte, error)
-}
-
-func (n *Node) sendPart(ctx context.Context, t *custody.Signed[caretask.Task], c careCaller, i uint16) error {
-	if int(i) >= len(t.Body.Parts) {
-		return fmt.Errorf("%w (it asks for a part that is not)", peers.ErrProtocol)
-	}
-	p, err := n.engine.Part(ctx, placeIn(t.Body.Keepers), int(i))
-	if err != nil {
-		return err
-	}
-	if p.Hash() != t.Body.Parts[i] {
-		return errCareChanged
-	}
-	raw, err := caretaker.EncodePart(t.Body.Number, i, p)
-	if err != nil {
-		return err
-	}
-	ask, cancel := context.WithTimeout(ctx, partTime)
-	defer cancel()
-	_, err = c.Care(ask, caretaker.VerbPart, raw)
-	return err
-}
-
-// partTime bounds the sending of half a megabyte.
-const partTime = 2 * time.Minute
-
 // entrustLoop keeps the task up to date and takes over what was done under it,
 // until ctx ends.
 func (n *Node) entrustLoop(ctx context.Context) {
@@ -362,7 +246,13 @@ func (n *Node) careDue(ctx context.Context) error {
 		*at = now
 		return true
 	}
-	if due(&e.looked, careLookEvery) || !e.begun {
+	look := due(&e.looked, careLookEvery)
+	if look {
+		if err := n.findForgetful(ctx, last); err != nil {
+			return err
+		}
+	}
+	if look || !e.begun {
 		if err := n.takeOver(ctx, &last.Body); err != nil {
 			return err
 		}
@@ -487,7 +377,7 @@ func (n *Node) careGiven(ctx context.Context, t *custody.Signed[caretask.Task]) 
 	}
 	for _, p := range n.book.Peers() {
 		switch {
-		case !n.concerned(t, p):
+		case !n.concerned(t, p) && !n.parted(t, p, heard):
 		case heard[p.Device] >= t.Body.Number:
 			g.Knows = append(g.Knows, p.Name)
 		default:

@@ -333,8 +333,8 @@ func look(ctx context.Context, k Keeper, owner peers.DeviceID) (*caretaker.Look,
 	if err != nil {
 		return nil, err
 	}
-	l := new(caretaker.Look)
-	if err := custody.Unmarshal(answer, l); err != nil {
+	l, err := caretaker.DecodeLook(answer)
+	if err != nil {
 		return nil, errors.Join(peers.ErrProtocol, err)
 	}
 	return l, nil

@@ -76,6 +76,14 @@ func (c *Catalog) Hear(ctx context.Context, d peers.DeviceID, what string, numbe
 	})
 }
 
+// Unhear notes that a device knows nothing of it any more.
+func (c *Catalog) Unhear(ctx context.Context, d peers.DeviceID, what string) error {
+	return c.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM heard WHERE device = ? AND what = ?", d[:], what)
+		return err
+	})
+}
+
 // Retire notes since when a custodian decides no more, and the number of the
 // chains that the others have from then on.
 func (c *Catalog) Retire(ctx context.Context, d peers.DeviceID, at int64, what string, number uint64) error {

@@ -307,6 +307,35 @@ func ended(t *caretask.Task) {
 
 func elsewhere(t *caretask.Task) { t.Caretaker = stranger }
 
+// An owner's device asks which of its tasks is known here, about nobody else's.
+func TestLook(t *testing.T) {
+	s := newSite(t, keeper)
+	look := func(from, of peers.DeviceID, want error, number uint64) {
+		t.Helper()
+		raw, err := EncodeLook(of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := s.say(from, VerbLook, raw, want)
+		if want != nil {
+			return
+		}
+		if l, err := DecodeLook(answer); err != nil || l.Number != number || l.Free <= 0 {
+			t.Errorf("%+v, %v, want number %d", l, err, number)
+		}
+	}
+	look(owner, owner, nil, 0) // it has none, or lost it
+	look(nas, owner, peers.ErrRefused, 0)
+	s.say(owner, VerbTask, newWork(t, 5, nil).task.Raw, nil)
+	look(owner, owner, nil, 5)
+	look(nas, owner, nil, 5)
+	look(stranger, owner, peers.ErrRefused, 0)
+	look(stranger, stranger, peers.ErrRefused, 0)
+	look(owner, nas, peers.ErrRefused, 0)
+	s.say(owner, VerbTask, newWork(t, 6, ended).task.Raw, nil)
+	look(owner, owner, nil, 6)
+}
+
 // An older task never comes back, whoever shows it and however often.
 func TestStaleTask(t *testing.T) {
 	s := newSite(t, keeper)
@@ -415,6 +444,7 @@ func FuzzAnswer(f *testing.F) {
 		_, _ = s.Answer(context.Background(), verbs[int(verb)%len(verbs)], stranger, raw)
 		_, _ = DecodeReports(raw)
 		_, _ = DecodeWanted(raw)
+		_, _ = DecodeLook(raw)
 	})
 }
 

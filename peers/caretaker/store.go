@@ -305,6 +305,13 @@ func (s *store) made(ctx context.Context, owner peers.DeviceID) ([]Made, error) 
 	}, "SELECT piece, keeper, size, at FROM made WHERE owner = ? ORDER BY at", owner[:])
 }
 
+func (s *store) unmade(ctx context.Context, owner peers.DeviceID, piece peers.ShardID) error {
+	return s.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM made WHERE owner = ? AND piece = ?", owner[:], piece[:])
+		return err
+	})
+}
+
 // keepMade drops the notes of pieces that are not among those needed.
 func (s *store) keepMade(ctx context.Context, owner peers.DeviceID, needed map[peers.ShardID]bool) error {
 	all, err := s.made(ctx, owner)

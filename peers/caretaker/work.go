@@ -97,6 +97,11 @@ func (s *Service) Note(ctx context.Context, owner peers.DeviceID, m Made) error 
 	return s.grow(ctx, owner, noteCost, write)
 }
 
+// Unnote drops the note of a piece: it is where the task says.
+func (s *Service) Unnote(ctx context.Context, owner peers.DeviceID, piece peers.ShardID) error {
+	return s.store.unmade(context.WithoutCancel(ctx), owner, piece)
+}
+
 // Forget drops the notes of pieces that a task does not name any more.
 func (s *Service) Forget(ctx context.Context, owner peers.DeviceID, needed map[peers.ShardID]bool) error {
 	s.lists.Lock()
@@ -166,6 +171,15 @@ func (s *Service) Reports(ctx context.Context) ([]Report, error) {
 
 // EncodeLook writes the question how a keeper stands to an owner's task.
 func EncodeLook(owner peers.DeviceID) ([]byte, error) { return custody.Marshal(lookMsg{owner}) }
+
+// DecodeLook reads the answer.
+func DecodeLook(raw []byte) (*Look, error) {
+	l := new(Look)
+	if err := custody.Unmarshal(raw, l); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
 
 // EncodePart writes the message that brings a part of a task.
 func EncodePart(number uint64, part uint16, p caretask.Part) ([]byte, error) {

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/caretaker"
+	"github.com/preezm/preezm/peers/caretask"
+	"github.com/preezm/preezm/peers/circle"
+	"github.com/preezm/preezm/peers/rpc"
+	"github.com/preezm/preezm/peers/said"
+)
+
+// tellCare brings a task to the machines that have not heard of it, and its
+// parts to the caretaker, who with again hears it once more: it may have lost it,
+// or refused. Who had a part in an earlier one and has none in this hears that it
+// is over. Who does not answer hears it later.
+func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], again bool, progress func(engine.Progress)) error {
+	heard, err := n.engine.Catalog().Heard(ctx, n.careWhat())
+	if err != nil {
+		return err
+	}
+	var errs []error
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	for _, p := range n.book.Peers() {
+		tell := n.tellCareOne
+		switch {
+		case n.parted(t, p, heard):
+			tell = n.dismissCarer
+		case !n.concerned(t, p), heard[p.Device] >= t.Body.Number && !(again && p.Device == t.Body.Caretaker):
+			continue
+		}
+		all.Go(func() {
+			err := tell(ctx, t, p.Device, progress)
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			n.log.Info("a machine hears of the caretaker's task later", "machine", p.Name, "err", err)
+			if p.Device != t.Body.Caretaker {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case errors.Is(err, peers.ErrQuota), errors.Is(err, peers.ErrDiskFull):
+				errs = append(errs, said.Wrap(err, "care-full", "{name} has no room for the whole list of what you keep, and looks after as much as it was told of: its user can offer more ('preezm limits --offer')", "name", p.Name))
+			case errors.Is(err, peers.ErrRefused):
+				errs = append(errs, said.Error("care-refused", "{name} does not take the task: its user refused it, or took this machine out of its circle", "name", p.Name))
+			case errors.Is(err, peers.ErrUnknown):
+				errs = append(errs, said.Wrap(err, "care-not-taken", "{name} does not take the task: {why}", "name", p.Name))
+			}
+		})
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return errors.Join(errs...)
+}
+
+// concerned says whether a machine is to hear a task: keepers and the caretaker,
+// and everybody that it is over.
+func (n *Node) concerned(t *custody.Signed[caretask.Task], p circle.Peer) bool {
+	return (p.Keeper || p.Device == t.Body.Caretaker || t.Body.Ended()) && !n.sameOwner(p.Device)
+}
+
+// parted says whether a machine heard an earlier task and has no part in this.
+func (n *Node) parted(t *custody.Signed[caretask.Task], p circle.Peer, heard map[peers.DeviceID]uint64) bool {
+	h := heard[p.Device]
+	return !n.concerned(t, p) && !n.sameOwner(p.Device) && h > 0 && h < t.Body.Number
+}
+
+// dismissal is what a machine hears that has no part in a task any more: that the
+// one it knows is over, under the number before, and nothing of the new one.
+func (n *Node) dismissal(t *custody.Signed[caretask.Task], d peers.DeviceID) (*custody.Signed[caretask.Task], error) {
+	return custody.Sign(n.keys.Sign, caretask.Task{
+		Owner: n.device, Caretaker: d, Number: t.Body.Number - 1, At: t.Body.At, Until: t.Body.At,
+		Keepers: []caretask.Keeper{}, Parts: []custody.Hash{},
+	})
+}
+
+// dismissCarer tells a machine so, once.
+func (n *Node) dismissCarer(ctx context.Context, t *custody.Signed[caretask.Task], d peers.DeviceID, _ func(engine.Progress)) error {
+	end, err := n.dismissal(t, d)
+	if err != nil {
+		return err
+	}
+	c, err := n.peer(d)
+	if err != nil {
+		return err
+	}
+	ask, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	if _, err := c.Care(ask, caretaker.VerbTask, end.Raw); err != nil {
+		return err
+	}
+	return n.engine.Catalog().Unhear(ctx, d, n.careWhat())
+}
+
+// findForgetful asks the machines that have heard of a task whether they still
+// know it. Who does not hears it again.
+func (n *Node) findForgetful(ctx context.Context, t *custody.Signed[caretask.Task]) error {
+	heard, err := n.engine.Catalog().Heard(ctx, n.careWhat())
+	if err != nil {
+		return err
+	}
+	ask, err := caretaker.EncodeLook(n.device)
+	if err != nil {
+		return err
+	}
+	var asked []peers.DeviceID
+	for _, p := range n.book.Peers() {
+		if n.concerned(t, p) && heard[p.Device] >= t.Body.Number {
+			asked = append(asked, p.Device)
+		}
+	}
+	var mu sync.Mutex
+	var forgot []peers.DeviceID
+	n.everybody(ctx, asked, func(ctx context.Context, c *rpc.Client) {
+		raw, err := c.Care(ctx, caretaker.VerbLook, ask)
+		var l *caretaker.Look
+		if err == nil {
+			l, err = caretaker.DecodeLook(raw)
+		}
+		if err != nil {
+			n.log.Debug("ask whether a machine knows the caretaker's task", "machine", c.Name(), "err", err)
+			return
+		}
+		if l.Number < t.Body.Number {
+			n.log.Info("a machine has lost the caretaker's task and hears it again", "machine", c.Name())
+			mu.Lock()
+			defer mu.Unlock()
+			forgot = append(forgot, c.Device())
+		}
+	})
+	for _, d := range forgot {
+		if err := n.engine.Catalog().Unhear(ctx, d, n.careWhat()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) tellCareOne(ctx context.Context, t *custody.Signed[caretask.Task], d peers.DeviceID, progress func(engine.Progress)) error {
+	c, err := n.peer(d)
+	if err != nil {
+		return err
+	}
+	sent := int64(0)
+	started := n.now()
+	for {
+		ask, cancel := context.WithTimeout(ctx, askTime)
+		raw, err := c.Care(ask, caretaker.VerbTask, t.Raw)
+		cancel()
+		if err != nil {
+			return err
+		}
+		parts, err := caretaker.DecodeWanted(raw)
+		if err != nil {
+			return fmt.Errorf("%w: %w", peers.ErrProtocol, err)
+		}
+		if len(parts) == 0 || d != t.Body.Caretaker {
+			return n.engine.Catalog().Hear(ctx, d, n.careWhat(), t.Body.Number)
+		}
+		if sent > int64(len(t.Body.Parts)) {
+			return fmt.Errorf("%w (it asks for the same parts again)", peers.ErrProtocol)
+		}
+		for _, i := range parts {
+			if err := n.sendPart(ctx, t, c, i); err != nil {
+				return err
+			}
+			sent++
+			if progress != nil {
+				progress(engine.Progress{Stage: engine.StagePut, Files: sent, TotalFiles: int64(len(t.Body.Parts)), TotalKnown: true, Started: started, Now: c.Name()})
+			}
+		}
+	}
+}
+
+// errCareChanged: the catalog went on while its parts were sent.
+var errCareChanged = said.Error("care-changed", "what is kept has changed meanwhile; the caretaker hears it at the next look")
+
+type careCaller interface {
+	Care(ctx context.Context, verb string, raw []byte) ([]byte, error)
+}
+
+func (n *Node) sendPart(ctx context.Context, t *custody.Signed[caretask.Task], c careCaller, i uint16) error {
+	if int(i) >= len(t.Body.Parts) {
+		return fmt.Errorf("%w (it asks for a part that is not)", peers.ErrProtocol)
+	}
+	p, err := n.engine.Part(ctx, placeIn(t.Body.Keepers), int(i))
+	if err != nil {
+		return err
+	}
+	if p.Hash() != t.Body.Parts[i] {
+		return errCareChanged
+	}
+	raw, err := caretaker.EncodePart(t.Body.Number, i, p)
+	if err != nil {
+		return err
+	}
+	ask, cancel := context.WithTimeout(ctx, partTime)
+	defer cancel()
+	_, err = c.Care(ask, caretaker.VerbPart, raw)
+	return err
+}
+
+// partTime bounds the sending of half a megabyte.
+const partTime = 2 * time.Minute
