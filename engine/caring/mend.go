@@ -78,9 +78,12 @@ func (w *Worker) mend(ctx context.Context, j caretaker.Job, x *watch, ks []*keep
 	}
 	ms := machines(j, ks)
 	x.doubt(seg, ks, held, ms)
-	sites, now, err := w.found(ctx, j, ks, seg, held)
+	sites, now, liars, err := w.found(ctx, j, ks, seg, held)
 	if err != nil {
 		return 0, err
+	}
+	for at := range ms {
+		ms[at].Takes = ms[at].Takes && !liars[at]
 	}
 	plan := repair.Decide(now, ms, policy)
 	moves := allowed(plan.Moves, held)
@@ -176,13 +179,15 @@ func (w *Worker) showOne(ctx context.Context, k *keeper, proof []byte, n int) []
 }
 
 // found puts together where each piece is, and notes what differs from the task.
-func (w *Worker) found(ctx context.Context, j caretaker.Job, ks []*keeper, seg *caretask.Segment, held [][]uint8) ([][]site, *repair.Segment, error) {
+// A piece that was lost once is there again when it can be read; who only says so
+// gets nothing of the segment, as it would refuse the piece that it claims to have.
+func (w *Worker) found(ctx context.Context, j caretaker.Job, ks []*keeper, seg *caretask.Segment, held [][]uint8) (sites [][]site, now *repair.Segment, liars map[int]bool, err error) {
 	made, err := w.Service.Made(ctx, j.Body.Owner)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	sites := make([][]site, len(seg.Pieces))
-	now := believed(seg, ks, made)
+	sites, liars = make([][]site, len(seg.Pieces)), map[int]bool{}
+	now = believed(seg, ks, made)
 	for i := range seg.Pieces {
 		p := &seg.Pieces[i]
 		for x, h := range held {
@@ -192,6 +197,20 @@ func (w *Worker) found(ctx context.Context, j caretaker.Job, ks []*keeper, seg *
 				sites[i] = append(sites[i], site{x, p.ID})
 			case h[i] == caretaker.HasMoved:
 				sites[i] = append(sites[i], site{x, caretask.Moved(p.ID, ks[x].device)})
+			}
+		}
+		if made[p.ID].Lost && len(sites[i]) > 0 {
+			claimed := sites[i]
+			if sites[i], err = w.proven(ctx, ks, seg, i, claimed); err != nil {
+				return nil, nil, nil, err
+			}
+			for _, s := range claimed {
+				liars[s.at] = liars[s.at] || !slicesHas(sites[i], s.at)
+			}
+			if len(sites[i]) > 0 {
+				if err = w.Service.Unnote(ctx, j.Body.Owner, p.ID); err != nil {
+					return nil, nil, nil, err
+				}
 			}
 		}
 		was := now.Pieces[i]
@@ -210,10 +229,24 @@ func (w *Worker) found(ctx context.Context, j caretaker.Job, ks []*keeper, seg *
 			err = w.Service.Note(ctx, j.Body.Owner, caretaker.Made{Piece: p.ID, Lost: true, At: w.Now().Unix()})
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
-	return sites, now, nil
+	return sites, now, liars, nil
+}
+
+// proven gives the places of a piece where it can be read as it was made.
+func (w *Worker) proven(ctx context.Context, ks []*keeper, seg *caretask.Segment, i int, claimed []site) (out []site, err error) {
+	buf := w.columns(len(seg.Pieces), int(seg.Size))[i]
+	for _, s := range claimed {
+		if err := w.Pace(ctx, ks[s.at].device, int(seg.Size), 0); err != nil {
+			return nil, err
+		}
+		if err := ks[s.at].ReadCared(ctx, s.id, buf); err == nil && erasure.ShardRoot(buf) == seg.Pieces[i].Root {
+			out = append(out, s)
+		}
+	}
+	return out, ctx.Err()
 }
 
 func slicesHas(sites []site, at int) bool {

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package caring
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/preezm/preezm/engine/custody"
+	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/caretaker"
+	"github.com/preezm/preezm/peers/caretask"
+)
+
+// garbage is what a keeper gives in the place of a piece.
+func garbage(dst []byte, _ error) error {
+	for i := range dst {
+		dst[i] = 0x55
+	}
+	return nil
+}
+
+// A piece that does not fit its root makes nothing: with too few others the
+// segment waits, untouched, until somebody is back; then that piece is made anew
+// as well.
+func TestWrongRoot(t *testing.T) {
+	w := newWorld(t, 1)
+	w.off[carl] = true
+	w.gives[anna] = garbage
+	w.look(4)
+	if w.tries > 0 {
+		t.Fatal("something was made out of a piece that does not fit")
+	}
+	if r := w.report(); r.Lost != 1 {
+		t.Errorf("the liar is believed still: %+v", r)
+	}
+	asked := w.calls["read"]
+	w.look(5)
+	if w.calls["read"] != asked {
+		t.Errorf("read %d times more, though nothing has changed", w.calls["read"]-asked)
+	}
+	w.off[carl] = false
+	w.look(3)
+	if w.made(di) != 1 || w.allMade() != 1 {
+		t.Errorf("%d pieces at the spare keeper, %d in all", w.made(di), w.allMade())
+	}
+}
+
+// A piece that a keeper lacked for a while is good again once it can be read.
+func TestPieceThatComesBack(t *testing.T) {
+	w := newWorld(t, 1)
+	w.off[carl] = true
+	w.gives[anna] = garbage
+	w.look(4)
+	if w.report().Lost != 1 {
+		t.Fatal("not noted as lost")
+	}
+	delete(w.gives, anna)
+	w.off[carl] = false
+	w.look(3)
+	if r := w.report(); r.Lost != 0 || r.Pieces != 0 || w.puts != 0 {
+		t.Errorf("%d stored, %+v", w.puts, r)
+	}
+}
+
+// What keepers say about what they hold is a hint, and no more.
+func TestForgedAnswers(t *testing.T) {
+	say := func(pieces ...uint8) func(string, []byte, []byte, error) ([]byte, error) {
+		return func(verb string, _, answer []byte, err error) ([]byte, error) {
+			if verb != caretaker.VerbPermit {
+				return answer, err
+			}
+			return custody.Marshal(caretaker.Held{Pieces: pieces})
+		}
+	}
+	for name, c := range map[string]struct {
+		who  peers.DeviceID
+		says func(string, []byte, []byte, error) ([]byte, error)
+		made int
+		at   bool // on the spare one, which has nothing yet
+	}{
+		"only what is so": {carl, nil, 1, true},
+		// Then nobody but one can be read.
+		"fewer pieces than there are": {anna, say(caretaker.HasIt), 0, false},
+		"more pieces than there are":  {anna, say(1, 0, 0, 0), 0, false},
+		"no pieces":                   {anna, say(), 0, false},
+		"that it lacks what it has":   {anna, say(0, 0, 0), 0, false},
+		// Who claims to have what is missed keeps it from being made anew.
+		"that the spare one has it": {di, say(0, 0, 1), 0, false},
+		"that it was made anew":     {di, say(0, 0, 2), 0, false},
+		// Else another one gets a second piece.
+		"words that mean nothing":      {di, say(7, 7, 7), 1, true},
+		"bytes that are no answer":     {di, func(string, []byte, []byte, error) ([]byte, error) { return []byte("x"), nil }, 1, false},
+		"an error of no known kind":    {di, silent(errors.New("no")), 1, false},
+		"nothing, as it does not know": {di, silent(peers.ErrUnknown), 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.off[carl] = true
+			w.says[c.who] = c.says
+			w.look(8)
+			if n := w.allMade(); n != c.made || w.puts != c.made || (w.made(di) > 0) != c.at {
+				t.Errorf("%d pieces are there, %d on the spare one, %d were stored", n, w.made(di), w.puts)
+			}
+		})
+	}
+}
+
+// Keepers refuse names that do not follow from the task, other bytes, and more
+// than a piece of a segment; what they refused is not noted as made, and tried
+// again.
+func TestKeepersRefuse(t *testing.T) {
+	for name, forge := range map[string]func(id *peers.ShardID, root *peers.Root, data *[]byte){
+		"a forged name":            func(id *peers.ShardID, _ *peers.Root, _ *[]byte) { id[0] ^= 1 },
+		"the old name":             func(id *peers.ShardID, _ *peers.Root, _ *[]byte) { *id = peers.ShardID{3, 0} },
+		"another keeper's name":    func(id *peers.ShardID, _ *peers.Root, _ *[]byte) { *id = caretask.Moved(peers.ShardID{3, 0}, anna) },
+		"another root":             func(_ *peers.ShardID, root *peers.Root, _ *[]byte) { root[0] ^= 1 },
+		"bytes of another length":  func(_ *peers.ShardID, _ *peers.Root, data *[]byte) { *data = (*data)[:100] },
+		"bytes that do not fit it": func(_ *peers.ShardID, _ *peers.Root, data *[]byte) { *data = make([]byte, len(*data)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.off[carl] = true
+			w.sends = forge
+			w.look(4)
+			if w.tries == 0 || w.puts > 0 || w.allMade() > 0 {
+				t.Fatalf("%d tries, %d stored, %d are there", w.tries, w.puts, w.allMade())
+			}
+			if r := w.report(); r.Pieces > 0 {
+				t.Errorf("noted as made: %+v", r)
+			}
+			w.sends = nil
+			w.look(2)
+			if w.made(di) != 1 || w.report().Pieces != 1 {
+				t.Error("it does not try again")
+			}
+		})
+	}
+}
+
+// A caretaker whose task is stale, or that alters what the owner said, gets no
+// piece and stores none.
+func TestKeepersGoByTheirTask(t *testing.T) {
+	for name, forge := range map[string]func(*caretask.Proof){
+		"an older number":       func(p *caretask.Proof) { p.Number-- },
+		"a newer number":        func(p *caretask.Proof) { p.Number++ },
+		"another owner":         func(p *caretask.Proof) { p.Owner = di },
+		"a part that is not":    func(p *caretask.Proof) { p.Part++ },
+		"another segment":       func(p *caretask.Proof) { p.Raw[len(p.Raw)-1] ^= 1 },
+		"hashes of other parts": func(p *caretask.Proof) { p.Hashes[1][0] ^= 1 },
+	} {
+		w := newWorld(t, 2)
+		p := w.task.Body.Prove(0, w.part, 0)
+		forge(p)
+		raw, err := custody.Marshal(p)
+		w.must(err)
+		if _, err := (line{w, di}).Care(t.Context(), caretaker.VerbPermit, raw); err == nil {
+			t.Errorf("%s: a segment was opened", name)
+		}
+		seg := w.segs[0]
+		if err := (line{w, di}).PutCared(t.Context(), caretask.Moved(seg.Pieces[2].ID, di), seg.Pieces[2].Root, w.data[0][2]); !errors.Is(err, peers.ErrRefused) {
+			t.Errorf("%s: a piece was taken: %v", name, err)
+		}
+		if err := (line{w, anna}).ReadCared(t.Context(), seg.Pieces[0].ID, make([]byte, 5000)); !errors.Is(err, peers.ErrRefused) {
+			t.Errorf("%s: a piece was given: %v", name, err)
+		}
+	}
+}
