@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -255,6 +256,39 @@ func TestSetShardQueuesTheOldOne(t *testing.T) {
 	}
 	if s, err = c.Segment(t.Context(), 1); err != nil || s.Shards[2] != now {
 		t.Fatalf("got %+v, %v", s.Shards[2], err)
+	}
+}
+
+// Who reads a segment while it gets another k and n sees the old or the new
+// one, whole.
+func TestSegmentIsReadWhole(t *testing.T) {
+	c := open(t, filepath.Join(t.TempDir(), "c.db"))
+	fill(t, c, 1, []int64{1}, file("x", 1))
+	five, err := c.Segment(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	three := *five
+	three.N, three.Shards = 3, five.Shards[:3]
+	done := make(chan error, 1)
+	var work sync.WaitGroup
+	t.Cleanup(work.Wait)
+	work.Go(func() {
+		var err error
+		for was, now := five, &three; err == nil && t.Context().Err() == nil; was, now = now, was {
+			err = c.Replace(t.Context(), was, now)
+		}
+		done <- err
+	})
+	for range 3000 {
+		if s, err := c.Segment(t.Context(), 1); err != nil || len(s.Shards) != s.N {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		select {
+		case err := <-done:
+			t.Fatal(err)
+		default:
+		}
 	}
 }
 

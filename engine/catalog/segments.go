@@ -279,18 +279,24 @@ func (c *Catalog) Chunks(ctx context.Context, ids []int64) (map[int64]Chunk, err
 	return out, nil
 }
 
-// Segment gives one segment with its shards, or ErrGone.
+// Segment gives one segment with its shards, or ErrGone. It is one query: between
+// two, a repair could give the segment another k and n.
 func (c *Catalog) Segment(ctx context.Context, id int64) (*Segment, error) {
 	s := &Segment{ID: id}
-	err := c.r.QueryRowContext(ctx, "SELECT k, n, shard_len, data_len FROM segments WHERE id = ?", id).
-		Scan(&s.K, &s.N, &s.ShardLen, &s.DataLen)
-	if errors.Is(err, sql.ErrNoRows) {
+	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (struct{}, error) {
+		var dev, shard, root []byte
+		var state ShardState
+		if err := rows.Scan(&s.K, &s.N, &s.ShardLen, &s.DataLen, &dev, &shard, &root, &state); err != nil || dev == nil {
+			return struct{}{}, err // dev is nil when it has no shard at all
+		}
+		sh, err := shardOf(dev, shard, root, state)
+		s.Shards = append(s.Shards, sh)
+		return struct{}{}, err
+	}, `SELECT g.k, g.n, g.shard_len, g.data_len, k.device, s.shard, s.root, coalesce(s.state, 0)
+		FROM segments g LEFT JOIN (shards s JOIN keepers k ON k.id = s.keeper) ON s.segment = g.id WHERE g.id = ? ORDER BY s.idx`, id)
+	if err == nil && len(rows) == 0 {
 		return nil, ErrGone
-	} else if err != nil {
-		return nil, fmt.Errorf("catalog: segment %d: %w", id, explain(err))
 	}
-	s.Shards, err = collect(ctx, c.r, scanShard, `SELECT k.device, s.shard, s.root, s.state FROM shards s
-		JOIN keepers k ON k.id = s.keeper WHERE s.segment = ? ORDER BY s.idx`, id)
 	if err == nil && (len(s.Shards) != s.N || s.K < 1 || s.K > s.N || s.N > erasure.MaxShards || s.DataLen < 0 || s.ShardLen < 1 || s.ShardLen > peers.MaxShard || s.DataLen > s.K*s.ShardLen) {
 		err = fmt.Errorf("catalog: segment %d is damaged in the catalog", id)
 	}
@@ -298,11 +304,16 @@ func (c *Catalog) Segment(ctx context.Context, id int64) (*Segment, error) {
 }
 
 func scanShard(rows *sql.Rows) (Shard, error) {
-	var s Shard
 	var dev, id, root []byte
-	if err := rows.Scan(&dev, &id, &root, &s.State); err != nil {
-		return s, err
+	var state ShardState
+	if err := rows.Scan(&dev, &id, &root, &state); err != nil {
+		return Shard{}, err
 	}
+	return shardOf(dev, id, root, state)
+}
+
+func shardOf(dev, id, root []byte, state ShardState) (Shard, error) {
+	s := Shard{State: state}
 	if len(dev) != 32 || len(id) != 32 || len(root) != 32 {
 		return s, errors.New("a shard is damaged in the catalog")
 	}
