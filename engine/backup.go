@@ -128,7 +128,7 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 	// From here on it exists; who gives up now gives up too late.
 	quiet := context.WithoutCancel(ctx)
 	err = e.cat.AddBackup(quiet, &catalog.Backup{
-		Device: o.Device, Number: o.Number, Made: time.Now().Unix(), Parts: body.v.Parts, Index: index.v.Parts, Head: head, Stamp: stamp,
+		Device: o.Device, Number: o.Number, Made: e.now().Unix(), Parts: body.v.Parts, Index: index.v.Parts, Head: head, Stamp: stamp,
 	}, keptBackups)
 	if err != nil {
 		return nil, r, err

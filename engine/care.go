@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type Notice struct {
 	Device peers.DeviceID
 	Online bool
 	Free   int64 // room it still offers; of one that is online
+	Clock  int64 // what its clock shows, in Unix seconds; 0: it did not tell
 }
 
 const (
@@ -46,6 +48,7 @@ type care struct {
 	noticed  map[peers.DeviceID]time.Time // when last looked at
 	online   map[peers.DeviceID]bool      // what was found then
 	room     map[peers.DeviceID]int64
+	ahead    map[peers.DeviceID]time.Duration // its clock, of this machine's, when last looked at
 	audits   map[peers.DeviceID]catalog.Audit
 	leaving  map[peers.DeviceID]catalog.Leave
 	grace    time.Duration
@@ -61,7 +64,7 @@ func (e *Engine) loadCare(ctx context.Context) error {
 		return nil
 	}
 	c.history, c.noticed, c.online = map[peers.DeviceID]*presence.History{}, map[peers.DeviceID]time.Time{}, map[peers.DeviceID]bool{}
-	c.room = map[peers.DeviceID]int64{}
+	c.room, c.ahead = map[peers.DeviceID]int64{}, map[peers.DeviceID]time.Duration{}
 	saved, err := e.cat.Presence(ctx)
 	if err != nil {
 		return err
@@ -114,12 +117,47 @@ func (e *Engine) Noticed(ctx context.Context, list []Notice) error {
 			if n.Online {
 				c.room[n.Device] = n.Free
 			}
+			if !n.Online {
+				delete(c.ahead, n.Device)
+			} else if n.Clock > 0 {
+				c.ahead[n.Device] = time.Unix(n.Clock, 0).Sub(now)
+			}
 		}
 		if age := now.Sub(c.saved); age >= 0 && age < savePresence {
 			return nil
 		}
 		return e.savePresence(ctx, c)
 	})
+}
+
+// clockSlack is how far a clock may be off without anybody minding: a time zone
+// mistaken for another, say.
+const clockSlack = 24 * time.Hour
+
+// agreed is the time by which something may be too old to be held on to. Where
+// this machine's clock is ahead of those of most keepers that were looked at
+// just now, it is theirs. sure tells that one was, and that they are not behind.
+func (e *Engine) agreed(ctx context.Context) (now time.Time, sure bool, err error) {
+	err = e.withCare(ctx, func(c *care) error {
+		now = e.now()
+		var ahead []time.Duration
+		for d, a := range c.ahead {
+			if age := now.Sub(c.noticed[d]); age >= 0 && age < noticeAge {
+				ahead = append(ahead, a)
+			}
+		}
+		if len(ahead) == 0 {
+			return nil
+		}
+		slices.Sort(ahead)
+		median := ahead[len(ahead)/2]
+		if sure = median >= -clockSlack; !sure {
+			now = now.Add(median)
+			e.log.Warn("this machine's clock is ahead of its keepers'; nothing is taken for old until it is set right", "by", -median.Round(time.Hour))
+		}
+		return nil
+	})
+	return now, sure, err
 }
 
 func (e *Engine) savePresence(ctx context.Context, c *care) error {

@@ -125,11 +125,13 @@ func newEngine(cfg Config, cat *catalog.Catalog) *Engine {
 	if now == nil {
 		now = time.Now
 	}
-	return &Engine{
+	e := &Engine{
 		dir: cfg.Dir, cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets, key: cfg.Key, device: cfg.Device,
 		keepers: cfg.Keepers, roles: cfg.Roles, pace: cfg.Pace, now: now, log: log, scores: newScores(),
 		putting: make(chan struct{}, 1), maintaining: make(chan struct{}, 1),
 	}
+	cat.SetClock(func() time.Time { return e.now() })
+	return e
 }
 
 // Close releases the catalog. No other call may be running.
@@ -180,7 +182,7 @@ func (e *Engine) unlockPut() { <-e.putting }
 
 // collect drops segments that nobody needs. The caller holds the put lock.
 func (e *Engine) collect(ctx context.Context) (freed int64, err error) {
-	return e.cat.Collect(ctx, time.Now().Add(-orphanAge).UnixNano())
+	return e.cat.Collect(ctx, e.now().Add(-orphanAge).UnixNano())
 }
 
 // checkPath checks a name that comes from a person.

@@ -146,7 +146,7 @@ func (e *Engine) Restore(ctx context.Context, o RestoreOptions) (*RestoreReport,
 		batch = batch[:0]
 		return nil
 	}
-	now := time.Now().UnixNano()
+	now := e.now().UnixNano()
 	add := func(v *catalog.Version) error {
 		switch v.Kind {
 		case catalog.File:
@@ -258,7 +258,7 @@ func (e *Engine) Remove(ctx context.Context, names []Path) (*RemoveReport, error
 	if err != nil {
 		return nil, err
 	}
-	r := &RemoveReport{Trashed: true, Until: time.Now().AddDate(0, 0, int(ret.TrashDays))}
+	r := &RemoveReport{Trashed: true, Until: e.now().AddDate(0, 0, int(ret.TrashDays))}
 	for _, g := range gone {
 		r.Files += g.Files
 		r.Folders += g.Folders
@@ -463,7 +463,11 @@ func (e *Engine) Prune(ctx context.Context, r Retention, dry bool) (*PruneReport
 	if err != nil {
 		return out, err
 	}
-	ids, err := e.cat.ExpiredTrash(ctx, time.Now().AddDate(0, 0, -int(r.TrashDays)).UnixNano())
+	now, _, err := e.agreed(ctx)
+	if err != nil {
+		return out, err
+	}
+	ids, err := e.cat.ExpiredTrash(ctx, now.AddDate(0, 0, -int(r.TrashDays)).UnixNano())
 	if err != nil {
 		return out, err
 	}

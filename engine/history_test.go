@@ -79,6 +79,7 @@ func TestThePastComesBack(t *testing.T) {
 		t.Fatalf("%+v, %v", vs, err)
 	}
 	// The chores are done once a day.
+	c.notice()
 	if err := errors.Join(c.SetRetention(ctx, Retention{Last: 1}), c.Tidy(ctx)); err != nil {
 		t.Fatal(err)
 	}

@@ -307,7 +307,7 @@ func (f *fileJob) addPart(p catalog.Part) int {
 // release ends one thing that kept f open.
 func (p *put) release(f *fileJob) {
 	if f.open.Add(-1) == 0 && !f.bad.Load() && !f.bare {
-		f.v.Kept, f.v.Origin = time.Now().UnixNano(), p.e.device
+		f.v.Kept, f.v.Origin = p.e.now().UnixNano(), p.e.device
 		p.commits.add(commitItem{version: &f.v})
 	}
 }

@@ -154,12 +154,12 @@ func (s *scanner) makeFolders(folder string) error {
 	} else if !errors.Is(err, catalog.ErrNotFound) {
 		return err
 	}
-	s.commitEntry(&catalog.Version{Path: folder, Kind: catalog.Folder, Mode: 0o755, ModTime: time.Now().UnixNano()})
+	s.commitEntry(&catalog.Version{Path: folder, Kind: catalog.Folder, Mode: 0o755, ModTime: s.e.now().UnixNano()})
 	return nil
 }
 
 func (s *scanner) commitEntry(v *catalog.Version) {
-	v.Kept, v.Origin = time.Now().UnixNano(), s.e.device
+	v.Kept, v.Origin = s.e.now().UnixNano(), s.e.device
 	s.commits.add(commitItem{version: v})
 }
 

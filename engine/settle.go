@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/preezm/preezm/engine/catalog"
 )
@@ -30,7 +29,7 @@ func (e *Engine) Settle(ctx context.Context, o Settling) error {
 	if err := checkPath(o.Path); err != nil {
 		return err
 	}
-	now := time.Now().UnixNano()
+	now := e.now().UnixNano()
 	var all []*catalog.Version
 	add := func(number int64, as Path) error {
 		v, err := e.cat.Numbered(ctx, string(o.Path), number)

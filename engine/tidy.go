@@ -16,8 +16,12 @@ const tidyEvery = 24 * time.Hour
 
 // Tidy does the chores that are due: once a day it prunes by the policy and compacts half-empty segments. The
 // running node calls it now and then; the catalog remembers what was done, so
-// it does not matter how often.
+// it does not matter how often. While no keeper's clock bears this machine's
+// out, it waits: what is let go of because it seems old is gone.
 func (e *Engine) Tidy(ctx context.Context) error {
+	if _, sure, err := e.agreed(ctx); err != nil || !sure {
+		return err
+	}
 	chores := []struct {
 		name string
 		do   func(context.Context) error
@@ -38,14 +42,14 @@ func (e *Engine) Tidy(ctx context.Context) error {
 
 // Chore does what is due: what was last done that long ago, or never.
 func (e *Engine) Chore(ctx context.Context, name string, every time.Duration, do func(context.Context) error) error {
-	due, err := e.cat.Due(ctx, name, time.Now(), every)
+	due, err := e.cat.Due(ctx, name, e.now(), every)
 	if err != nil || !due {
 		return err
 	}
 	if err := do(ctx); err != nil {
 		return err
 	}
-	return e.cat.Did(ctx, name, time.Now())
+	return e.cat.Did(ctx, name, e.now())
 }
 
 // KnownShards gives what a keeper may be told of the shards it holds.

@@ -42,7 +42,7 @@ func (n *Node) notice(ctx context.Context, reach []rpc.Reach) {
 	list := make([]engine.Notice, 0, len(reach))
 	for _, r := range reach {
 		if p, ok := n.book.Peer(r.Device); ok && p.Keeper {
-			list = append(list, engine.Notice{Device: r.Device, Online: r.Online, Free: r.Info.Free})
+			list = append(list, engine.Notice{Device: r.Device, Online: r.Online, Free: r.Info.Free, Clock: r.Info.UnixTime})
 		}
 	}
 	if len(list) == 0 || ctx.Err() != nil {

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/said"
@@ -42,6 +43,7 @@ type Catalog struct {
 
 	opened int64        // what Changes counts from
 	aside  atomic.Int64 // rows it leaves out
+	now    func() time.Time
 
 	together atomic.Pointer[together]
 
@@ -95,7 +97,7 @@ func openAt(ctx context.Context, path string, key []byte, steps int) (*Catalog, 
 		return nil, fmt.Errorf("open catalog %s: %w", path, explain(err))
 	}
 	w.SetMaxOpenConns(1)
-	c := &Catalog{w: w}
+	c := &Catalog{w: w, now: time.Now}
 	rand.Read(c.epoch[:])
 	if err := c.migrate(ctx, steps); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, explain(err)), w.Close())
@@ -109,6 +111,9 @@ func openAt(ctx context.Context, path string, key []byte, steps int) (*Catalog, 
 	c.r.SetMaxIdleConns(4)
 	return c, nil
 }
+
+// SetClock has times be what now says. It is called before anything is written.
+func (c *Catalog) SetClock(now func() time.Time) { c.now = now }
 
 // Close releases the files.
 func (c *Catalog) Close() error { return errors.Join(c.r.Close(), c.w.Close()) }

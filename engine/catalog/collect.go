@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/preezm/preezm/peers"
 )
@@ -102,7 +101,7 @@ func (c *Catalog) Deletions(ctx context.Context, keeper peers.DeviceID, limit in
 			err = errors.New("a shard's name is damaged in the catalog")
 		}
 		return id, err
-	}, "SELECT shard FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?) AND after <= ? LIMIT ?", keeper[:], time.Now().UnixNano(), limit)
+	}, "SELECT shard FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?) AND after <= ? LIMIT ?", keeper[:], c.now().UnixNano(), limit)
 }
 
 // Deleted records that a keeper has forgotten the shards.
@@ -152,7 +151,7 @@ func (c *Catalog) Totals(ctx context.Context) (Totals, error) {
 		(SELECT count(*) FROM segments WHERE state = 1),
 		(SELECT coalesce(sum(shard_len), 0) FROM shards JOIN segments ON id = segment WHERE shards.state = 1 AND segments.state = 1),
 		(SELECT count(*) FROM shards JOIN segments ON id = segment WHERE shards.state <> 1 AND segments.state = 1),
-		(SELECT count(*) FROM deletions WHERE after <= ?)`, time.Now().UnixNano()).Scan(&t.Segments, &t.Stored, &t.Debt, &t.Pending)
+		(SELECT count(*) FROM deletions WHERE after <= ?)`, c.now().UnixNano()).Scan(&t.Segments, &t.Stored, &t.Debt, &t.Pending)
 	if err != nil {
 		return t, fmt.Errorf("catalog: %w", explain(err))
 	}

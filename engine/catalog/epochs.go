@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/shardlist"
@@ -30,7 +29,10 @@ func (c *Catalog) name(ctx context.Context, tx *sql.Tx, id *peers.ShardID) error
 	rand.Read(id[:])
 	c.named++ // there is one writer
 	shardlist.Join(id, c.epoch, c.named)
-	_, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO epochs(tag, began) VALUES(?,?)", c.epoch[:], time.Now().UnixNano())
+	// It begins after all others, however the clock is set: of a copy, the last
+	// one is the one in which its catalog may have gone on.
+	_, err := tx.ExecContext(ctx, `INSERT INTO epochs(tag, began) SELECT ?, max(?, (SELECT coalesce(max(began), 0) + 1 FROM epochs))
+		WHERE NOT EXISTS (SELECT 1 FROM epochs WHERE tag = ?)`, c.epoch[:], c.now().UnixNano(), c.epoch[:])
 	return err
 }
 
@@ -72,7 +74,7 @@ func (c *Catalog) KnownShards(ctx context.Context, keeper peers.DeviceID) (*shar
 		rows, err := tx.QueryContext(ctx, `WITH me AS (SELECT id FROM keepers WHERE device = ?)
 			SELECT shard, 1 FROM shards WHERE keeper = (SELECT id FROM me)
 			UNION ALL SELECT shard, 1 FROM moves WHERE keeper = (SELECT id FROM me)
-			UNION ALL SELECT shard, after > ? FROM deletions WHERE keeper = (SELECT id FROM me)`, keeper[:], time.Now().UnixNano())
+			UNION ALL SELECT shard, after > ? FROM deletions WHERE keeper = (SELECT id FROM me)`, keeper[:], c.now().UnixNano())
 		if err != nil {
 			return fmt.Errorf("catalog: %w", explain(err))
 		}

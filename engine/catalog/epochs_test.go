@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/shardlist"
@@ -144,14 +145,20 @@ func TestAnOlderCopyCondemnsNothingOfANewerCatalog(t *testing.T) {
 	for seed := range uint64(12) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		path := filepath.Join(t.TempDir(), "c.db")
-		old := &life{T: t, c: open(t, path), r: r}
+		// Whenever the program starts, its clock may be years off.
+		anew := func() *Catalog {
+			c, off := open(t, path), time.Duration(r.IntN(20_000)-10_000)*time.Hour
+			c.SetClock(func() time.Time { return time.Now().Add(off) })
+			return c
+		}
+		old := &life{T: t, c: anew(), r: r}
 		for range 20 + r.IntN(20) {
 			old.step()
 			if r.IntN(10) == 0 {
 				if err := old.c.Close(); err != nil {
 					t.Fatal(err)
 				}
-				old.c = open(t, path)
+				old.c = anew()
 			}
 		}
 		others := &life{T: t, c: copyTo(t, old.c, filepath.Join(t.TempDir(), "copy.db")), r: r, next: old.next}

@@ -10,7 +10,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/preezm/preezm/peers"
 )
@@ -85,7 +84,7 @@ func (c *Catalog) Name(ctx context.Context, path string, parts []Part) (file [16
 func (c *Catalog) PutBrand(ctx context.Context, b Brand) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO brands(root, name, card, added) VALUES(?,?,?,?)
-			ON CONFLICT(root) DO UPDATE SET name = excluded.name, card = excluded.card`, b.Root[:], b.Name, b.Card, time.Now().Unix())
+			ON CONFLICT(root) DO UPDATE SET name = excluded.name, card = excluded.card`, b.Root[:], b.Name, b.Card, c.now().Unix())
 		return err
 	})
 }

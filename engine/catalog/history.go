@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/said"
@@ -134,12 +133,14 @@ func (c *Catalog) Trash(ctx context.Context, paths []string, origin peers.Device
 			}
 			rand.Read(r.ID[:])
 			where, args := subtree(p)
-			// Later than all it removes, however the clock was set.
+			// Later than all it removes, and than the last prune, however the
+			// clock was set: it would be over by the next one.
 			var now int64
-			if err := tx.QueryRowContext(ctx, "SELECT max(kept) FROM versions WHERE "+where, args...).Scan(&now); err != nil {
+			err = tx.QueryRowContext(ctx, "SELECT max(max(kept), (SELECT coalesce(max(done), 0) FROM chores WHERE name = 'prune')) FROM versions WHERE "+where, args...).Scan(&now)
+			if err != nil {
 				return err
 			}
-			now = max(now+1, time.Now().UnixNano())
+			now = max(now+1, c.now().UnixNano())
 			if _, err := tx.ExecContext(ctx, "INSERT INTO trash(id, path, kind, files, bytes, removed, origin) VALUES(?,?,?,?,?,?,?)",
 				r.ID[:], []byte(p), kind, r.Files, r.Bytes, now, origin[:]); err != nil {
 				return err
@@ -259,9 +260,9 @@ var ErrOccupied = said.Error("occupied", "is there again: remove it first, or re
 func (c *Catalog) Untrash(ctx context.Context, ids [][16]byte) (Removed, error) {
 	var out Removed
 	err := c.write(ctx, func(tx *sql.Tx) error {
-		u := newUpserter(ctx, tx)
+		u := newUpserter(ctx, tx, c.now)
 		defer u.close()
-		now := time.Now().UnixNano()
+		now := c.now().UnixNano()
 		for _, id := range ids {
 			was, err := collect(ctx, tx, scanFormer, "SELECT "+formerColumns+", until, removal FROM history WHERE removal = ? AND length(removal) > 0 ORDER BY parent, name", id[:])
 			if err != nil {

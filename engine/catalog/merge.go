@@ -10,7 +10,6 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/preezm/preezm/peers"
 )
@@ -101,7 +100,7 @@ func (c *Catalog) Merge(ctx context.Context, o MergeOrder) (Merged, error) {
 		return out, err
 	}
 	err = c.write(ctx, func(tx *sql.Tx) error {
-		m := &merger{ctx: ctx, o: &o, tx: tx, u: newUpserter(ctx, tx), chunks: map[int64]int64{}, segments: map[int64]int64{}}
+		m := &merger{ctx: ctx, o: &o, tx: tx, u: newUpserter(ctx, tx, c.now), chunks: map[int64]int64{}, segments: map[int64]int64{}}
 		defer m.u.close()
 		if err := o.Theirs.Below(ctx, "", m.version); err != nil {
 			return err
@@ -328,7 +327,7 @@ func (m *merger) remove(p *present) error {
 			return err
 		}
 	}
-	now := max(p.kept+1, time.Now().UnixNano())
+	now := max(p.kept+1, m.u.now().UnixNano())
 	if _, err := m.tx.ExecContext(m.ctx, toHistory+"gid = ?", now, p.removal, p.gid); err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // parts gives the chunks here that those of the other machine are; segments that
@@ -101,7 +100,7 @@ func (m *merger) segment(theirs int64) error {
 		return err
 	}
 	res, err := m.tx.ExecContext(m.ctx, "INSERT INTO segments(k, n, shard_len, data_len, state, made) VALUES(?,?,?,?,1,?)",
-		s.K, s.N, s.ShardLen, s.DataLen, time.Now().UnixNano())
+		s.K, s.N, s.ShardLen, s.DataLen, m.u.now().UnixNano())
 	if err != nil {
 		return err
 	}

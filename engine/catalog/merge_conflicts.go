@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"database/sql"
 	"errors"
-	"time"
 )
 
 // both keeps a version beside the one that is here: the newer is shown.
@@ -108,6 +107,6 @@ func (m *merger) conflicts(there []Conflict) error {
 // conflict notes a version that is not the shown one although nobody meant that.
 func (m *merger) conflict(gid []byte, parent, name string) error {
 	_, err := m.tx.ExecContext(m.ctx, "INSERT OR REPLACE INTO conflicts(gid, parent, name, found) VALUES(?,?,?,?)",
-		gid, []byte(parent), []byte(name), time.Now().UnixNano())
+		gid, []byte(parent), []byte(name), m.u.now().UnixNano())
 	return err
 }

@@ -146,7 +146,7 @@ func (c *Catalog) Commit(ctx context.Context, b *Batch) error {
 		for i := range b.Chunks {
 			refs[b.Chunks[i].ID] = 0
 		}
-		if err := upsertAll(ctx, tx, b.Versions, refs); err != nil {
+		if err := c.upsertAll(ctx, tx, b.Versions, refs); err != nil {
 			return err
 		}
 		return insertChunks(ctx, tx, b.Chunks, refs)

@@ -14,7 +14,7 @@ import (
 // other machines that somebody has chosen.
 func (c *Catalog) Settle(ctx context.Context, path string, versions []*Version) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
-		u := newUpserter(ctx, tx)
+		u := newUpserter(ctx, tx, c.now)
 		defer u.close()
 		u.anew = true
 		for _, v := range versions {

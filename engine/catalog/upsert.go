@@ -22,10 +22,11 @@ type upserter struct {
 	refs   *refCounter
 	folder string // known to be there
 	anew   bool   // what is present as it is becomes a new version too
+	now    func() time.Time
 }
 
-func newUpserter(ctx context.Context, tx *sql.Tx) *upserter {
-	return &upserter{ctx: ctx, tx: tx, stmts: map[string]*sql.Stmt{}, refs: newRefCounter(ctx, tx)}
+func newUpserter(ctx context.Context, tx *sql.Tx, now func() time.Time) *upserter {
+	return &upserter{ctx: ctx, tx: tx, now: now, stmts: map[string]*sql.Stmt{}, refs: newRefCounter(ctx, tx)}
 }
 
 func (u *upserter) close() {
@@ -82,7 +83,7 @@ func (u *upserter) folders(folder string, v *Version) error {
 	}
 	p, err := u.present(folder)
 	if err == nil && p == nil {
-		now := time.Now().UnixNano()
+		now := u.now().UnixNano()
 		err = u.upsert(&Version{Path: folder, Kind: Folder, Mode: 0o755, ModTime: now, Kept: now, Origin: v.Origin})
 	}
 	if err == nil {
@@ -175,8 +176,8 @@ func (u *upserter) upsert(v *Version) error {
 
 // upsertAll writes versions in one transaction, before the chunks whose counts
 // coming gets.
-func upsertAll(ctx context.Context, tx *sql.Tx, versions []*Version, coming map[int64]int64) error {
-	u := newUpserter(ctx, tx)
+func (c *Catalog) upsertAll(ctx context.Context, tx *sql.Tx, versions []*Version, coming map[int64]int64) error {
+	u := newUpserter(ctx, tx, c.now)
 	u.refs.coming = coming
 	defer u.close()
 	for _, v := range versions {
