@@ -43,6 +43,8 @@ type testKeeper struct {
 	reads   atomic.Int64
 	onPut   atomic.Pointer[func()]
 	onRead  atomic.Pointer[func(context.Context)]
+	// onChange is called after a shard was taken, and after some were forgotten.
+	onChange atomic.Pointer[func()]
 
 	mu  sync.Mutex
 	ids []peers.ShardID
@@ -93,8 +95,15 @@ func (k *testKeeper) PutShard(ctx context.Context, id peers.ShardID, root peers.
 		k.mu.Lock()
 		k.ids = append(k.ids, id)
 		k.mu.Unlock()
+		k.changed()
 	}
 	return k.wrap(err)
+}
+
+func (k *testKeeper) changed() {
+	if f := k.onChange.Load(); f != nil {
+		(*f)()
+	}
 }
 
 func (k *testKeeper) ReadShard(ctx context.Context, id peers.ShardID, off int64, dst []byte) error {
@@ -150,7 +159,9 @@ func (k *testKeeper) DeleteShards(ctx context.Context, ids []peers.ShardID) erro
 	if err := k.gate(ctx, 0); err != nil {
 		return err
 	}
-	return k.wrap(k.depot.Delete(ctx, k.owner, ids))
+	err := k.depot.Delete(ctx, k.owner, ids)
+	k.changed()
+	return k.wrap(err)
 }
 
 func (k *testKeeper) Info(ctx context.Context) (peers.Info, error) {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/preezm/preezm/engine/catalog"
+	"github.com/preezm/preezm/engine/placement"
 	"github.com/preezm/preezm/engine/repair"
 	"github.com/preezm/preezm/engine/segment"
 	"github.com/preezm/preezm/erasure"
@@ -320,7 +321,21 @@ func (m *mending) recode(ctx context.Context, seg *catalog.Segment, plan *repair
 	for i, home := range plan.Homes {
 		m.newShard(&now.Shards[i], home, shards[i])
 	}
-	return m.regroup(ctx, seg, now, shards, 0, quorum(g.K, g.N))
+	// As many as let no fewer machines be lost than now.
+	need := min(max(quorum(g.K, g.N), g.K+m.mayLose(seg)), g.N)
+	return m.regroup(ctx, seg, now, shards, 0, need)
+}
+
+// mayLose tells how many of the machines that are relied on a segment can lose.
+func (m *mending) mayLose(seg *catalog.Segment) int {
+	held := make([]int, len(m.crew.ms))
+	for i := range seg.Shards {
+		sh := &seg.Shards[i]
+		if at, ok := m.crew.at[sh.Keeper]; ok && sh.State == catalog.There && takesNew(m.crew.ms[at].Standing) {
+			held[at]++
+		}
+	}
+	return placement.MayLose(held, seg.K)
 }
 
 // regroup sends the shards of now from number first on, and puts now in the
