@@ -69,7 +69,8 @@ nettest: deps-headless ## machines behind routers, over bad lines and cuts, in n
 	@.ci/deps net
 	PREEZM_NETTEST=1 go test $(HEADLESS) -count=1 -timeout 60m -v ./app/internal/netlab
 
-# ARGS="--quick" for a small run, ARGS="--reps 5" for a careful one.
+# ARGS="--quick" for a small run, ARGS="--reps 5" for a careful one, ARGS="--repair"
+# for what a repair moves and what puts and gets feel of it.
 bench: build-headless ## measure against the straight-line ceiling; table here, JSON in build/bench.json
 	@mkdir -p build
 	@go build -o build/ceiling ./app/bench/ceiling

@@ -48,7 +48,9 @@ type sample struct {
 	// Of a put: what was new after compression, and what that takes on the
 	// keepers' disks.
 	packed, allocated int64
-	read              int64 // by a repair
+	// Of a repair: bytes read, those of the pieces that were missing, and those
+	// of all pieces.
+	read, missing, held int64
 }
 
 // bench runs and collects.
@@ -79,6 +81,9 @@ func (b *bench) run(ctx context.Context) error {
 		return err
 	}
 	sides := []func(context.Context, string) error{b.ceilingRun, b.preezmBig, b.preezmSmall, b.grants, b.preezmCorpora, b.preezmBigMore, b.preezmMany}
+	if b.repairOnly {
+		sides = []func(context.Context, string) error{b.preezmBigMore}
+	}
 	if b.compare {
 		b.others = compareWith(ctx)
 		for name := range b.others {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +36,31 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
+func TestSlowdown(t *testing.T) {
+	for _, c := range []struct {
+		alone, beside []float64
+		want          float64
+	}{{nil, nil, 0}, {[]float64{2, 1, 4}, []float64{3, 1, 4}, 1}, {[]float64{1, 1, 1, 9}, []float64{2, 3, 4}, 3}} {
+		if got := slowdown(c.alone, c.beside); got != c.want {
+			t.Errorf("%v beside %v is %v, want %v", c.alone, c.beside, got, c.want)
+		}
+	}
+}
+
+// A repair may send one and a half times what is missing and read k pieces of
+// each segment.
+func TestRepairAims(t *testing.T) {
+	r := row{Work: repairBig, Preezm: figures{Missing: 400, Held: 1000, Stored: 600, Read: 600}}
+	for _, more := range []int64{0, 1} {
+		r.Preezm.Read += more
+		got := aims([]row{r})
+		i := slices.IndexFunc(got, func(a aim) bool { return strings.HasPrefix(a.What, "repair") })
+		if i < 0 || got[i].Reached != (more == 0) {
+			t.Errorf("%d more: %+v", more, got)
+		}
+	}
+}
+
 // TestTinyRun drives the whole benchmark with sizes that take no time: every
 // figure is measured, and what came back was compared on the way.
 func TestTinyRun(t *testing.T) {
@@ -52,7 +78,7 @@ func TestTinyRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said strings.Builder
-	o := options{preezm: preezm, ceiling: ceiling, big: 3<<20 + 17, small: 120, medium: 1, text: 1 << 20, many: 50, reps: 2, restless: true}
+	o := options{preezm: preezm, ceiling: ceiling, big: 3<<20 + 17, small: 120, medium: 1, text: 1 << 20, many: 50, pairs: 1, reps: 2, restless: true}
 	measured, err := run(t.Context(), &said, o, work)
 	if err == nil {
 		err = measured.publish(&said, out, "")
@@ -68,6 +94,7 @@ func TestTinyRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Rows = slices.DeleteFunc(r.Rows, func(x row) bool { return isBeside(x.Work) })
 	if len(r.Rows) != 6+len(corpora) || r.Reps != 2 {
 		t.Fatalf("%d rows of %d runs", len(r.Rows), r.Reps)
 	}

@@ -20,21 +20,18 @@ import (
 	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/app/internal/proc"
 	"github.com/preezm/preezm/app/node"
-	"github.com/preezm/preezm/engine"
 )
 
 // What is measured beside the big file and the small ones.
 const (
-	putMedium   work = "put medium files"
-	getMedium   work = "get medium files"
-	putText     work = "put text"
-	getText     work = "get text"
-	putSource   work = "put a source tree"
-	getSource   work = "get a source tree"
-	putInsert   work = "put after 1 % was inserted"
-	listMany    work = "list many files"
-	repairBig   work = "repair, two keepers lost"
-	getRepaired work = "get after the repair"
+	putMedium work = "put medium files"
+	getMedium work = "get medium files"
+	putText   work = "put text"
+	getText   work = "get text"
+	putSource work = "put a source tree"
+	getSource work = "get a source tree"
+	putInsert work = "put after 1 % was inserted"
+	listMany  work = "list many files"
 )
 
 // corpora are the works with no ceiling, in the order of the table.
@@ -296,52 +293,7 @@ func (b *bench) preezmBigMore(ctx context.Context, dir string) (err error) {
 	if err := b.putMeasured(ctx, f, s, place); err != nil {
 		return err
 	}
-	for i, k := range f.Keepers[:gone] {
-		if err := k.Kill(); err != nil {
-			return err
-		}
-		fresh := &e2e.Home{Binary: b.preezm, Dir: filepath.Join(dir, fmt.Sprintf("fresh%d", i)), Log: os.Stderr}
-		f.Keepers = append(f.Keepers, fresh)
-		err := errors.Join(fresh.Init(ctx, fmt.Sprintf("fresh%d", i), ""), fresh.Start(ctx, "--no-discovery"))
-		if err == nil {
-			err = e2e.Pair(ctx, fresh, f.Owner)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	var r struct {
-		Done *engine.DrainReport `json:"done"`
-	}
-	s = sample{side: "preezm", bytes: b.big * gone / (keepers - gone), files: 1, work: repairBig}
-	// The running node knows after a moment who answers and who does not; until
-	// then it repairs nothing. A copy of the catalog that only a lost keeper had
-	// yet cannot be made anew: the next copy takes its place, in some minutes.
-	if err := f.Owner.Start(ctx); err != nil {
-		return err
-	}
-	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Second) {
-		err = b.measure(s, keeperUsage(f), withNode(f, func() (proc.Usage, error) {
-			return proc.JSON(ctx, f.Owner.Command(ctx, "repair", "--json"), nil, &r)
-		}))
-		if err == nil && r.Done != nil && r.Done.Pieces > 0 {
-			break
-		}
-		if err == nil {
-			return errors.New("repair found nothing to do")
-		}
-		if time.Now().After(end) {
-			return err
-		}
-	}
-	b.samples[len(b.samples)-1].read = r.Done.Read
-	if err := f.Owner.Stop(ctx); err != nil {
-		return err
-	}
-	if r.Done != nil {
-		b.samples[len(b.samples)-1].stored = r.Done.Sent
-	}
-	return b.get(ctx, f, sample{side: "preezm", bytes: b.big, files: 1, work: getRepaired}, place, b.back(dir))
+	return b.repairs(ctx, dir, f, place)
 }
 
 // readRanges reads a byte here and there in the middle of the big file through

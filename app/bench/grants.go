@@ -166,7 +166,7 @@ func waitAims(waits []wait) []aim {
 	var out []aim
 	for _, w := range waits {
 		a, ok := most[w.What]
-		if !ok {
+		if !ok || w.N == 0 {
 			continue
 		}
 		a.Have = w.Median
@@ -181,6 +181,9 @@ func printWaits(w io.Writer, waits []wait) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\tn\tmedian ms\tp95 ms\tmax ms\t")
 	for _, x := range waits {
+		if x.N == 0 {
+			continue
+		}
 		fmt.Fprintf(t, "%s\t%d\t%.1f\t%.1f\t%.1f\t\n", x.What, x.N, x.Median, x.P95, x.Max)
 	}
 	t.Flush() // as the table above

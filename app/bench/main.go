@@ -32,8 +32,11 @@ type options struct {
 	medium  int   // number of medium files
 	text    int64 // size of the text, bytes
 	many    int   // number of files to list
+	pairs   int   // of puts and gets, alone and beside a repair
 	compare bool  // measure other programs too, where they are installed
 	reps    int
+	// repairOnly leaves out all but the big file, its ranges, and repairs of it.
+	repairOnly bool
 	// restless measures without waiting for the disks to rest before each step:
 	// for a test of the benchmark, beside which others write.
 	restless bool
@@ -43,7 +46,7 @@ type options struct {
 const smallSize = 10 << 10
 
 func main() {
-	o := options{big: 1 << 30, small: 10_000, medium: 200, text: 1 << 30, many: 100_000}
+	o := options{big: 1 << 30, small: 10_000, medium: 200, text: 1 << 30, many: 100_000, pairs: 5}
 	flag.StringVar(&o.preezm, "preezm", "bin/preezm-headless", "the program to measure")
 	flag.StringVar(&o.ceiling, "ceiling", "build/ceiling", "the ceiling program")
 	flag.IntVar(&o.reps, "reps", 3, "runs of everything; the medians are shown")
@@ -52,6 +55,7 @@ func main() {
 	svg := flag.String("svg", "", "file for a picture of the figures")
 	show := flag.String("show", "", "measure nothing: show the figures that an earlier run wrote into this file")
 	flag.BoolVar(&o.compare, "compare", false, "measure restic and rclone too, where they are installed")
+	flag.BoolVar(&o.repairOnly, "repair", false, "measure repairs only, and what comes before them")
 	quick := flag.Bool("quick", false, "a small run: 128 MiB, 1,000 small files, one run of each")
 	flag.Parse()
 	if flag.NArg() > 0 || o.reps < 1 {
@@ -60,6 +64,9 @@ func main() {
 	}
 	if *quick {
 		o.big, o.small, o.reps, o.medium, o.text, o.many = 128<<20, 1000, 1, 20, 64<<20, 10_000
+	}
+	if o.repairOnly {
+		o.small, o.medium, o.text, o.many = 0, 0, 0, 0
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var r report
