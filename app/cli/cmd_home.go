@@ -177,7 +177,7 @@ func (a *app) serveCommand() *cobra.Command {
 	var noDiscovery, verbose, noMapping, noQUIC bool
 	var relay, discovery string
 	var announce []string
-	var clockShift, careEvery time.Duration
+	var clockShift, clockShiftAfter, careEvery time.Duration
 	var custodian bool
 	var lockAfter string
 	cmd := &cobra.Command{
@@ -220,7 +220,13 @@ and --no-quic are remembered in the home.`,
 			if clockShift != 0 {
 				// What setting this machine's clock wrong would do, without
 				// doing it to all its programs.
-				o.Clock = func() time.Time { return time.Now().Add(clockShift) }
+				started := time.Now()
+				o.Clock = func() time.Time {
+					if now := time.Now(); now.Sub(started) < clockShiftAfter {
+						return now
+					}
+					return time.Now().Add(clockShift)
+				}
 			}
 			if cmd.Flags().Changed("lock-after") {
 				after, err := parseLockAfter(lockAfter)
@@ -273,9 +279,11 @@ and --no-quic are remembered in the home.`,
 	cmd.Flags().StringVar(&lockAfter, "lock-after", "", "from now on lock your part after this `time` without use, such as 15m; 0 for never")
 	cmd.Flags().BoolVar(&custodian, "custodian", true, "be a custodian for those who ask, from now on")
 	cmd.Flags().DurationVar(&clockShift, "clock-shift", 0, "run as if the clock were wrong by this `duration` (for tests)")
+	cmd.Flags().DurationVar(&clockShiftAfter, "clock-shift-after", 0, "have --clock-shift begin this `duration` after the start (for tests)")
 	cmd.Flags().Lookup("clock-shift").Hidden = true
 	cmd.Flags().DurationVar(&careEvery, "care-every", 0, "the least `time` between two looks at the keepers of those that this machine repairs for (for tests)")
 	cmd.Flags().Lookup("care-every").Hidden = true
+	cmd.Flags().Lookup("clock-shift-after").Hidden = true
 	return cmd
 }
 

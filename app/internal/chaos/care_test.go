@@ -195,8 +195,9 @@ func TestLiarIsFound(t *testing.T) {
 	r.same(src, filepath.Join(to, "src"))
 }
 
-// TestClockJumps runs the owner with a clock that is years off, either way:
-// no machine is taken for gone, and nothing is moved for it.
+// TestClockJumps runs the owner with a clock that is years off, either way, and
+// that jumps while it runs: no machine is taken for gone, and nothing is moved
+// for it. A keeper's clock jumps too, and it holds what it held.
 func TestClockJumps(t *testing.T) {
 	r := newRig(t, 4, "4GB", nil)
 	src := r.material()
@@ -204,8 +205,12 @@ func TestClockJumps(t *testing.T) {
 	for _, k := range r.Keepers {
 		before[k] = len(r.shardFiles(k))
 	}
-	for _, shift := range []string{"9000h", "-9000h", "0s", "72h"} {
-		r.check(r.Owner.Start(r.ctx, "--clock-shift", shift))
+	for i, shift := range []string{"9000h", "-9000h", "0s", "72h", "9000h", "-9000h"} {
+		after := []string{"0s", "1s"}[i/4]
+		other := r.Keepers[r.rng.IntN(len(r.Keepers))]
+		r.check(other.Kill())
+		r.check(other.Start(r.ctx, "--clock-shift", shift, "--clock-shift-after", after))
+		r.check(r.Owner.Start(r.ctx, "--clock-shift", shift, "--clock-shift-after", after))
 		// A copy of the catalog made while a machine was away is owed to it:
 		// that is no move.
 		r.until("debts of the round before", func() error {
@@ -216,6 +221,21 @@ func TestClockJumps(t *testing.T) {
 			}
 			return nil
 		})
+		if after != "0s" {
+			try := 0
+			r.until("the clock does not jump", func() error {
+				try++
+				probe := filepath.Join(r.dir, fmt.Sprintf("probe%d-%d", i, try))
+				r.write(probe, 10)
+				r.must(nil, "put", probe)
+				var l []engine.Entry
+				r.must(&l, "ls", filepath.Base(probe))
+				if off := time.Until(l[0].Kept); off.Abs() < 1000*time.Hour {
+					return fmt.Errorf("it is off by %v", off)
+				}
+				return nil
+			})
+		}
 		away := r.Keepers[r.rng.IntN(len(r.Keepers))]
 		r.check(away.Kill())
 		r.until("the node did not look", func() error {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/sqlite"
 	"github.com/preezm/preezm/peers/vault"
 	"github.com/preezm/preezm/peers/vault/vaulttest"
@@ -199,42 +200,52 @@ func (r *rig) settle() {
 	r.until("keepers and catalog differ", r.strangers)
 }
 
-// strangers looks for shards that a keeper holds and the catalog does not
-// know, and for ones that it counts on and are not there.
-func (r *rig) strangers() error {
+// known gives the shards of each keeper that the catalog has, and of which of
+// them it counts on being there. The owner must not run.
+func (r *rig) known() (map[peers.DeviceID]map[string]bool, error) {
 	db, err := sqlite.Open(filepath.Join(r.Owner.Dir, "catalog.db"), sqlite.Options{Key: vaulttest.Boxes(r, r.Owner.Dir)[vault.Owner].DBKey("catalog.db")})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer db.Close()
 	// Counted on are those that are there. Known are also those that were on
 	// their way when the owner stopped, and those that are to be forgotten.
-	rows, err := db.QueryContext(r.ctx, `SELECT hex(device), hex(shard), shards.state = 1 AND backup = 0
+	// Verify is about files: what is lost of a copy of the catalog is found by
+	// the audits of the night, or replaced by the next copy.
+	rows, err := db.QueryContext(r.ctx, `SELECT device, hex(shard), shards.state = 1 AND backup = 0
 		FROM shards JOIN keepers ON keepers.id = keeper JOIN segments ON segments.id = segment
-		UNION SELECT hex(device), hex(shard), 0 FROM deletions JOIN keepers ON keepers.id = keeper
-		UNION SELECT hex(device), hex(shard), 0 FROM moves JOIN keepers ON keepers.id = keeper`)
+		UNION SELECT device, hex(shard), 0 FROM deletions JOIN keepers ON keepers.id = keeper
+		UNION SELECT device, hex(shard), 0 FROM moves JOIN keepers ON keepers.id = keeper`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	known := map[peers.DeviceID]map[string]bool{}
+	for rows.Next() {
+		var device []byte
+		var shard string
+		var counted bool
+		if err := rows.Scan(&device, &shard, &counted); err != nil {
+			return nil, err
+		}
+		d := peers.DeviceID(device)
+		if known[d] == nil {
+			known[d] = map[string]bool{}
+		}
+		known[d][strings.ToLower(shard)] = counted
+	}
+	return known, rows.Err()
+}
+
+// strangers looks for shards that a keeper holds and the catalog does not
+// know, and for ones that it counts on and are not there.
+func (r *rig) strangers() error {
+	known, err := r.known()
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	known := map[string]map[string]bool{}
-	for rows.Next() {
-		var device, shard string
-		var counted bool
-		if err := rows.Scan(&device, &shard, &counted); err != nil {
-			return err
-		}
-		if known[device] == nil {
-			known[device] = map[string]bool{}
-		}
-		known[device][strings.ToLower(shard)] = counted
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
 	for _, k := range r.Keepers {
-		id := k.About().Device
-		want := known[strings.ToUpper(hex.EncodeToString(id[:]))]
+		want := known[k.About().Device]
 		held := map[string]bool{}
 		for _, file := range r.shardFiles(k) {
 			name := filepath.Base(file)
@@ -244,8 +255,6 @@ func (r *rig) strangers() error {
 			}
 		}
 		for name, counted := range want {
-			// Verify is about files: what is lost of a copy of the catalog is
-			// found by the audits of the night, or replaced by the next copy.
 			if !held[name] && counted {
 				return fmt.Errorf("%s has no shard %s, which the catalog counts on", k.Dir, name)
 			}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/engine"
+	"github.com/preezm/preezm/peers"
 )
 
 // fault is something that happens to a keeper.
@@ -143,7 +144,7 @@ func TestGetFromBadKeepers(t *testing.T) {
 				f.undo(r, r.Keepers[v])
 			}
 		}
-		r.heal(f)
+		r.heal(f, bad)
 	}
 }
 
@@ -168,10 +169,16 @@ func (r *rig) blames(list []engine.Blame, bad []int) {
 	}
 }
 
-// heal finds all damage, lets the owner repair it and checks that it did.
-func (r *rig) heal(f *fault) {
+// heal finds all damage, and just the bad keepers to blame for it, lets the
+// owner repair it and checks that it did.
+func (r *rig) heal(f *fault, bad []int) {
 	r.Helper()
 	v := r.verify([]int{0, 1}) // damage found is a failure
+	guilty := map[string]bool{}
+	for _, at := range bad {
+		guilty[r.Keepers[at].About().Name] = f.files
+	}
+	r.onlyBad(v.Blamed, guilty, true)
 	if f.files && v.Good == v.Shards {
 		r.Errorf("%s: verify finds no damage in %d shards", f.name, v.Shards)
 	}
@@ -179,6 +186,27 @@ func (r *rig) heal(f *fault) {
 	v = r.verify([]int{0})
 	if v.Good != v.Shards || v.Lost > 0 {
 		r.Errorf("%s: after the repair %d of %d shards are good: %v", f.name, v.Good, v.Shards, v.Blamed)
+	}
+}
+
+// onlyBad holds what is said of keepers' pieces against what was done to them.
+func (r *rig) onlyBad(blamed []engine.Blame, bad map[string]bool, all bool) {
+	r.Helper()
+	said := map[string]string{}
+	for _, b := range blamed {
+		if b.Lied || b.Said.Text == peers.ErrNotFound.Error() {
+			said[b.Name] = b.Said.Text
+		}
+	}
+	for name, text := range said {
+		if !bad[name] {
+			r.Errorf("%s is blamed and did nothing wrong: %s", name, text)
+		}
+	}
+	for name, is := range bad {
+		if all && is && said[name] == "" {
+			r.Errorf("%s is not blamed: %+v", name, blamed)
+		}
 	}
 }
 
@@ -258,14 +286,14 @@ func TestSlowKeepers(t *testing.T) {
 }
 
 // slow moves a keeper to another port and lets a slow proxy take its old one.
-func (r *rig) slow(k *e2e.Home, rate int) {
+func (r *rig) slow(k *e2e.Home, rate int) *proxy {
 	r.Helper()
 	old := k.About().Addresses[0]
 	r.check(k.Stop(r.ctx))
 	r.check(k.Start(r.ctx, "--listen", e2e.Loopback()))
 	l, err := net.Listen("tcp", old)
 	r.check(err)
-	p := &proxy{l: l, to: k.About().Addresses[0], rate: rate, open: map[net.Conn]bool{}}
-	p.work.Go(p.serve)
+	p := newProxy(l, k.About().Addresses[0], rate)
 	r.Cleanup(p.close)
+	return p
 }

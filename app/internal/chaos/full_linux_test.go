@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/engine"
 )
 
@@ -58,6 +60,51 @@ func TestKeeperDiskFull(t *testing.T) {
 	r.must(nil, "get", "src", "--to", to)
 	r.same(src, filepath.Join(to, "src"))
 	r.settle()
+}
+
+// TestRepairDiskFull has a repair meet a full disk: the machine that joined for
+// the one that is lost takes less than there is. What it took counts, the rest
+// goes where there is room, or is said, and moves there when it has room again.
+func TestRepairDiskFull(t *testing.T) {
+	disk := filepath.Join(t.TempDir(), "joined")
+	mount(t, disk, "7m")
+	r := newRig(t, 5, "4GB", nil)
+	src := r.material()
+	lost := r.Keepers[r.rng.IntN(5)]
+	r.check(lost.Kill())
+	r.check(r.Owner.Start(r.ctx))
+	k := &e2e.Home{Binary: binary, Dir: disk}
+	r.check(k.Init(r.ctx, "joined", "1GB"))
+	r.check(k.Start(r.ctx))
+	r.Keepers = append(r.Keepers, k) // the fleet ends it
+	r.check(e2e.Pair(r.ctx, k, r.Owner))
+	res := r.run([]int{0, 1}, "repair")
+	t.Logf("disk full: exit status %d: %s%s", res.Code, res.Stdout, res.Stderr)
+	var s engine.Status
+	r.must(&s, "status")
+	if n := len(r.shardFiles(k)); n == 0 || int64(n) >= s.Segments {
+		t.Errorf("it took %d pieces of %d segments, and had room for some", n, s.Segments)
+	}
+	if s.MayLose < 1 {
+		t.Errorf("%d may be lost", s.MayLose)
+	}
+	// One more that is away is no reason to lose anything.
+	away := r.Keepers[slices.IndexFunc(r.Keepers, func(x *e2e.Home) bool { return x != lost })]
+	r.check(away.Kill())
+	to := filepath.Join(r.dir, "back")
+	r.must(nil, "get", "src", "--to", to)
+	r.same(src, filepath.Join(to, "src"))
+	r.check(away.Start(r.ctx))
+
+	r.grow(disk, "200m")
+	r.until("the repair comes to no end", func() error {
+		if res := r.run([]int{0, 1}, "repair"); res.Code != 0 {
+			return fmt.Errorf("%s", res.Stderr)
+		}
+		return nil
+	})
+	r.check(r.Owner.Stop(r.ctx))
+	r.wholeAgain(src)
 }
 
 // TestQuotaOverrun puts more than keepers offer.
