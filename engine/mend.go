@@ -239,9 +239,10 @@ func (m *mending) replace(ctx context.Context, seg *catalog.Segment, i int, k pe
 func (m *mending) send(ctx context.Context, k peers.Keeper, sh *catalog.Shard, data []byte) error {
 	if err := k.PutShard(ctx, sh.ID, sh.Root, data); err != nil {
 		if ctx.Err() == nil {
-			m.e.scores.fail(k.Device(), false)
 			if errors.Is(err, peers.ErrQuota) || errors.Is(err, peers.ErrDiskFull) {
-				m.e.full(k.Device())
+				m.e.full(k.Device()) // but it is there, with what it has
+			} else {
+				m.e.scores.fail(k.Device(), false)
 			}
 		}
 		return err

@@ -207,6 +207,35 @@ func repairUnderWatch(t *testing.T, rng *rand.Rand) {
 	sameTree(t, dir, filepath.Join(c.get("d"), "d"))
 }
 
+// A keeper whose disk is full is not away: what it holds stays where it is.
+func TestFullKeeperKeepsWhatItHas(t *testing.T) {
+	c := newCircle(t, 6)
+	all := c.keepers
+	c.keepers = all[:5] // 3 of 5
+	for range 2 {
+		c.put(c.source())
+	}
+	all[4].down.Store(true)
+	c.keepers = all
+	c.notice()
+	full := error(peers.ErrDiskFull)
+	for _, k := range all[2:] {
+		k.refuse.Store(&full)
+	}
+	before := c.held()
+	if _, err := c.Repair(t.Context(), nil); err != nil && !errors.Is(err, ErrNotDrained) {
+		t.Fatal(err)
+	}
+	if _, err := c.Repair(t.Context(), nil); err != nil && !errors.Is(err, ErrNotDrained) {
+		t.Fatal(err)
+	}
+	for i, n := range c.held()[:4] {
+		if n < before[i] {
+			t.Errorf("keeper-%d held %d pieces and holds %d", i, before[i], n)
+		}
+	}
+}
+
 // forgetHalf has a keeper lose every other piece, and the owner find out.
 func (c *circle) forgetHalf(s *sampler, k *testKeeper) {
 	c.t.Helper()
