@@ -31,6 +31,8 @@ const (
 	careLookEvery = 10 * time.Minute
 	// careRegained counts the pieces that were taken over.
 	careRegained = "care_regained"
+	// fullPause is how long a caretaker without room is not offered parts.
+	fullPause = time.Hour
 )
 
 // entrusting is what this process knows of the task that this home gave.
@@ -39,6 +41,8 @@ type entrusting struct {
 	checked time.Time  // when the task was compared with what is kept
 	looked  time.Time  // when the caretaker was asked
 	begun   bool       // what a caretaker did was looked for once
+	lacks   bool       // the caretaker said that it lacks a part
+	full    time.Time  // when it had no room for one
 }
 
 // careWhat is under which name the task is written down.
@@ -263,7 +267,17 @@ func (n *Node) careDue(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.tellCare(ctx, last, false, nil)
+	if age := now.Sub(e.full); age < fullPause && age >= 0 && !last.Body.Ended() {
+		return nil
+	}
+	err = n.tellCare(ctx, last, e.lacks, nil)
+	if errors.Is(err, peers.ErrQuota) || errors.Is(err, peers.ErrDiskFull) {
+		e.full = now
+	}
+	if err == nil {
+		e.lacks = false
+	}
+	return err
 }
 
 // takeOver takes over what a caretaker did while this machine was off: at the
@@ -274,6 +288,11 @@ func (n *Node) takeOver(ctx context.Context, t *caretask.Task) error {
 		n.log.Info("a caretaker was asked what it did", "err", err)
 	}
 	made := slices.ContainsFunc(reports, func(r caretaker.Report) bool { return r.Pieces > 0 })
+	// Its user may have refused the task, with which the lists went, and changed
+	// their mind.
+	n.entrusted.lacks = slices.ContainsFunc(reports, func(r caretaker.Report) bool {
+		return r.Owner == n.device && r.Number == t.Number && r.Lacking > 0 && !r.Refused
+	})
 	if n.entrusted.begun && !made {
 		return nil
 	}

@@ -40,6 +40,16 @@ func (r *rig) entrust() (src string, nas *e2e.Home, given *node.CareGiven) {
 	})
 	var s node.CareState
 	r.must(&s, "care", "give", nas.About().Name)
+	r.until("the newest copy of the catalog is not looked after", func() error {
+		var b node.BackupState
+		r.must(nil, "backup")
+		before := s.Given.Number
+		r.must(&s, "care", "give")
+		if r.must(&b, "backup"); b.Pending || s.Given.Number != before {
+			return fmt.Errorf("task %d after %d, %+v", s.Given.Number, before, b)
+		}
+		return nil
+	})
 	if g := s.Given; g == nil || !g.Asked || g.Work.Segments == 0 || g.Work.Lacking > 0 || len(g.Knows) != len(r.Keepers) {
 		r.Fatalf("the task was not taken as a whole: %+v", g)
 	}
@@ -136,4 +146,35 @@ func TestCaretakerFindsRot(t *testing.T) {
 	to := filepath.Join(r.dir, "back")
 	r.must(nil, "get", "src", "--to", to)
 	r.same(src, filepath.Join(to, "src"))
+}
+
+// TestTaskTakenUpAgain has a caretaker's user refuse the task, with which the
+// lists go, and take it up again: the owner's machine sends them once more.
+func TestTaskTakenUpAgain(t *testing.T) {
+	r := newRig(t, 2, "4GB", nil)
+	_, nas, _ := r.entrust()
+	lacking := func() (n, lists int64) {
+		t.Helper()
+		var s node.CareState
+		r.check(nas.Must(r.ctx, &s, "care"))
+		if len(s.For) != 1 {
+			t.Fatalf("%+v", s)
+		}
+		return s.For[0].Work.Lacking, s.For[0].Lists
+	}
+	if n, lists := lacking(); n > 0 || lists == 0 {
+		t.Fatalf("%d parts lack, %d bytes are here", n, lists)
+	}
+	r.check(nas.Must(r.ctx, nil, "care", "refuse", "owner"))
+	r.check(nas.Must(r.ctx, nil, "care", "refuse", "owner", "--not"))
+	if n, lists := lacking(); n == 0 || lists > 0 {
+		t.Fatalf("%d parts lack, %d bytes are here", n, lists)
+	}
+	r.check(r.Owner.Start(r.ctx))
+	r.until("the lists do not come again", func() error {
+		if n, _ := lacking(); n > 0 {
+			return fmt.Errorf("%d parts lack", n)
+		}
+		return nil
+	})
 }
