@@ -3,9 +3,11 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,6 +101,65 @@ func TestGetWithThreeBadKeepers(t *testing.T) {
 		if e.mode.IsRegular() {
 			t.Errorf("%q was written", name)
 		}
+	}
+}
+
+// A line that is cut and comes back costs a get some time and no file.
+func TestGetOverACut(t *testing.T) {
+	t.Parallel()
+	c, dir := keptTree(t, 5)
+	var once sync.Once
+	cut := func(context.Context) {
+		once.Do(func() {
+			for _, k := range c.keepers {
+				k.down.Store(true)
+			}
+			time.AfterFunc(time.Second, func() {
+				for _, k := range c.keepers {
+					k.down.Store(false)
+				}
+			})
+		})
+	}
+	c.keepers[0].onRead.Store(&cut)
+	to := t.TempDir()
+	if r, err := c.Get(t.Context(), GetOptions{Names: []Path{"d"}, To: to}, nil); err != nil {
+		t.Fatalf("%v (%+v)", err, r)
+	}
+	sameTree(t, dir, filepath.Join(to, "d"))
+
+	// A file that is read in order goes on as well.
+	once = sync.Once{}
+	f, err := c.Open(t.Context(), "d/large", When{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got, err := io.ReadAll(f)
+	if err != nil || !bytes.Equal(got, data(1, 30<<20)) {
+		t.Errorf("read %d bytes over a cut, %v", len(got), err)
+	}
+}
+
+// Who stays away is waited for once, not with each part of a get.
+func TestGetWaitsOnce(t *testing.T) {
+	t.Parallel()
+	c := newCircle(t, 5)
+	const puts = 12 // each of them is a segment
+	for i := range puts {
+		name := filepath.Join(t.TempDir(), fmt.Sprint(i))
+		write(t, name, data(byte(i), 100_000)) // in all of its pieces
+		c.put(name)
+	}
+	for _, k := range c.keepers[:3] {
+		k.down.Store(true)
+	}
+	r, err := c.Get(t.Context(), GetOptions{Names: []Path{""}, To: t.TempDir()}, nil)
+	if !errors.Is(err, ErrNotBack) || len(r.Problems) != puts {
+		t.Fatalf("%v, %d problems", err, len(r.Problems))
+	}
+	if r.Elapsed < retryFor/2 || r.Elapsed > 2*retryFor {
+		t.Errorf("gave up after %v", r.Elapsed)
 	}
 }
 

@@ -29,6 +29,9 @@ type fetcher struct {
 	codecs  map[erasure.Geometry]*erasure.Codec
 	fetched atomic.Int64
 	rebuilt atomic.Int64
+	patient bool                         // waits for keepers that were cut off a moment ago
+	waits   func(Stage)                  // says what it does then; may be nil
+	cut     map[peers.DeviceID]time.Time // since when a keeper cannot be reached; with mu
 }
 
 func (e *Engine) newFetcher(b *blames) *fetcher {
@@ -89,36 +92,106 @@ type race struct {
 // opens the chunks in them. It returns when nothing uses the buffers any more.
 //
 // When too few pieces are where they should be, those are used that a caretaker
-// made anew elsewhere.
+// made anew elsewhere. When it is the keepers that cannot be reached, a patient
+// fetcher asks them again for a while: lines are cut and come back.
 func (f *fetcher) unit(ctx context.Context, seg *catalog.Segment, u segment.Unit, bufs [][]byte) error {
-	why, err := f.once(ctx, seg, u, bufs)
+	r := f.newRace(ctx, seg, u, bufs)
+	err := r.run()
 	if !errors.Is(err, ErrTooFewKeepers) {
 		return err
 	}
-	now := f.e.elsewhere(ctx, seg, why)
-	if now == nil {
-		return err
+	if now := f.e.elsewhere(ctx, seg, r.why); now != nil {
+		r = f.newRace(ctx, now, u, bufs)
+		err = r.run()
 	}
-	_, err = f.once(ctx, now, u, bufs)
+	for wait := firstWait; errors.Is(err, ErrTooFewKeepers) && r.mayWait(); wait = min(2*wait, longWait) {
+		f.say(StageWait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		f.say(StageGet)
+		r.again()
+		err = r.run()
+	}
 	return err
 }
 
-// once is unit with the pieces where they should be, and why which did not come.
-func (f *fetcher) once(ctx context.Context, seg *catalog.Segment, u segment.Unit, bufs [][]byte) (map[int]error, error) {
-	r := &race{
+const (
+	// firstWait and longWait are the shortest and the longest pause before
+	// keepers that cannot be reached are asked again, for retryFor in all.
+	firstWait, longWait = 250 * time.Millisecond, 2 * time.Second
+)
+
+func (f *fetcher) say(s Stage) {
+	if f.waits != nil {
+		f.waits(s)
+	}
+}
+
+// reached notes whether a keeper could be reached.
+func (f *fetcher) reached(d peers.DeviceID, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case !errors.Is(err, peers.ErrUnreachable):
+		delete(f.cut, d)
+	case f.cut[d].IsZero():
+		if f.cut == nil {
+			f.cut = map[peers.DeviceID]time.Time{}
+		}
+		f.cut[d] = time.Now()
+	}
+}
+
+// awaited tells whether a keeper that cannot be reached is waited for. The time
+// runs from when that was seen first and is the same for everything that is
+// fetched, so a keeper that is off is waited for once.
+func (f *fetcher) awaited(d peers.DeviceID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	since, ok := f.cut[d]
+	return f.patient && ok && time.Since(since) < retryFor
+}
+
+func (f *fetcher) newRace(ctx context.Context, seg *catalog.Segment, u segment.Unit, bufs [][]byte) *race {
+	return &race{
 		fetcher: f, ctx: ctx, seg: seg, u: u, bufs: bufs, results: make(chan shardRead, seg.N),
 		stop: map[int]context.CancelFunc{}, began: map[int]time.Time{}, have: make([]bool, seg.N), tried: make([]bool, seg.N), why: map[int]error{},
 	}
-	err := r.run()
-	r.drain()
-	return r.why, err
 }
 
+// mayWait tells whether enough shards may come yet when their keepers are
+// waited for.
+func (r *race) mayWait() bool {
+	can := r.count()
+	for i, err := range r.why {
+		if errors.Is(err, peers.ErrUnreachable) && r.awaited(r.seg.Shards[i].Keeper) {
+			can++
+		}
+	}
+	return can >= r.seg.K
+}
+
+// again forgets which shards did not come. Those that did are there still.
+func (r *race) again() {
+	copy(r.tried, r.have)
+	clear(r.why)
+}
+
+// run fetches until the shards that are needed are there, or no more can come.
+// Nothing uses the buffers when it returns.
 func (r *race) run() error {
+	defer r.drain()
+	return r.fetchAll()
+}
+
+func (r *race) fetchAll() error {
 	f, ctx, seg, u := r.fetcher, r.ctx, r.seg, r.u
 	for _, i := range u.Shards {
 		sh := seg.Shards[i]
-		if f.keepers[sh.Keeper] != nil && sh.State == catalog.There && !f.e.scores.avoid(sh.Keeper) {
+		if !r.have[i] && f.keepers[sh.Keeper] != nil && sh.State == catalog.There && !f.e.scores.avoid(sh.Keeper) {
 			r.start(i)
 		}
 	}
@@ -230,6 +303,9 @@ func (r *race) settle(res shardRead) {
 	r.stop[res.idx]()
 	delete(r.stop, res.idx)
 	sh := r.seg.Shards[res.idx]
+	if r.ctx.Err() == nil {
+		r.reached(sh.Keeper, res.err)
+	}
 	if res.err == nil {
 		r.have[res.idx] = true
 		r.fetched.Add(int64(r.u.Hi - r.u.Lo))

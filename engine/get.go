@@ -120,6 +120,7 @@ func (g *get) run() error {
 		return err
 	}
 	g.fetch = g.e.newFetcher(&g.blames)
+	g.fetch.patient, g.fetch.waits = true, g.meter.set
 	widest, err := g.e.cat.Widest(g.ctx)
 	if err != nil {
 		return err

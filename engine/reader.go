@@ -77,6 +77,7 @@ func (e *Engine) Open(ctx context.Context, p Path, w When) (*Reader, error) {
 		return nil, fmt.Errorf("%q %w", string(p), err)
 	}
 	r := &Reader{e: e, fetch: e.newFetcher(&blames{}), entry: entryOf(&v), parts: v.Parts, flights: map[int]*flight{}, last: -2, slots: make(chan struct{}, readAhead+1)}
+	r.fetch.patient = true
 	var end int64
 	for _, n := range lengths {
 		end += n

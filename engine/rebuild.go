@@ -212,6 +212,7 @@ func (e *Engine) readStream(ctx context.Context, parts []catalog.Part, w io.Writ
 	}
 	m.totalKnown.Store(true)
 	f := e.newFetcher(&blames{})
+	f.patient = true
 	for len(ids) > 0 {
 		n, size := 0, 0
 		bySegment := map[int64][]catalog.Chunk{}
