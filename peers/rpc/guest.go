@@ -3,6 +3,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -87,16 +88,17 @@ func (v *server) guest(h handler) http.Handler {
 	})
 }
 
-// body1 takes a whole body of at most limit bytes.
+// body1 takes a whole body of at most limit bytes. Memory is taken as they come,
+// not as they are announced.
 func (v *server) body1(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength < 0 || r.ContentLength > limit {
 		return nil, fmt.Errorf("%w: %d bytes", errMessage, r.ContentLength)
 	}
-	raw := make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(v.body(w, r), raw); err != nil {
+	var raw bytes.Buffer
+	if _, err := io.CopyN(&raw, v.body(w, r), r.ContentLength); err != nil {
 		return nil, fmt.Errorf("%w: body: %w", errMessage, err)
 	}
-	return raw, nil
+	return raw.Bytes(), nil
 }
 
 // present is where a device shows its pass.

@@ -3,6 +3,7 @@
 package rpc
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -30,27 +31,46 @@ type guest struct {
 
 // seat puts g at the end of the guests that are in, oldest first, and returns
 // who has to leave for it: the oldest of its own address when that has its
-// share, else the oldest of all when every place is taken, else nil. The
-// newest stays because it is the one that means it; others sit and wait.
+// share; when every place is taken the oldest of those whose network, and of
+// these whose address, has most of them; else nil. So somebody with many
+// addresses in few networks pushes nobody off but itself. The newest stays
+// because it is the one that means it; others sit and wait.
 func seat(in []*guest, g *guest) (now []*guest, leaves *guest) {
-	same := func(o *guest) bool { return o.from == g.from }
-	share, at := 0, -1
-	for _, o := range in {
-		if same(o) {
-			share++
+	now = append(slices.Clone(in), g)
+	addresses, networks := map[netip.Prefix]int{}, map[netip.Prefix]int{}
+	for _, o := range now {
+		addresses[o.from]++
+		networks[network(o.from)]++
+	}
+	at := -1
+	switch {
+	case addresses[g.from] > maxPerAddress:
+		at = slices.IndexFunc(in, func(o *guest) bool { return o.from == g.from })
+	case len(now) > maxGuests:
+		for i, o := range in {
+			if at < 0 || cmp.Or(networks[network(o.from)]-networks[network(in[at].from)], addresses[o.from]-addresses[in[at].from]) > 0 {
+				at = i
+			}
 		}
 	}
-	switch {
-	case share >= maxPerAddress:
-		at = slices.IndexFunc(in, same)
-	case len(in) >= maxGuests:
-		at = 0
-	}
-	now = append(slices.Clone(in), g)
 	if at < 0 {
 		return now, nil
 	}
 	return slices.Delete(now, at, at+1), in[at]
+}
+
+// network is what is handed out whole, about: an IPv4 address's /24 or an IPv6
+// one's /48.
+func network(from netip.Prefix) netip.Prefix {
+	bits := 48
+	if from.Addr().Is4() {
+		bits = 24
+	}
+	p, err := from.Addr().Prefix(bits)
+	if err != nil {
+		return netip.Prefix{} // of no IP address
+	}
+	return p
 }
 
 // welcome gives a guest its place and its time.

@@ -133,19 +133,45 @@ func TestGuestsAreFew(t *testing.T) {
 	eventually(t, "guests are gone", func() bool { return home.guests() == 0 })
 }
 
-// The places of all guests together are limited as well.
+// The places of all guests together are limited as well. When they are taken,
+// who has to go is the oldest of the most crowded network.
 func TestGuestsMakeRoom(t *testing.T) {
-	var in []*guest
+	from := func(a ...byte) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte(a)), 32) }
+	lone := &guest{from: from(192, 0, 2, 1)}
+	in := []*guest{lone}
 	for i := range 3 * maxGuests {
-		g := &guest{from: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i / 3), 0}), 32)}
+		g := &guest{from: from(10, 0, byte(i%4), byte(i))}
 		now, leaves := seat(in, g)
-		if len(now) > maxGuests || !slices.Contains(now, g) {
+		if len(now) > maxGuests || !slices.Contains(now, g) || !slices.Contains(now, lone) {
 			t.Fatalf("guest %d: %d are in", i, len(now))
 		}
-		if i >= maxGuests && leaves != in[0] || i < maxGuests && leaves != nil {
-			t.Fatalf("guest %d: not the oldest of all had to leave", i)
+		if full := len(in) == maxGuests; full != (leaves != nil) || full && leaves != in[1] {
+			t.Fatalf("guest %d: not the oldest of the others had to leave", i)
 		}
 		in = now
+	}
+	// With IPv6 a network is cheaper still.
+	in = []*guest{lone}
+	for i := range 3 * maxGuests {
+		at := netip.MustParseAddr("2001:db8::").As16()
+		at[7] = byte(i)
+		p, err := netip.AddrFrom16(at).Prefix(64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, _ = seat(in, &guest{from: p})
+	}
+	if len(in) != maxGuests || in[0] != lone {
+		t.Error("somebody with many addresses pushed another off")
+	}
+	// From as many networks as there are places nobody is told from another.
+	in = nil
+	for i := range maxGuests + 1 {
+		first := append(in, nil)[0]
+		var leaves *guest
+		if in, leaves = seat(in, &guest{from: from(10, 0, byte(i), 1)}); leaves != nil && (i < maxGuests || leaves != first) {
+			t.Error("not the oldest had to leave")
+		}
 	}
 	// Of an address with its share it is the oldest of that address.
 	g := in[len(in)-1]

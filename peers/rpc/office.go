@@ -43,25 +43,34 @@ func (v *server) office(w http.ResponseWriter, r *http.Request) {
 		v.fail(w, r, peers.ErrRefused)
 		return
 	}
-	limit := int64(maxOffice)
-	if verb == verbJoin {
-		limit = maxOfficeJoin
-	}
-	leave, err := enter(v.staff)
-	if err != nil {
-		v.fail(w, r, err)
-		return
-	}
-	defer leave()
-	raw, err := v.body1(w, r, limit)
-	if err == nil {
-		raw, err = o.Answer(r.Context(), verb, c.Device(), raw)
-	}
+	raw, err := v.atOffice(w, r, o, verb, c.Device())
 	if err != nil {
 		v.fail(w, r, err)
 		return
 	}
 	v.write(w, http.StatusOK, raw)
+}
+
+// atOffice reads what somebody says to the office and gives the answer. A stranger
+// has a place there only once all of that has come, so that who is slow on
+// purpose takes none of a member's.
+func (v *server) atOffice(w http.ResponseWriter, r *http.Request, o Office, verb string, from peers.DeviceID) (raw []byte, err error) {
+	if verb == verbJoin {
+		if raw, err = v.body1(w, r, maxOfficeJoin); err != nil {
+			return nil, err
+		}
+	}
+	leave, err := enter(v.staff)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if verb != verbJoin {
+		if raw, err = v.body1(w, r, maxOffice); err != nil {
+			return nil, err
+		}
+	}
+	return o.Answer(r.Context(), verb, from, raw)
 }
 
 // mayCome says whether an organisation's office has reason to let a device in.
