@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/syncthing/syncthing/lib/protocol"
 
@@ -46,14 +47,14 @@ func (d *DeviceID) UnmarshalText(b []byte) error {
 // digits; dashes and spaces between groups are optional.
 func ParseDeviceID(s string) (DeviceID, error) {
 	// protocol.DeviceIDFromString takes an empty string and a form without
-	// check digits, so the length is checked first.
+	// check digits, also filled up with padding, so the length is checked first.
 	bare := 0
 	for _, c := range s {
 		if c != '-' && c != ' ' {
 			bare++
 		}
 	}
-	if bare != 56 {
+	if bare != 56 || strings.Contains(s, "=") {
 		return DeviceID{}, fmt.Errorf("device ID %q: want 56 characters, have %d", s, bare)
 	}
 	id, err := protocol.DeviceIDFromString(s)

@@ -4,8 +4,11 @@ package circle
 
 import (
 	"errors"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -355,6 +358,43 @@ func FuzzParseInvite(f *testing.F) {
 		again, err := ParseInvite(inv.Code())
 		if err != nil || !equalInvites(inv, again) {
 			t.Errorf("%+v: %v", inv, err)
+		}
+	})
+}
+
+// What is inside a code is anybody's too: the check at its end finds damage only.
+func FuzzInviteBody(f *testing.F) {
+	body, err := inviteBytes(sample().Code())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(body)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		inv, err := ParseInvite(invitePrefix + "-" + inviteText().EncodeToString(append(slices.Clone(body), inviteCheck(body)...)))
+		if err != nil {
+			return
+		}
+		if again, err := ParseInvite(inv.Code()); err != nil || !equalInvites(inv, again) || len(inv.Servers) > MaxServers {
+			t.Errorf("%+v: %v", inv, err)
+		}
+	})
+}
+
+// Where others say that they, or their servers, are found.
+func FuzzLearned(f *testing.F) {
+	f.Add("203.0.113.1:24930", false)
+	f.Add("relay://203.0.113.1:22067/?id=x", true)
+	f.Add("https://[2001:db8::1]:8443/?id=x", false)
+	f.Fuzz(func(t *testing.T, s string, here bool) {
+		for _, a := range slices.Concat(Learned([]string{s, s}, here), LearnedServers([]string{s, s}, here)) {
+			host := a
+			if u, err := url.Parse(a); err == nil && u.Host != "" {
+				host = u.Host
+			}
+			at, err := netip.ParseAddrPort(host)
+			if err != nil || at.Addr().IsUnspecified() || at.Addr().IsMulticast() || !here && at.Addr().Unmap().IsLoopback() {
+				t.Errorf("%q would be dialled as %q", s, a)
+			}
 		}
 	})
 }

@@ -325,3 +325,38 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// What a member has sealed is as little to be trusted as the envelope.
+func FuzzInner(f *testing.F) {
+	c, err := wire.New()
+	if err != nil {
+		f.Fatal(err)
+	}
+	_, sign, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	e, in := envelope{To: make([]byte, 32), ID: make([]byte, 16), Until: 1}, inner{From: make([]byte, 32), Kind: "notice", At: 1, Body: []byte("x")}
+	bare, err := c.Marshal(in)
+	if err != nil {
+		f.Fatal(err)
+	}
+	in.Sign = ed25519.Sign(sign, append(e.header(signLabel), bare...))
+	raw, err := c.Marshal(in)
+	if err != nil {
+		f.Fatal(err)
+	}
+	signed := append([]byte{0, 0, 0, byte(len(raw))}, raw...)
+	signer := func(peers.DeviceID) []byte { return sign.Public().(ed25519.PublicKey) }
+	if _, err := readInner(c, &e, ID{}, signed, signer); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(append(signed, 0, 0))
+	f.Add([]byte{0, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, plain []byte) {
+		l, err := readInner(c, &e, ID{}, plain, signer)
+		if err == nil && (l.From != peers.DeviceID{} || l.Kind != "notice" || string(l.Body) != "x") {
+			t.Errorf("%+v was never signed", l)
+		}
+	})
+}

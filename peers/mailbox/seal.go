@@ -139,13 +139,18 @@ func open(c *wire.Codec, raw []byte, self peers.DeviceID, kem hpke.PrivateKey, s
 		return Letter{}, ErrLetter
 	}
 	plain, err := hpke.Open(kem, hpke.HKDFSHA256(), hpke.AES256GCM(), e.header(sealLabel), e.Sealed)
-	if err != nil || len(plain) < 4 {
+	if err != nil {
 		return Letter{}, fmt.Errorf("%w: sealed for another key", ErrLetter)
 	}
-	n := binary.BigEndian.Uint32(plain)
-	if int64(n) > int64(len(plain)-4) {
+	return readInner(c, &e, id, plain, signer)
+}
+
+// readInner reads what was sealed in an envelope. Any member can seal anything.
+func readInner(c *wire.Codec, e *envelope, id ID, plain []byte, signer func(peers.DeviceID) []byte) (Letter, error) {
+	if len(plain) < 4 || int64(binary.BigEndian.Uint32(plain)) > int64(len(plain)-4) {
 		return Letter{}, fmt.Errorf("%w: bad length", ErrLetter)
 	}
+	n := binary.BigEndian.Uint32(plain)
 	var in inner
 	if err := c.Unmarshal(plain[4:4+n], &in); err != nil {
 		return Letter{}, fmt.Errorf("%w: %w", ErrLetter, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/preezm/preezm/peers"
 	"github.com/preezm/preezm/peers/internal/wire"
+	"github.com/preezm/preezm/peers/shardlist"
 )
 
 // fuzzMessage checks that what a message is read from is what it is written
@@ -73,6 +74,17 @@ func FuzzGetHeads(f *testing.F)   { fuzzMessage(f, getHeadsMsg{Number: 1}) }
 
 func FuzzHeads(f *testing.F) {
 	fuzzMessage(f, headsAnswer{Heads: []peers.Head{{Device: peers.DeviceID{1}, Number: 1, Sealed: []byte{1}, Oldest: 1}}})
+}
+
+func FuzzMail(f *testing.F)     { fuzzMessage(f, mailMsg{List: [][]byte{{1}, {}}}) }
+func FuzzNeeded(f *testing.F)   { fuzzMessage(f, neededMsg{List: []byte{1}}) }
+func FuzzSwept(f *testing.F)    { fuzzMessage(f, shardlist.Swept{Waiting: 1, Gone: 2}) }
+func FuzzFarewell(f *testing.F) { fuzzMessage(f, farewellMsg{}) }
+
+// Where somebody may be by UDP, and for whom it says so, comes from others.
+func FuzzPunch(f *testing.F) {
+	k := make([]byte, 16)
+	fuzzMessage(f, controlMsg{What: controlPunch, Token: k, Addresses: []string{"203.0.113.1:1"}, Device: make([]byte, 32), Answer: true})
 }
 
 func FuzzRange(f *testing.F) {

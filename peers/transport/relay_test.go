@@ -3,6 +3,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -294,4 +295,50 @@ func TestRelay(t *testing.T) {
 	if d := time.Since(started); d > 8*time.Second {
 		t.Errorf("took %s", d)
 	}
+}
+
+// talker is a connection to a relay that says what it likes.
+type talker struct {
+	net.Conn
+	r io.Reader
+}
+
+func (c talker) Read(p []byte) (int, error)    { return c.r.Read(p) }
+func (talker) Write(p []byte) (int, error)     { return len(p), nil }
+func (talker) SetReadDeadline(time.Time) error { return nil }
+func (talker) SetDeadline(time.Time) error     { return nil }
+
+// Whatever a relay says, it is heard to its end and leads nowhere else.
+func FuzzRelay(f *testing.F) {
+	for _, m := range []any{
+		relay.Ping{}, relay.Pong{}, relay.RelayFull{}, relay.Response{Code: 2, Message: "x"},
+		relay.SessionInvitation{From: make([]byte, 32), Key: []byte("k"), Address: []byte{192, 0, 2, 1}, Port: 22067},
+	} {
+		var b bytes.Buffer
+		if err := relay.WriteMessage(&b, m); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes())
+	}
+	id, err := NewIdentity()
+	if err != nil {
+		f.Fatal(err)
+	}
+	r, err := id.Relay("relay://127.0.0.1:9/?id=" + id.Device().String())
+	if err != nil {
+		f.Fatal(err)
+	}
+	over, end := context.WithCancel(context.Background())
+	end() // no session is taken up
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		err := r.wait(over, talker{r: bytes.NewReader(raw)}, func(net.Conn) { t.Error("a session") })
+		if err == nil {
+			t.Error("it ended without a reason")
+		}
+		if answer, err := ask(talker{r: bytes.NewReader(raw)}, relay.Ping{}); err == nil {
+			if m, ok := answer.(relay.Response); ok && m.Code != 0 && refusal(m) == nil {
+				t.Errorf("%+v is taken for a yes", m)
+			}
+		}
+	})
 }
