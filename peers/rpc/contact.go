@@ -83,7 +83,7 @@ func (p *contact) tend(ctx context.Context) {
 	for ctx.Err() == nil {
 		c := p.control()
 		if c == nil {
-			if p.reach(ctx, false) == nil {
+			if p.reachSoon(ctx) == nil {
 				pause = 0
 				continue
 			}
@@ -137,6 +137,27 @@ func (p *contact) tend(ctx context.Context) {
 			waitFor(ctx, 100*time.Millisecond+rand.N(200*time.Millisecond), p.nudge)
 		}
 	}
+}
+
+// reachSoon is reach by any way. Where that takes long, as where a firewall
+// swallows TCP, a way by UDP is looked for beside it.
+func (p *contact) reachSoon(ctx context.Context) error {
+	reached := make(chan struct{})
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		t := time.NewTimer(settleTime)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			p.tryUDP(ctx, nil, 0)
+		case <-reached:
+		case <-ctx.Done():
+		}
+	})
+	err := p.reach(ctx, false)
+	close(reached)
+	beside.Wait()
+	return err
 }
 
 func (p *contact) lately() bool {
@@ -220,10 +241,16 @@ func (p *contact) adopt(ctx context.Context, c *control) {
 	l := s.client(p.device).link
 	l.forgive()
 	switch {
-	case old == nil || old.ended():
-		l.still(stillTime)
-	case c.conn.Route() < old.conn.Route():
+	case old != nil && !old.ended() && c.conn.Route() < old.conn.Route():
 		l.renew() // what is under way ends on the old connections
+	default:
+		// The other side had a reason to begin anew: it has another address, say,
+		// and what went to the old one hangs. What is alive moves soon.
+		l.still(stillTime)
+		s.running.Go(func() {
+			waitFor(ctx, stillTime)
+			l.still(stillTime)
+		})
 	}
 	s.running.Go(func() { p.listen(ctx, c) })
 	s.changed()

@@ -94,6 +94,28 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// Who cannot be reached by TCP lets a newcomer in by QUIC, and stays in touch
+// that way.
+func TestJoinByQUIC(t *testing.T) {
+	noLeaks(t)
+	home, laptop := newNode(t, "home", times{}), newNode(t, "laptop", times{})
+	home.withQUIC(true)
+	inv := home.invite(time.Hour)
+	if err := home.listener.Close(); err != nil { // TCP alone
+		t.Fatal(err)
+	}
+	if _, err := laptop.Join(t.Context(), inv); !errors.Is(err, peers.ErrUnreachable) {
+		t.Fatalf("joined without UDP: %v", err)
+	}
+	laptop.withQUIC(true)
+	if _, err := laptop.Join(t.Context(), inv); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "in touch by QUIC", func() bool {
+		return laptop.route(home) == transport.QUICRoute && home.route(laptop) == transport.QUICRoute
+	})
+}
+
 // guests are the connections of guests that home holds.
 func (n *node) guests() int {
 	n.server.mu.Lock()

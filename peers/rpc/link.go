@@ -135,6 +135,10 @@ func (l *link) candidates(ctx context.Context) []string {
 	for _, f := range l.s.finding() {
 		all = slices.Concat(f.Find(ctx, l.device), all)
 	}
+	if !l.member && l.s.dialer() != nil {
+		// No contact looks for a way by UDP, as one does to each member.
+		all = append(all, l.s.byQUIC(all)...)
+	}
 	transport.ByRoute(all)
 	via := l.s.viaQUIC(l.device)
 	if via == "" && transport.RouteOf(last) == transport.QUICRoute {

@@ -5,6 +5,7 @@ package rpc
 import (
 	"context"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
@@ -34,6 +35,10 @@ func (s *Service) keepMapped(ctx context.Context, l *transport.Listener) {
 	for ctx.Err() == nil {
 		asking, cancel := context.WithTimeout(ctx, mapTime)
 		mapped, also, err := s.mapPorts(asking, p)
+		mappedUDP := ""
+		if mapped != "" {
+			mappedUDP = s.mapUDP(asking)
+		}
 		cancel()
 		if ctx.Err() != nil {
 			return
@@ -43,8 +48,8 @@ func (s *Service) keepMapped(ctx context.Context, l *transport.Listener) {
 			wait = mapEvery
 		}
 		s.ways.mu.Lock()
-		changed := s.ways.mapped != mapped || !maps.Equal(s.ways.also, also)
-		s.ways.mapped, s.ways.noMap, s.ways.also = mapped, err, also
+		changed := s.ways.mapped != mapped || s.ways.mappedUDP != mappedUDP || !maps.Equal(s.ways.also, also)
+		s.ways.mapped, s.ways.mappedUDP, s.ways.noMap, s.ways.also = mapped, mappedUDP, err, also
 		s.ways.mu.Unlock()
 		if changed {
 			s.readdress()
@@ -65,7 +70,7 @@ func (s *Service) mapPorts(ctx context.Context, p int) (mapped string, also map[
 		if n == 0 {
 			continue
 		}
-		at, err := transport.MapPort(ctx, n)
+		at, err := transport.MapPort(ctx, "tcp", n)
 		if err != nil {
 			return mapped, also, err
 		}
@@ -76,6 +81,25 @@ func (s *Service) mapPorts(ctx context.Context, p int) (mapped string, also map[
 		}
 	}
 	return mapped, also, nil
+}
+
+// mapUDP asks for the UDP port, for those who come by QUIC, and gives where it is
+// reached, or empty. Without it everything works, only not that way.
+func (s *Service) mapUDP(ctx context.Context) string {
+	q := s.quic()
+	if q == nil {
+		return ""
+	}
+	u, ok := q.Addr().(*net.UDPAddr)
+	if !ok || !u.IP.IsUnspecified() {
+		return ""
+	}
+	at, err := transport.MapPort(ctx, "udp", u.Port)
+	if err != nil {
+		s.log.Debug("port mapping for UDP", "error", err)
+		return ""
+	}
+	return at.String()
 }
 
 // MappedPort is where the router passes on the port of a server beside this one,

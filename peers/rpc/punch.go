@@ -151,9 +151,16 @@ func (p *contact) byUDP(ctx context.Context, c *control) error {
 		return errNoAnswer
 	}
 	mine := s.places(ctx)
-	if len(mine) == 0 {
-		return errNoPlace
+	err := p.agree(ctx, c, mine)
+	if err != nil && len(mine) == 0 {
+		return errNoPlace // only a place of the other side's could have helped
 	}
+	return err
+}
+
+// agree tells the device where this one is, and goes where it says that it is.
+func (p *contact) agree(ctx context.Context, c *control, mine []string) error {
+	s := p.s
 	k, answer := newKnock(), make(chan []string, 1)
 	p.mu.Lock()
 	p.token, p.answer = k, answer
@@ -198,16 +205,25 @@ func (p *contact) punch(ctx context.Context, k transport.Knock, theirs []string,
 		return nil
 	}
 	var others []string
-	for {
+	if len(theirs) == 0 { // it knows no place of its own, and knocks
+		wait := time.NewTimer(answerTime)
+		defer wait.Stop()
+		select {
+		case a := <-extra:
+			others = append(others, a)
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+	}
+	for more := true; more; {
 		select {
 		case a := <-extra:
 			if !slices.Contains(theirs, a) && !slices.Contains(others, a) {
 				others = append(others, a)
 			}
-			continue
 		default:
+			more = false
 		}
-		break
 	}
 	if len(others) == 0 {
 		return err
@@ -364,7 +380,7 @@ func (p *contact) heardPunch(ctx context.Context, c *control, m controlMsg) {
 func (p *contact) open(ctx context.Context, k transport.Knock, theirs []string, say func(controlMsg) error) {
 	s := p.s
 	mine := s.places(ctx)
-	if err := say(controlMsg{What: controlPunch, Answer: true, Token: k[:], Addresses: mine}); err != nil || len(mine) == 0 {
+	if err := say(controlMsg{What: controlPunch, Answer: true, Token: k[:], Addresses: mine}); err != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, knockTime)

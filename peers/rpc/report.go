@@ -17,15 +17,16 @@ const rateSpan = 10 * time.Second
 
 // Report is how this device reaches the others, and they it.
 type Report struct {
-	Listens bool
-	Own     []string // where others are told to find it
-	Mapped  string   // the port that the router passes on, host:port
-	NoMap   error    // why there is none; nil when not asked
-	QUIC    bool     // whom TCP does not reach is reached by UDP
-	Outer   []string // where others saw this device by UDP last
-	Servers []ServerReport
-	Offered []Offer // servers that members run and that are not in use
-	Peers   []PeerReport
+	Listens   bool
+	Own       []string // where others are told to find it
+	Mapped    string   // the port that the router passes on, host:port
+	MappedUDP string   // the same for UDP
+	NoMap     error    // why there is none; nil when not asked
+	QUIC      bool     // whom TCP does not reach is reached by UDP
+	Outer     []string // where others saw this device by UDP last
+	Servers   []ServerReport
+	Offered   []Offer // servers that members run and that are not in use
+	Peers     []PeerReport
 }
 
 // ServerReport is a relay or a discovery server in use.
@@ -117,7 +118,7 @@ func (s *Service) Report() Report {
 	s.udp.mu.Unlock()
 	offers := s.offers()
 	s.ways.mu.Lock()
-	r.Mapped, r.NoMap = s.ways.mapped, s.ways.noMap
+	r.Mapped, r.MappedUDP, r.NoMap = s.ways.mapped, s.ways.mappedUDP, s.ways.noMap
 	for server, err := range s.ways.state {
 		r.Servers = append(r.Servers, ServerReport{server, circle.IsRelay(server), slices.Contains(offers, server), errorClass(err)})
 	}

@@ -4,6 +4,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"net"
 	"path/filepath"
 	"slices"
@@ -158,6 +159,44 @@ func TestNewestWins(t *testing.T) {
 	if p, _ = onDisk.Peer(b.id.Device()); p.Name != "b999ns" {
 		t.Errorf("after a flush %q", p.Name)
 	}
+}
+
+// A device that connects anew, as from another address, has a reason: what hangs
+// on its old connections ends soon, and is not waited for.
+func TestNewTouchEndsWhatHangs(t *testing.T) {
+	noLeaks(t)
+	patient := times{idle: 5 * time.Minute}
+	a, b := newNode(t, "a", patient), newNode(t, "b", patient)
+	b.stop()
+	b.depot.hold = make(chan struct{})
+	b.start()
+	befriend(t, a, b)
+	eventually(t, "in touch for a while", func() bool {
+		c := a.touch(b.id.Device())
+		return c != nil && time.Since(c.conn.Opened()) > sameTime
+	})
+	hung := make(chan error, 1)
+	go func() { hung <- a.keeper(b).ReadShard(t.Context(), peers.ShardID{1}, 0, make([]byte, 1)) }()
+	eventually(t, "it is asked", func() bool {
+		l := a.client(b.id.Device()).link
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.conns) > 0
+	})
+	c, _, err := b.id.Dial(t.Context(), a.id.Device(), a.Addresses(), transport.DialOptions{Kind: transport.Control})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	select {
+	case err := <-hung:
+		if !errors.Is(err, peers.ErrUnreachable) {
+			t.Error(err)
+		}
+	case <-time.After(2 * time.Minute):
+		t.Error("it hangs")
+	}
+	close(b.depot.hold)
 }
 
 // leaver is a Finder that is taken off while it is asked, as that of a server

@@ -38,7 +38,8 @@ type udp struct {
 
 	mu       sync.Mutex
 	q        *transport.QUIC
-	err      error // why there is none
+	out      *transport.QUIC // to dial only, where q is nil
+	err      error           // why there is none
 	expected map[transport.Knock]func(netip.AddrPort)
 	answers  map[transport.Knock]chan<- string // of devices that were asked
 	outer    []string
@@ -64,11 +65,44 @@ func (s *Service) quic() *transport.QUIC {
 	return s.udp.q
 }
 
+// dialer is the UDP socket to dial by: the one where this device is called, or,
+// for one that is not, another. It is nil without QUIC.
+func (s *Service) dialer() *transport.QUIC {
+	if q := s.quic(); q != nil || !s.cfg.QUIC {
+		return q
+	}
+	s.udp.mu.Lock()
+	defer s.udp.mu.Unlock()
+	if s.udp.out == nil && s.udp.err == nil {
+		s.udp.out, s.udp.err = s.cfg.Identity.DialQUIC(s.life)
+	}
+	return s.udp.out
+}
+
+// byQUIC are those of the addresses that are of the internet, as they are dialled
+// by QUIC: the port has the same number.
+func (s *Service) byQUIC(addresses []string) []string {
+	var out []string
+	for _, a := range addresses {
+		if s.abroad(a) {
+			out = append(out, transport.QUICScheme+"://"+a)
+		}
+	}
+	return out
+}
+
 // closeUDP ends what goes by UDP.
 func (s *Service) closeUDP() error {
+	s.udp.mu.Lock()
+	q, out := s.udp.q, s.udp.out
+	s.udp.out = nil
+	s.udp.mu.Unlock()
 	var err error
-	if q := s.quic(); q != nil {
+	if q != nil {
 		s.udp.once.Do(func() { err = q.Close() })
+	}
+	if out != nil {
+		err = errors.Join(err, out.Close())
 	}
 	return err
 }
@@ -154,14 +188,25 @@ func (s *Service) seen(m controlMsg) {
 	}
 }
 
-// places are where this device may be reached by UDP: as others see it, and
-// at addresses of its own that are the internet's.
+// places are where this device may be reached by UDP: through a port that its
+// router passes on, as others see it, and at addresses of its own that are the
+// internet's.
 func (s *Service) places(ctx context.Context) []string {
 	q := s.quic()
 	if q == nil {
 		return nil
 	}
-	out := slices.Clone(s.outerPlaces(ctx, q))
+	var out []string
+	s.ways.mu.Lock()
+	if s.ways.mappedUDP != "" {
+		out = append(out, s.ways.mappedUDP)
+	}
+	s.ways.mu.Unlock()
+	for _, a := range s.outerPlaces(ctx, q) {
+		if !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
 	if u, ok := q.Addr().(*net.UDPAddr); ok {
 		for _, a := range transport.Candidates([]net.Addr{&net.TCPAddr{IP: u.IP, Port: u.Port, Zone: u.Zone}}) {
 			if s.abroad(a) && !slices.Contains(out, a) {

@@ -31,12 +31,13 @@ const (
 
 // ways is how this device can be reached beside its own addresses.
 type ways struct {
-	mu     sync.Mutex
-	mapped string            // host:port that the router passes on
-	noMap  error             // why there is none
-	also   map[int]string    // of Config.Ports those that the router passes on, with where
-	relays map[string]string // relays, as configured, to the address there; "" while it does not wait there
-	state  map[string]error  // of each relay and server: why it does not work, nil: it does
+	mu        sync.Mutex
+	mapped    string            // host:port that the router passes on
+	mappedUDP string            // the same for UDP
+	noMap     error             // why there is none
+	also      map[int]string    // of Config.Ports those that the router passes on, with where
+	relays    map[string]string // relays, as configured, to the address there; "" while it does not wait there
+	state     map[string]error  // of each relay and server: why it does not work, nil: it does
 }
 
 // addresses joins the ways, best first.

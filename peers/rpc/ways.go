@@ -37,6 +37,9 @@ func (l *link) open(ctx context.Context) (*transport.Conn, string, error) {
 	o := transport.DialOptions{
 		Dialers: l.s.cfg.Dialers, QUIC: l.s.quic(), Idle: l.s.cfg.times.idle, Timeout: l.s.cfg.times.handshake,
 	}
+	if !l.member {
+		o.QUIC = l.s.dialer()
+	}
 	if back == nil || back.ours {
 		return l.s.cfg.Identity.Dial(ctx, l.device, addresses, o)
 	}

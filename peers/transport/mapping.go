@@ -25,36 +25,36 @@ const (
 // ErrNoMapping: no router passes a port on when asked.
 var ErrNoMapping = errors.New("no router here opens a port when asked (UPnP or NAT-PMP)")
 
-// MapPort asks the router for a port that leads to this machine's TCP port, by
-// NAT-PMP, then by UPnP, for an hour. It gives the address that others reach it
-// at. It asks whatever calls itself a router in this network and believes it
+// MapPort asks the router for a port that leads to this machine's port, of the
+// network "tcp" or "udp", by NAT-PMP, then by UPnP, for an hour. It gives the
+// address that others reach it at. It asks whatever calls itself a router in this network and believes it
 // nothing but that address, which is only a place to dial.
 //
 // Syncthing's lib/upnp and lib/pmp are not used: the first fetches, without
 // limit of time or size, whatever address any machine of the network names,
 // and both bring Syncthing's configuration and database with them.
-func MapPort(ctx context.Context, port int) (netip.AddrPort, error) {
-	at, err := mapPMP(ctx, port)
+func MapPort(ctx context.Context, network string, port int) (netip.AddrPort, error) {
+	at, err := mapPMP(ctx, network, port)
 	if err == nil {
 		return at, nil
 	}
-	at, uerr := mapUPnP(ctx, port)
+	at, uerr := mapUPnP(ctx, network, port)
 	if uerr == nil {
 		return at, nil
 	}
 	return netip.AddrPort{}, fmt.Errorf("%w (NAT-PMP: %w; UPnP: %w)", ErrNoMapping, err, uerr)
 }
 
-func mapPMP(ctx context.Context, port int) (netip.AddrPort, error) {
+func mapPMP(ctx context.Context, network string, port int) (netip.AddrPort, error) {
 	router, err := gateway.DiscoverGateway()
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	return askPMP(ctx, router, port)
+	return askPMP(ctx, router, network, port)
 }
 
 // askPMP asks one router. The library's calls end by themselves after pmpTime.
-func askPMP(ctx context.Context, router net.IP, port int) (netip.AddrPort, error) {
+func askPMP(ctx context.Context, router net.IP, network string, port int) (netip.AddrPort, error) {
 	c := natpmp.NewClientWithTimeout(router, pmpTime)
 	where, err := c.GetExternalAddress()
 	if err != nil {
@@ -63,7 +63,7 @@ func askPMP(ctx context.Context, router net.IP, port int) (netip.AddrPort, error
 	if ctx.Err() != nil {
 		return netip.AddrPort{}, ctx.Err()
 	}
-	got, err := c.AddPortMapping("tcp", port, port, int(mappingLease/time.Second))
+	got, err := c.AddPortMapping(network, port, port, int(mappingLease/time.Second))
 	if err != nil {
 		return netip.AddrPort{}, err
 	}

@@ -52,7 +52,7 @@ type QUIC struct {
 	o    ListenOptions
 	sock *net.UDPConn
 	tr   *quic.Transport
-	ln   *quic.Listener
+	ln   *quic.Listener // nil: it only dials
 	door door
 
 	mu     sync.Mutex
@@ -63,13 +63,36 @@ type QUIC struct {
 
 // listenQUIC binds the address. Nothing is accepted before serve.
 func (i *Identity) listenQUIC(ctx context.Context, address string, o ListenOptions) (*QUIC, error) {
+	key, err := i.resetKey()
+	if err != nil {
+		return nil, err
+	}
+	q, err := i.bindQUIC(ctx, address, o)
+	if err != nil {
+		return nil, err
+	}
+	q.tr.StatelessResetKey, q.tr.MaxTokenAge = key, quicTokens
+	// Nothing is kept for an address, and no signature made, before it has
+	// shown that it receives what is sent there.
+	q.tr.VerifySourceAddress = func(net.Addr) bool { return true }
+	q.tr.DisableVersionNegotiationPackets = true
+	q.tr.ConnContext = q.door.enter
+	if q.ln, err = q.tr.Listen(i.tlsConfig(nil, alpns()...), quicConfig(false, o.Handshake)); err != nil {
+		return nil, errors.Join(err, q.sock.Close())
+	}
+	return q, nil
+}
+
+// DialQUIC binds a UDP socket for a device that dials and accepts nothing.
+// Close it.
+func (i *Identity) DialQUIC(ctx context.Context) (*QUIC, error) {
+	return i.bindQUIC(ctx, ":0", ListenOptions{Idle: DefaultIdle})
+}
+
+func (i *Identity) bindQUIC(ctx context.Context, address string, o ListenOptions) (*QUIC, error) {
 	// quic-go writes to the program's log when the system gives less buffer
 	// than it would like; a person can do nothing with that.
 	if err := os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true"); err != nil {
-		return nil, err
-	}
-	key, err := i.resetKey()
-	if err != nil {
 		return nil, err
 	}
 	var lc net.ListenConfig
@@ -81,19 +104,7 @@ func (i *Identity) listenQUIC(ctx context.Context, address string, o ListenOptio
 	if !ok {
 		return nil, errors.Join(errNoQUIC, pc.Close())
 	}
-	q := &QUIC{id: i, o: o, sock: sock, conns: make(map[*quicConn]struct{})}
-	q.tr = &quic.Transport{
-		Conn: sock, StatelessResetKey: key, MaxTokenAge: quicTokens,
-		// Nothing is kept for an address, and no signature made, before it has
-		// shown that it receives what is sent there.
-		VerifySourceAddress:              func(net.Addr) bool { return true },
-		DisableVersionNegotiationPackets: true,
-		ConnContext:                      q.door.enter,
-	}
-	if q.ln, err = q.tr.Listen(i.tlsConfig(nil, alpns()...), quicConfig(false, o.Handshake)); err != nil {
-		return nil, errors.Join(err, sock.Close())
-	}
-	return q, nil
+	return &QUIC{id: i, o: o, sock: sock, tr: &quic.Transport{Conn: sock}, conns: make(map[*quicConn]struct{})}, nil
 }
 
 // resetKey is the same after a restart, so that connections from before end at
@@ -247,7 +258,11 @@ func (q *QUIC) Close() error {
 		hangUp(c.conn)
 	}
 	q.work.Wait()
-	return errors.Join(q.ln.Close(), q.tr.Close(), q.sock.Close())
+	var err error
+	if q.ln != nil {
+		err = q.ln.Close()
+	}
+	return errors.Join(err, q.tr.Close(), q.sock.Close())
 }
 
 // hangUp ends a connection at once.

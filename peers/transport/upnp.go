@@ -37,7 +37,7 @@ func searches() []string {
 }
 
 // mapUPnP looks for routers and asks the first that opens the port.
-func mapUPnP(ctx context.Context, port int) (netip.AddrPort, error) {
+func mapUPnP(ctx context.Context, network string, port int) (netip.AddrPort, error) {
 	places, err := searchRouters(ctx)
 	if err != nil {
 		return netip.AddrPort{}, err
@@ -45,7 +45,7 @@ func mapUPnP(ctx context.Context, port int) (netip.AddrPort, error) {
 	err = errors.New("no router showed itself")
 	for _, p := range places {
 		var at netip.AddrPort
-		if at, err = askRouter(ctx, p, port); err == nil {
+		if at, err = askRouter(ctx, p, network, port); err == nil {
 			return at, nil
 		}
 	}
@@ -120,7 +120,7 @@ type upnpDevice struct {
 }
 
 // askRouter reads a router's description and has it map the port.
-func askRouter(ctx context.Context, at *url.URL, port int) (netip.AddrPort, error) {
+func askRouter(ctx context.Context, at *url.URL, network string, port int) (netip.AddrPort, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*upnpTime)
 	defer cancel()
 	router := &router{http: &http.Client{
@@ -132,25 +132,33 @@ func askRouter(ctx context.Context, at *url.URL, port int) (netip.AddrPort, erro
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
+	if router.service, router.control, err = described(raw, at); err != nil {
+		return netip.AddrPort{}, err
+	}
+	return router.mapPort(ctx, local, network, port)
+}
+
+// described reads what a router at an address says of itself: its service that
+// maps ports, and where that is asked.
+func described(raw []byte, at *url.URL) (service string, control *url.URL, err error) {
 	var root struct {
 		Device upnpDevice `xml:"device"`
 	}
 	if err := xml.Unmarshal(raw, &root); err != nil {
-		return netip.AddrPort{}, fmt.Errorf("the router's description: %w", err)
+		return "", nil, fmt.Errorf("the router's description: %w", err)
 	}
-	service, control := root.Device.wan(0)
+	service, path := root.Device.wan(0)
 	if service == "" {
-		return netip.AddrPort{}, errors.New("the router has no service that maps ports")
+		return "", nil, errors.New("the router has no service that maps ports")
 	}
-	ref, err := url.Parse(control)
+	ref, err := url.Parse(path)
 	if err != nil {
-		return netip.AddrPort{}, err
+		return "", nil, err
 	}
 	// Whatever it says, it is asked where it answered.
-	where := at.ResolveReference(ref)
-	where.Scheme, where.Host = at.Scheme, at.Host
-	router.service, router.control = service, where
-	return router.mapPort(ctx, local, port)
+	control = at.ResolveReference(ref)
+	control.Scheme, control.Host = at.Scheme, at.Host
+	return service, control, nil
 }
 
 // wan finds the service that maps ports.
@@ -178,7 +186,7 @@ type router struct {
 	control *url.URL
 }
 
-func (r *router) mapPort(ctx context.Context, local netip.Addr, port int) (netip.AddrPort, error) {
+func (r *router) mapPort(ctx context.Context, local netip.Addr, network string, port int) (netip.AddrPort, error) {
 	answer, err := r.call(ctx, "GetExternalIPAddress", "")
 	if err != nil {
 		return netip.AddrPort{}, err
@@ -192,9 +200,9 @@ func (r *router) mapPort(ctx context.Context, local netip.Addr, port int) (netip
 		return netip.AddrPort{}, err
 	}
 	args := func(lease int) string {
-		return fmt.Sprintf("<NewRemoteHost></NewRemoteHost><NewExternalPort>%d</NewExternalPort><NewProtocol>TCP</NewProtocol>"+
+		return fmt.Sprintf("<NewRemoteHost></NewRemoteHost><NewExternalPort>%d</NewExternalPort><NewProtocol>%s</NewProtocol>"+
 			"<NewInternalPort>%d</NewInternalPort><NewInternalClient>%s</NewInternalClient><NewEnabled>1</NewEnabled>"+
-			"<NewPortMappingDescription>preezm</NewPortMappingDescription><NewLeaseDuration>%d</NewLeaseDuration>", port, port, local, lease)
+			"<NewPortMappingDescription>preezm</NewPortMappingDescription><NewLeaseDuration>%d</NewLeaseDuration>", port, strings.ToUpper(network), port, local, lease)
 	}
 	if _, err = r.call(ctx, "AddPortMapping", args(int(mappingLease/time.Second))); err != nil {
 		// Some know only mappings without an end.
@@ -214,13 +222,19 @@ func (r *router) call(ctx context.Context, action, args string) (map[string]stri
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", action, err)
 	}
+	return elements(raw), nil
+}
+
+// elements gives the texts of an answer's elements by their names, as far as it
+// can be read.
+func elements(raw []byte) map[string]string {
 	out := make(map[string]string)
 	d := xml.NewDecoder(bytes.NewReader(raw))
 	name := ""
 	for {
 		t, err := d.Token()
 		if err != nil {
-			return out, nil
+			return out
 		}
 		switch t := t.(type) {
 		case xml.StartElement:

@@ -50,21 +50,25 @@ func fakeRouter(t *testing.T, external, control string) (at *url.URL, mapped *[]
 
 func TestUPnP(t *testing.T) {
 	at, mapped := fakeRouter(t, "203.0.113.7", "/control")
-	got, err := askRouter(t.Context(), at, 24930)
+	got, err := askRouter(t.Context(), at, "tcp", 24930)
 	if err != nil || got.String() != "203.0.113.7:24930" {
 		t.Fatal(got, err)
 	}
-	if len(*mapped) != 1 || !strings.Contains((*mapped)[0], "<NewInternalClient>127.0.0.1<") {
+	if len(*mapped) != 1 || !strings.Contains((*mapped)[0], "<NewProtocol>TCP</NewProtocol><NewInternalPort>24930</NewInternalPort><NewInternalClient>127.0.0.1<") {
 		t.Errorf("%q", *mapped)
+	}
+	if got, err := askRouter(t.Context(), at, "udp", 24931); err != nil || got.String() != "203.0.113.7:24931" ||
+		len(*mapped) != 2 || !strings.Contains((*mapped)[1], "<NewProtocol>UDP</NewProtocol><NewInternalPort>24931<") {
+		t.Error(got, err, *mapped)
 	}
 	// One that sends this machine elsewhere is asked where it answered.
 	at, mapped = fakeRouter(t, "203.0.113.7", "http://192.0.2.1/control")
-	if _, err := askRouter(t.Context(), at, 24930); err != nil || len(*mapped) != 1 {
+	if _, err := askRouter(t.Context(), at, "tcp", 24930); err != nil || len(*mapped) != 1 {
 		t.Error(err, len(*mapped))
 	}
 	for _, private := range []string{"192.168.1.1", "100.64.3.4", "127.0.0.1", "0.0.0.0", "no"} {
 		at, mapped := fakeRouter(t, private, "/control")
-		if got, err := askRouter(t.Context(), at, 24930); err == nil || len(*mapped) != 0 {
+		if got, err := askRouter(t.Context(), at, "tcp", 24930); err == nil || len(*mapped) != 0 {
 			t.Errorf("external %s: %s", private, got)
 		}
 	}
@@ -110,16 +114,18 @@ func TestNATPMP(t *testing.T) {
 			}
 			answer := []byte{0, 128, 0, 0, 0, 0, 0, 1, 203, 0, 113, 9}
 			if n == 12 {
-				answer = append([]byte{0, 130, 0, 0, 0, 0, 0, 1}, buf[4], buf[5])
-				answer = binary.BigEndian.AppendUint16(answer, 40000) // another than asked for
+				answer = append([]byte{0, 128 + buf[1], 0, 0, 0, 0, 0, 1}, buf[4], buf[5])
+				answer = binary.BigEndian.AppendUint16(answer, 40000+uint16(buf[1])) // another than asked for
 				answer = append(answer, buf[8:12]...)
 			}
 			_, _ = c.WriteToUDP(answer, from)
 		}
 	}()
-	got, err := askPMP(t.Context(), net.IPv4(127, 0, 53, 51), 24930)
-	if err != nil || got.String() != "203.0.113.9:40000" {
-		t.Error(got, err)
+	// What is asked for is 1 for UDP and 2 for TCP.
+	for network, want := range map[string]string{"tcp": "203.0.113.9:40002", "udp": "203.0.113.9:40001"} {
+		if got, err := askPMP(t.Context(), net.IPv4(127, 0, 53, 51), network, 24930); err != nil || got.String() != want {
+			t.Error(network, got, err)
+		}
 	}
 }
 
@@ -148,6 +154,25 @@ func FuzzDiscoveryAnswers(f *testing.F) {
 		}
 		if u := location(raw, netip.MustParseAddr("192.168.1.1")); u != nil && u.Hostname() != "192.168.1.1" {
 			t.Errorf("would fetch %s", u)
+		}
+	})
+}
+
+// Any machine of the network can play a router.
+func FuzzRouter(f *testing.F) {
+	f.Add([]byte(fmt.Sprintf(igd, "http://192.0.2.1/control")))
+	f.Add([]byte("<s:Envelope><s:Body><u:R><NewExternalIPAddress>203.0.113.1</NewExternalIPAddress></u:R></s:Body></s:Envelope>"))
+	at := &url.URL{Scheme: "http", Host: "192.168.1.1:5000", Path: "/igd.xml"}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if service, control, err := described(raw, at); err == nil && (service == "" || control.Host != at.Host || control.Scheme != at.Scheme) {
+			t.Errorf("would ask %s of %s", service, control)
+		}
+		ip, err := netip.ParseAddr(elements(raw)["NewExternalIPAddress"])
+		if err != nil {
+			return
+		}
+		if to, err := mappedAt(ip, 1); err == nil && (to.Addr().IsPrivate() || to.Addr().IsLoopback() || !to.Addr().IsGlobalUnicast()) {
+			t.Errorf("would announce %s", to)
 		}
 	})
 }
