@@ -19,9 +19,10 @@ func (a *app) netCommand() *cobra.Command {
 		Use:   "net",
 		Short: "Show how each machine is reached, and what to do where it is not",
 		Long: `Show how this machine reaches each machine of the circle: directly on the local
-network or over the internet, through a port that a router passes on, by QUIC
-through two routers that let nobody in, or by a relay; how long an answer takes and how much moved lately. Where a machine is
-not reached it says what stands in the way and what to do.`,
+network or over the internet, through a port that its router opened, by UDP
+(QUIC) where TCP does not get through, or by a relay; how long an answer takes,
+and how much went to it and came from it in the last ten seconds. Where a machine
+is not reached it says what stands in the way and what to do.`,
 		Example: `  preezm net
   preezm net log
   preezm net use 'relay://host:22067/?id=...'`,
@@ -44,18 +45,30 @@ not reached it says what stands in the way and what to do.`,
 }
 
 func (a *app) printNet(r *node.NetReport) error {
-	if len(r.Addresses) > 0 {
-		if err := a.say("This machine is reached at %s.", printable(strings.Join(shortAddresses(r.Addresses), ", "))); err != nil {
+	if len(r.Peers) == 0 {
+		if err := a.say("Nobody is in your circle yet. 'preezm invite' prints a code for a friend."); err != nil {
+			return err
+		}
+	} else if err := a.printWays(r.Peers); err != nil {
+		return err
+	}
+	for _, text := range r.Advice {
+		if err := a.say("%s.", oneLine(text.Text)); err != nil {
 			return err
 		}
 	}
-	if r.Mapped != "" {
-		if err := a.say("Its router passes %s on.", printable(r.Mapped)); err != nil {
+	if len(r.Addresses) > 0 {
+		if err := a.say("Others are told to find this machine at %s.", printable(strings.Join(shortAddresses(r.Addresses), ", "))); err != nil {
+			return err
+		}
+	}
+	if text := mapped(r); text != "" {
+		if err := a.say("Its router lets them in at %s.", text); err != nil {
 			return err
 		}
 	}
 	if len(r.Outer) > 0 {
-		if err := a.say("By UDP others see it at %s.", printable(strings.Join(r.Outer, ", "))); err != nil {
+		if err := a.say("They see its UDP packets come from %s.", printable(strings.Join(r.Outer, ", "))); err != nil {
 			return err
 		}
 	}
@@ -66,40 +79,51 @@ func (a *app) printNet(r *node.NetReport) error {
 		}
 		whose := ""
 		if s.Own {
-			whose = ", run by this machine"
+			whose = ", run by this machine,"
 		}
 		if err := a.say("The %s server %s%s %s.", s.Kind, printable(s.Address), whose, state); err != nil {
 			return err
 		}
 	}
 	for _, o := range r.Offered {
-		if err := a.say("%s offers a %s server at %s: 'preezm net use %s' begins to use it.", printable(o.By), o.Kind, printable(o.Address), quoted(o.By)); err != nil {
+		if err := a.say("%s runs a %s server at %s. To use it: preezm net use %s", printable(o.By), o.Kind, printable(o.Address), quoted(o.By)); err != nil {
 			return err
 		}
 	}
-	if len(r.Peers) == 0 {
-		return a.say("Nobody is in your circle yet. 'preezm invite' prints a code for a friend.")
-	}
-	t := &table{head: []string{"NAME", "DEVICE", "REACHED", ">ANSWERS IN", ">SENDS", ">RECEIVES", "IN TOUCH"}}
-	for _, p := range r.Peers {
+	return nil
+}
+
+// printWays says how each machine is reached, and what to do where it is not.
+func (a *app) printWays(peers []node.NetPeer) error {
+	t := &table{head: []string{"NAME", "DEVICE", "REACHED", ">ANSWERS IN", ">TO IT", ">FROM IT", "IN TOUCH"}}
+	for _, p := range peers {
 		t.add(printable(p.Name), p.Device.Short(), a.how(p), latency(p), perSecond(p.OutRate), perSecond(p.InRate), touch(p))
 	}
 	if err := t.print(a.out); err != nil {
 		return err
 	}
-	for _, p := range r.Peers {
+	for _, p := range peers {
 		if !p.Blocked.IsZero() {
 			if err := a.say("%s: %s. %s.", printable(p.Name), p.Blocked, p.Advice); err != nil {
 				return err
 			}
 		}
 	}
-	for _, text := range r.Advice {
-		if err := a.say("%s.", oneLine(text.Text)); err != nil {
-			return err
-		}
-	}
 	return nil
+}
+
+// mapped says where the router lets others in.
+func mapped(r *node.NetReport) string {
+	tcp, udp := printable(r.Mapped), printable(r.MappedUDP)
+	switch {
+	case tcp == "":
+		return ""
+	case udp == "":
+		return tcp + " (TCP)"
+	case tcp == udp:
+		return tcp + " (TCP and UDP)"
+	}
+	return tcp + " (TCP) and " + udp + " (UDP)"
 }
 
 // how writes the way to a machine.
@@ -109,7 +133,7 @@ func (a *app) how(p node.NetPeer) string {
 	}
 	words := map[string]string{
 		"this machine": "on this machine", "LAN": "local network", "direct": "internet, directly",
-		"mapped": "internet, through its router's open port", "quic": "internet, directly, by QUIC through both routers", "relay": "relay",
+		"mapped": "internet, through its router's open port", "quic": "internet, directly, by UDP (QUIC)", "relay": "relay",
 	}
 	text := words[p.How]
 	if p.How == "relay" {

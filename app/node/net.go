@@ -188,7 +188,7 @@ func (n *Node) NetLog(context.Context) ([]rpc.Event, error) { return n.net.Journ
 // Net says how each machine is reached.
 func (n *Node) Net(context.Context) (*NetReport, error) {
 	r := n.net.Report()
-	out := &NetReport{Addresses: n.addresses(), Mapped: r.Mapped, QUIC: r.QUIC, Outer: r.Outer, Servers: []NetServer{}, Peers: []NetPeer{}}
+	out := &NetReport{Addresses: n.addresses(), Mapped: r.Mapped, MappedUDP: r.MappedUDP, QUIC: r.QUIC, Outer: r.Outer, Servers: []NetServer{}, Peers: []NetPeer{}}
 	select {
 	case <-n.ready:
 		out.Running = true
@@ -243,11 +243,12 @@ func netPeer(p rpc.PeerReport, relays, quic bool) NetPeer {
 	case !p.Online:
 		out.Blocked, out.Advice = whyAway(p, classes, relays)
 	case p.Route == transport.Relayed:
-		out.Blocked = said.As("relayed", "no direct way: the routers between you let neither side in, by TCP or by UDP")
+		out.Blocked = said.As("relayed", "only the relay connects you: the routers between you let neither machine in, by TCP or by UDP")
 		if !quic {
-			out.Blocked = said.As("relayed-tcp", "no direct way: the routers between you let neither side in by TCP, and this machine does without UDP")
+			out.Blocked = said.As("relayed-tcp", "only the relay connects you: the routers between you let neither machine in by TCP, and UDP is turned off here")
 		}
-		out.Advice = said.As("relayed-advice", "It works, more slowly. To do without the relay, turn UPnP on in one of the two routers, or forward that machine's port in it and tell it with 'preezm serve --announce HOST:PORT'")
+		out.Advice = said.As("relayed-advice", "Everything works, more slowly. For a direct way turn on UPnP in one of the two routers. "+
+			"Or forward the port of the machine behind it (24930 as a rule) by hand, TCP and UDP, and start 'preezm serve --announce HOST:PORT' there, HOST being the router's address on the internet")
 	}
 	return out
 }
@@ -259,11 +260,11 @@ func whyAway(p rpc.PeerReport, classes map[string]bool, relays bool) (blocked, a
 	case classes["not admitted"]:
 		return said.As("away-unknown", "it answers and does not know this machine any more"), said.As("away-unknown-advice", "Ask its owner for a new invite")
 	case classes["busy"]:
-		return said.As("away-busy", "it answers and is too busy"), said.As("wait-advice", "Wait a moment")
+		return said.As("away-busy", "it answers and has too much to do"), said.As("wait-advice", "Wait a moment")
 	case len(p.Addresses) == 0 && len(p.Tried) == 0:
-		return said.As("away-nowhere", "nobody knows where it is"), said.As("away-nowhere-advice", "It tells once it runs: start 'preezm serve' there. If it never could dial this one, one of you needs a forwarded port or a relay")
+		return said.As("away-nowhere", "nobody knows where it is"), said.As("away-nowhere-advice", "Start 'preezm serve' there: it then tells. If that does not help, one of you needs a router that opens a port, or a relay")
 	case classes["another device"]:
-		return said.As("away-other", "another device answers at its address"), said.As("away-other-advice", "It has a new address, which it tells once it runs and reaches anybody you share")
+		return said.As("away-other", "another device answers at its address"), said.As("away-other-advice", "Start 'preezm serve' there: it then tells its new address")
 	case classes["refused"]:
 		return said.As("away-stopped", "its machine is on, and Preezm does not run there"), said.As("away-stopped-advice", "Start 'preezm serve' there")
 	case classes["name not found"]:
@@ -271,12 +272,12 @@ func whyAway(p rpc.PeerReport, classes map[string]bool, relays bool) (blocked, a
 	case classes["no route"] && !classes["silence"]:
 		return said.As("away-no-route", "this machine has no network that leads there"), said.As("away-no-route-advice", "Check cable, Wi-Fi or VPN here")
 	case len(p.Tried) == 0:
-		return said.As("away-untried", "it was not tried yet"), said.As("away-untried-advice", "Wait a moment; 'preezm serve' must run here")
+		return said.As("away-untried", "it was not tried yet"), said.As("away-untried-advice", "Wait a moment")
 	case relays:
-		return said.As("away-relay", "its addresses do not answer, and it does not wait at your relay"), said.As("away-relay-advice", "It is probably off, or off the internet")
+		return said.As("away-relay", "its addresses do not answer, and it does not wait at your relay"), said.As("away-relay-advice", "Most likely it is off or has no internet. If not, start 'preezm serve' there")
 	}
 	return said.As("away-silent", "its addresses do not answer: it is off, or a router or firewall is in the way"),
-		said.As("away-silent-advice", "If it is on: let its firewall and router pass its port (24930 as a rule), or run a relay at a machine that both reach: 'preezm serve --relay --discovery' there")
+		said.As("away-silent-advice", "If it is on, let its firewall and router pass its port (24930 as a rule), TCP and UDP. Or have a machine that you both reach run 'preezm serve --relay --discovery'")
 }
 
 // whyNoServer says in plain words why a relay or a discovery server does not
@@ -312,7 +313,8 @@ func adviceHere(out *NetReport, r rpc.Report) []said.Note {
 		public = public || transport.RouteOf(addr) >= transport.Direct
 	}
 	if !public && len(out.Peers) > 0 {
-		a = append(a, said.As("no-way-in", "Machines outside this network cannot dial this one: it has no public address, the router opened no port, and no relay is in use. They are reached when this one can dial them"))
+		a = append(a, said.As("no-way-in", "Machines outside this network cannot call this one: it has no address on the internet, its router opened no port, and it uses no relay. "+
+			"Those that it can call itself are reached all the same. To change that, turn on UPnP in the router"))
 	}
 	return a
 }

@@ -32,9 +32,10 @@ type NetAPI interface {
 type NetReport struct {
 	Running   bool        `json:"running"` // a node serves this home
 	Addresses []string    `json:"addresses"`
-	Mapped    string      `json:"mapped,omitempty"` // the port that the router passes on
-	QUIC      bool        `json:"quic"`             // this machine reaches by UDP whom TCP does not
-	Outer     []string    `json:"outer,omitempty"`  // where others saw it by UDP last
+	Mapped    string      `json:"mapped,omitempty"`     // the port that the router passes on
+	MappedUDP string      `json:"mapped_udp,omitempty"` // the same for UDP
+	QUIC      bool        `json:"quic"`                 // this machine reaches by UDP whom TCP does not
+	Outer     []string    `json:"outer,omitempty"`      // where others saw it by UDP last
 	Servers   []NetServer `json:"servers"`
 	Offered   []NetOffer  `json:"offered,omitempty"`
 	Peers     []NetPeer   `json:"peers"`
