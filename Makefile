@@ -65,9 +65,11 @@ screenshots: deps ## a picture of every screen, in both themes and languages, in
 	PREEZM_SCREENSHOTS=$(CURDIR)/docs/screenshots go test -count=1 -timeout 10m -run TestScreenshots ./app/desktop
 	@ls docs/screenshots | wc -l | xargs echo "pictures in docs/screenshots:"
 
+# NETTEST=all has 100 MB put over 1 Mbit/s as well, which takes a quarter of an hour.
+NETTEST ?= 1
 nettest: deps-headless ## machines behind routers, over bad lines and cuts, in network namespaces (root); some minutes
 	@.ci/deps net
-	PREEZM_NETTEST=1 go test $(HEADLESS) -count=1 -timeout 60m -v ./app/internal/netlab
+	PREEZM_NETTEST=$(NETTEST) go test $(HEADLESS) -count=1 -timeout 60m -v ./app/internal/netlab
 
 # ARGS="--quick" for a small run, ARGS="--reps 5" for a careful one, ARGS="--repair"
 # for what a repair moves and what puts and gets feel of it.

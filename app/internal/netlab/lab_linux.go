@@ -17,6 +17,8 @@ type Lab struct {
 	prefix string
 	spaces []string
 	wires  []*Wire
+	tried  bool // whether there is netem, and
+	netem  bool // what came of it
 }
 
 // Space is a namespace: a machine or a router.

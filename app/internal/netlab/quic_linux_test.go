@@ -120,24 +120,52 @@ func TestSymmetric(t *testing.T) {
 	}
 }
 
-// TestOnlyUDP has two machines of the internet whose firewalls let in nothing
-// but UDP meet by QUIC.
+const blockTCP = "nft add rule inet guard in iifname wan tcp dport 24930 drop"
+
+// noTCP has the machine's firewall let in nothing for Preezm but UDP.
+func (s *Space) noTCP() error {
+	return s.Do("nft add table inet guard", "nft 'add chain inet guard in { type filter hook input priority 0; }'", blockTCP)
+}
+
+// TestOnlyUDP has machines of the internet whose firewalls let in nothing but
+// UDP be invited and meet by QUIC, whether a node runs at the one that joins or
+// only the command.
 func TestOnlyUDP(t *testing.T) {
-	onlyLong(t)
+	together(t)
 	r := newRig(t)
-	a, b := r.public("owner", "198.51.100.60", nil), r.public("keeper", "198.51.100.61", nil)
+	a, b, c := r.public("owner", "198.51.100.60", nil), r.public("keeper", "198.51.100.61", nil), r.public("late", "198.51.100.62", nil)
+	for _, s := range []*Space{a, b, c} {
+		r.check(s.noTCP())
+	}
 	owner, keeper := r.home(a, "owner"), r.home(b, "keeper")
 	r.pair(owner, keeper)
-	r.within(10*time.Second, "in touch", func() bool { return owner.way(keeper) == "direct" })
-	r.check(keeper.Stop(r.ctx))
-	for _, s := range []*Space{a, b} {
-		r.check(s.Do("nft add table inet guard", "nft 'add chain inet guard in { type filter hook input priority 0; }'",
-			"nft add rule inet guard in iifname wan tcp dport 24930 drop"))
-	}
-	r.check(keeper.Start(r.ctx, "-v"))
 	took := r.within(60*time.Second, "in touch by QUIC", func() bool { return owner.way(keeper) == "quic" && keeper.way(owner) == "quic" })
-	t.Logf("TCP blocked: in touch by QUIC after %s", took.Round(time.Millisecond))
+	t.Logf("TCP blocked: in touch by QUIC %s after the invite", took.Round(time.Millisecond))
 	file := r.file("udp", amount(100))
 	t.Logf("put of %d MB by QUIC: %s", amount(100)>>20, owner.put(file, 1).Round(time.Millisecond))
+	owner.same(file)
+	late := r.home(c, "late")
+	r.check(late.Stop(r.ctx))
+	r.pair(owner, late)
+	r.check(late.Start(r.ctx, "-v"))
+	r.within(60*time.Second, "in touch by QUIC", func() bool { return owner.way(late) == "quic" && late.way(owner) == "quic" })
+}
+
+// TestMappedUDP has a router open its UDP port when asked, so that a machine
+// whose router shows another port to everybody, which no knocking gets through,
+// comes in by QUIC.
+func TestMappedUDP(t *testing.T) {
+	together(t)
+	r := newRig(t)
+	a, b := r.lan("ra", "198.51.100.10", "192.168.1", nil), r.lan("rb", "198.51.100.20", "192.168.2", nil)
+	r.check(a.Do("nft flush chain ip nat post", "nft add rule ip nat post oifname wan masquerade random,fully-random"))
+	r.natPMP(b, "192.168.2.1", [4]byte{198, 51, 100, 20})
+	r.check(b.Do("nft insert rule inet guard pass iifname wan tcp dport 24930 drop"))
+	owner, keeper := r.home(r.behind(a, "owner", "192.168.1", 2), "owner"), r.home(r.behind(b, "keeper", "192.168.2", 2), "keeper")
+	r.within(20*time.Second, "a UDP port is open", func() bool { return keeper.net().MappedUDP == "198.51.100.20:24930" })
+	r.pair(keeper, owner)
+	r.within(20*time.Second, "in touch", func() bool { return owner.way(keeper) == "quic" && keeper.way(owner) == "quic" })
+	file := r.file("mapped", amount(20))
+	owner.put(file, 1)
 	owner.same(file)
 }

@@ -5,6 +5,7 @@ package netlab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -25,7 +26,11 @@ var program string
 func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Exit(func() int {
-		if err := Possible(); err != nil || testing.Short() {
+		err := Possible()
+		if err == nil && testing.Short() {
+			err = errors.New("a short run is asked for")
+		}
+		if err != nil {
 			fmt.Println("SKIPPED: no test networks here:", err)
 			return 0
 		}
@@ -52,11 +57,21 @@ func TestMain(m *testing.M) {
 // long says whether the long tests are asked for (make nettest).
 func long() bool { return os.Getenv("PREEZM_NETTEST") != "" }
 
+// longest says whether even those that take a quarter of an hour are.
+func longest() bool { return os.Getenv("PREEZM_NETTEST") == "all" }
+
 // onlyLong skips a test that takes minutes.
 func onlyLong(t *testing.T) {
 	t.Helper()
 	if !long() {
 		t.Skip("SKIPPED: takes minutes; 'make nettest' runs it")
+	}
+}
+
+// together has a test run beside others, but for the long run, which measures.
+func together(t *testing.T) {
+	if !long() {
+		t.Parallel()
 	}
 }
 
@@ -83,6 +98,9 @@ func newRig(t *testing.T) *rig {
 	limit := 5 * time.Minute // for what hangs
 	if long() {
 		limit = 10 * time.Minute
+	}
+	if longest() {
+		limit = 40 * time.Minute
 	}
 	var cancel context.CancelFunc
 	r.ctx, cancel = context.WithTimeout(t.Context(), limit)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -25,41 +24,13 @@ type Line struct {
 	Queue int           // packets that wait at most; 0: 100
 }
 
-// Wire is a line between two spaces, made of two TUN devices and this process,
-// since the kernels of many test machines lack the netem that tc would use.
-type Wire struct {
-	ends [2]*os.File
-	line atomic.Pointer[Line]
-	cut  atomic.Bool
-	work sync.WaitGroup
-	stop chan struct{}
-}
-
-const (
-	defaultQueue = 100
-	mtu          = 1500
-)
-
-// Cut lets nothing through any more, or again.
-func (w *Wire) Cut(cut bool) { w.cut.Store(cut) }
-
-// Set changes the line's character.
-func (w *Wire) Set(line Line) { w.line.Store(&line) }
-
-// Close ends the wire.
-func (w *Wire) Close() error {
-	close(w.stop)
-	err := errors.Join(w.ends[0].Close(), w.ends[1].Close())
-	w.work.Wait()
-	return err
-}
-
-// Wires are the lab's, in the order in which they were made.
-func (l *Lab) Wires() []*Wire { return l.wires }
-
+// wire joins two spaces by a line with a character: by tc's netem, or, since the
+// kernels of many test machines lack that, by a Wire.
 func (l *Lab) wire(a *Space, nameA string, b *Space, nameB string, line Line) error {
-	w := &Wire{stop: make(chan struct{})}
-	w.Set(line)
+	if l.Netem(a) {
+		return errors.Join(l.Cable(a, nameA, b, nameB), a.netem(nameA, line), b.netem(nameB, line))
+	}
+	w := &Wire{line: line, stop: make(chan struct{})}
 	for i, end := range []struct {
 		s    *Space
 		name string
@@ -76,6 +47,70 @@ func (l *Lab) wire(a *Space, nameA string, b *Space, nameB string, line Line) er
 	return errors.Join(a.Do("ip link set "+nameA+" up"), b.Do("ip link set "+nameB+" up"))
 }
 
+// Netem says whether the kernel has netem for the lines of a lab. It is tried in
+// a space, on loopback.
+func (l *Lab) Netem(s *Space) bool {
+	if !l.tried {
+		l.tried = true
+		l.netem = s.Do("tc qdisc add dev lo root netem delay 1ms", "tc qdisc del dev lo root") == nil
+	}
+	return l.netem
+}
+
+// netem gives the sending side of a cable a character. Packets that TCP hands
+// down as one are split before, as they would count, and get lost, as one.
+func (s *Space) netem(name string, line Line) error {
+	return s.Do("ip link set dev "+name+" gso_max_segs 1", "tc qdisc add dev "+name+" root netem "+line.netem())
+}
+
+// netem writes the character for tc. What netem holds are the packets that wait
+// and those that travel.
+func (l Line) netem() string {
+	hold := l.queue()
+	out := fmt.Sprintf("delay %dus", l.Delay.Microseconds())
+	if l.Loss > 0 {
+		out += fmt.Sprintf(" loss %g%%", l.Loss*100)
+	}
+	if l.Rate > 0 {
+		hold += int(l.Delay.Seconds() * float64(l.Rate) / 8 / mtu)
+		out += fmt.Sprintf(" rate %dbit", l.Rate)
+	} else {
+		hold = inFlight
+	}
+	return fmt.Sprintf("limit %d %s", hold, out)
+}
+
+// queue is how many packets wait at most.
+func (l Line) queue() int {
+	if l.Queue == 0 {
+		return defaultQueue
+	}
+	return l.Queue
+}
+
+// Wire is a line between two spaces, made of two TUN devices and this process.
+type Wire struct {
+	ends [2]*os.File
+	line Line
+	work sync.WaitGroup
+	stop chan struct{}
+}
+
+const (
+	defaultQueue = 100
+	mtu          = 1500
+	// inFlight is how many packets travel at once at most.
+	inFlight = 100_000
+)
+
+// Close ends the wire.
+func (w *Wire) Close() error {
+	close(w.stop)
+	err := errors.Join(w.ends[0].Close(), w.ends[1].Close())
+	w.work.Wait()
+	return err
+}
+
 // packet is one on its way.
 type packet struct {
 	due  time.Time
@@ -85,7 +120,7 @@ type packet struct {
 // carry takes packets from one end and gives them to the other when they have
 // waited for the line and travelled.
 func (w *Wire) carry(from, to *os.File) {
-	way := make(chan packet, 100_000)
+	way := make(chan packet, inFlight)
 	w.work.Go(func() {
 		for p := range way {
 			if d := time.Until(p.due); d > 0 {
@@ -108,8 +143,8 @@ func (w *Wire) carry(from, to *os.File) {
 		if err != nil {
 			return
 		}
-		line := w.line.Load()
-		if w.cut.Load() || line.Loss > 0 && rand.Float64() < line.Loss {
+		line := w.line
+		if line.Loss > 0 && rand.Float64() < line.Loss {
 			continue
 		}
 		now := time.Now()
@@ -118,11 +153,7 @@ func (w *Wire) carry(from, to *os.File) {
 		}
 		if line.Rate > 0 {
 			took := time.Duration(n) * 8 * time.Second / time.Duration(line.Rate)
-			queue := line.Queue
-			if queue == 0 {
-				queue = defaultQueue
-			}
-			if free.Sub(now) > time.Duration(queue)*mtu*8*time.Second/time.Duration(line.Rate) {
+			if free.Sub(now) > time.Duration(line.queue())*mtu*8*time.Second/time.Duration(line.Rate) {
 				continue // the queue is full
 			}
 			free = free.Add(took)
