@@ -254,6 +254,7 @@ func TestSetShardQueuesTheOldOne(t *testing.T) {
 	if debt, err := c.Indebted(t.Context(), 0, 10); err != nil || len(debt) != 1 {
 		t.Fatalf("debt %v, %v", debt, err)
 	}
+	now.Moved = 1
 	if s, err = c.Segment(t.Context(), 1); err != nil || s.Shards[2] != now {
 		t.Fatalf("got %+v, %v", s.Shards[2], err)
 	}

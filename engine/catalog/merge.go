@@ -359,6 +359,9 @@ func (m *merger) note() error {
 	if err := takeEpochs(m.ctx, m.tx, m.o.Theirs); err != nil {
 		return err
 	}
+	if err := m.follow(); err != nil {
+		return err
+	}
 	if err := m.apart(); err != nil {
 		return err
 	}

@@ -69,11 +69,28 @@ func (m *merger) find(k *Chunk) (id int64, err error) {
 	return id, err
 }
 
-// segmentHere gives the row here of a segment there, by any shard that both
-// know; 0 when there is none.
-func (m *merger) segmentHere(theirs int64) (int64, error) {
+// origin gives the first name of a segment of the other machine.
+func (m *merger) origin(theirs int64) (o []byte, err error) {
+	err = m.o.Theirs.r.QueryRowContext(m.ctx, "SELECT origin FROM segments WHERE id = ?", theirs).Scan(&o)
+	return o, explain(err)
+}
+
+// segmentHere gives the row here of a segment there, by its first name or by any
+// shard that both know; 0 when there is none.
+func (m *merger) segmentHere(theirs int64) (id int64, err error) {
 	if id, ok := m.segments[theirs]; ok {
 		return id, nil
+	}
+	origin, err := m.origin(theirs)
+	if err != nil {
+		return 0, err
+	}
+	err = m.tx.QueryRowContext(m.ctx, "SELECT id FROM segments WHERE origin = ? AND length(origin) > 0", origin).Scan(&id)
+	if err == nil {
+		m.segments[theirs] = id
+		return id, nil
+	} else if !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
 	}
 	shards, err := collect(m.ctx, m.o.Theirs.r, scanBlob, "SELECT shard FROM shards WHERE segment = ?", theirs)
 	if err != nil {
@@ -99,8 +116,12 @@ func (m *merger) segment(theirs int64) error {
 	if err != nil {
 		return err
 	}
-	res, err := m.tx.ExecContext(m.ctx, "INSERT INTO segments(k, n, shard_len, data_len, state, made) VALUES(?,?,?,?,1,?)",
-		s.K, s.N, s.ShardLen, s.DataLen, m.u.now().UnixNano())
+	origin, err := m.origin(theirs)
+	if err != nil {
+		return err
+	}
+	res, err := m.tx.ExecContext(m.ctx, "INSERT INTO segments(k, n, shard_len, data_len, state, made, origin, recoded, coding) VALUES(?,?,?,?,1,?,?,?,?)",
+		s.K, s.N, s.ShardLen, s.DataLen, m.u.now().UnixNano(), origin, s.coding.times, s.coding.tag)
 	if err != nil {
 		return err
 	}

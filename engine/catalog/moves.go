@@ -60,8 +60,8 @@ func (c *Catalog) SetShard(ctx context.Context, segment int64, idx int, was peer
 			return err
 		}
 		if placed {
-			_, err = tx.ExecContext(ctx, "UPDATE shards SET keeper = ?, shard = ?, root = ?, state = ? WHERE segment = ? AND idx = ?",
-				k, now.ID[:], now.Root[:], now.State, segment, idx)
+			_, err = tx.ExecContext(ctx, "UPDATE shards SET keeper = ?, shard = ?, root = ?, state = ?, moved = moved + (shard <> ?) WHERE segment = ? AND idx = ?",
+				k, now.ID[:], now.Root[:], now.State, now.ID[:], segment, idx)
 			if err != nil {
 				return err
 			}

@@ -76,11 +76,12 @@ func (c *Catalog) Spreads(ctx context.Context, f func(*Spread) error) error {
 // one transaction, so that readers find the old ones or the new. was are the
 // shards that it had; when it has others by now, or none, the new ones are
 // queued for deletion and ErrGone is returned. Those that now lacks are queued
-// for deletion too. New shards were written down with BeginMove.
+// for deletion too. New shards were written down with BeginMove. now has all
+// shards of was and more, or none of them: see follow.go.
 func (c *Catalog) Replace(ctx context.Context, was, now *Segment) error {
 	changed := false
 	err := c.write(ctx, func(tx *sql.Tx) error {
-		have, err := collect(ctx, tx, scanShard, `SELECT k.device, s.shard, s.root, s.state FROM shards s
+		have, err := collect(ctx, tx, scanShard, `SELECT k.device, s.shard, s.root, s.state, s.moved FROM shards s
 			JOIN keepers k ON k.id = s.keeper WHERE s.segment = ? ORDER BY s.idx`, was.ID)
 		if err != nil {
 			return err
@@ -92,16 +93,21 @@ func (c *Catalog) Replace(ctx context.Context, was, now *Segment) error {
 		if changed {
 			return dropUnused(ctx, tx, now.Shards, have)
 		}
-		if _, err := tx.ExecContext(ctx, "UPDATE segments SET k = ?, n = ?, shard_len = ? WHERE id = ?", now.K, now.N, now.ShardLen, was.ID); err != nil {
-			return err
+		added := len(have)
+		if !extends(have, now.Shards) {
+			added = 0
+			_, err = tx.ExecContext(ctx, "UPDATE segments SET recoded = recoded + 1, coding = randomblob(8) WHERE id = ?", was.ID)
+			if err != nil {
+				return err
+			}
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM shards WHERE segment = ?", was.ID); err != nil {
+		for i := added; i < len(now.Shards); i++ {
+			now.Shards[i].Moved = 1 // it was not there at first
+		}
+		if err := putShards(ctx, tx, was.ID, now); err != nil {
 			return err
 		}
 		for i := range now.Shards {
-			if err := insertShard(ctx, tx, was.ID, i, &now.Shards[i]); err != nil {
-				return err
-			}
 			if err := endMove(ctx, tx, &now.Shards[i]); err != nil {
 				return err
 			}
@@ -112,6 +118,35 @@ func (c *Catalog) Replace(ctx context.Context, was, now *Segment) error {
 		err = ErrGone
 	}
 	return err
+}
+
+// extends tells whether shards were only added to those that there were.
+func extends(were, now []Shard) bool {
+	if len(now) < len(were) {
+		return false
+	}
+	for i := range were {
+		if were[i].ID != now[i].ID {
+			return false
+		}
+	}
+	return true
+}
+
+// putShards gives a segment those shards in place of all that it had.
+func putShards(ctx context.Context, tx *sql.Tx, segment int64, now *Segment) error {
+	if _, err := tx.ExecContext(ctx, "UPDATE segments SET k = ?, n = ?, shard_len = ? WHERE id = ?", now.K, now.N, now.ShardLen, segment); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM shards WHERE segment = ?", segment); err != nil {
+		return err
+	}
+	for i := range now.Shards {
+		if err := insertShard(ctx, tx, segment, i, &now.Shards[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func endMove(ctx context.Context, tx *sql.Tx, sh *Shard) error {

@@ -33,6 +33,7 @@ type Shard struct {
 	ID     peers.ShardID
 	Root   peers.Root
 	State  ShardState
+	Moved  int64 // how many others had its place before; see follow.go
 }
 
 // Segment is the unit of erasure coding: K of its N shards bring it back.
@@ -43,6 +44,7 @@ type Segment struct {
 	DataLen  int  // bytes used of K*ShardLen
 	Backup   bool // holds backups of the catalog; only Intend looks at it
 	Shards   []Shard
+	coding   coding
 }
 
 // Chunk is a piece of a file inside a segment.
@@ -85,17 +87,19 @@ func keeperID(ctx context.Context, tx *sql.Tx, d peers.DeviceID) (int64, error) 
 func (c *Catalog) Intend(ctx context.Context, segs []*Segment, now int64) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
 		for _, s := range segs {
-			_, err := tx.ExecContext(ctx, "INSERT INTO segments(id, k, n, shard_len, data_len, state, made, backup) VALUES(?,?,?,?,?,0,?,?)",
-				s.ID, s.K, s.N, s.ShardLen, s.DataLen, now, s.Backup)
-			if err != nil {
-				return err
-			}
 			for i := range s.Shards {
 				if s.Shards[i].ID == (peers.ShardID{}) {
 					if err := c.name(ctx, tx, &s.Shards[i].ID); err != nil {
 						return err
 					}
 				}
+			}
+			_, err := tx.ExecContext(ctx, "INSERT INTO segments(id, k, n, shard_len, data_len, state, made, backup, origin) VALUES(?,?,?,?,?,0,?,?,?)",
+				s.ID, s.K, s.N, s.ShardLen, s.DataLen, now, s.Backup, s.Shards[0].ID[:])
+			if err != nil {
+				return err
+			}
+			for i := range s.Shards {
 				if err := insertShard(ctx, tx, s.ID, i, &s.Shards[i]); err != nil {
 					return err
 				}
@@ -110,8 +114,8 @@ func insertShard(ctx context.Context, tx *sql.Tx, segment int64, idx int, sh *Sh
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO shards(segment, idx, keeper, shard, root, state) VALUES(?,?,?,?,?,?)",
-		segment, idx, k, sh.ID[:], sh.Root[:], sh.State)
+	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO shards(segment, idx, keeper, shard, root, state, moved) VALUES(?,?,?,?,?,?,?)",
+		segment, idx, k, sh.ID[:], sh.Root[:], sh.State, sh.Moved)
 	return err
 }
 
@@ -282,17 +286,23 @@ func (c *Catalog) Chunks(ctx context.Context, ids []int64) (map[int64]Chunk, err
 // Segment gives one segment with its shards, or ErrGone. It is one query: between
 // two, a repair could give the segment another k and n.
 func (c *Catalog) Segment(ctx context.Context, id int64) (*Segment, error) {
+	return readSegment(ctx, c.r, id)
+}
+
+func readSegment(ctx context.Context, db queryer, id int64) (*Segment, error) {
 	s := &Segment{ID: id}
-	rows, err := collect(ctx, c.r, func(rows *sql.Rows) (struct{}, error) {
+	rows, err := collect(ctx, db, func(rows *sql.Rows) (struct{}, error) {
 		var dev, shard, root []byte
 		var state ShardState
-		if err := rows.Scan(&s.K, &s.N, &s.ShardLen, &s.DataLen, &dev, &shard, &root, &state); err != nil || dev == nil {
+		var moved int64
+		if err := rows.Scan(&s.K, &s.N, &s.ShardLen, &s.DataLen, &s.coding.times, &s.coding.tag, &dev, &shard, &root, &state, &moved); err != nil || dev == nil {
 			return struct{}{}, err // dev is nil when it has no shard at all
 		}
 		sh, err := shardOf(dev, shard, root, state)
+		sh.Moved = moved
 		s.Shards = append(s.Shards, sh)
 		return struct{}{}, err
-	}, `SELECT g.k, g.n, g.shard_len, g.data_len, k.device, s.shard, s.root, coalesce(s.state, 0)
+	}, `SELECT g.k, g.n, g.shard_len, g.data_len, g.recoded, g.coding, k.device, s.shard, s.root, coalesce(s.state, 0), coalesce(s.moved, 0)
 		FROM segments g LEFT JOIN (shards s JOIN keepers k ON k.id = s.keeper) ON s.segment = g.id WHERE g.id = ? ORDER BY s.idx`, id)
 	if err == nil && len(rows) == 0 {
 		return nil, ErrGone
@@ -306,10 +316,13 @@ func (c *Catalog) Segment(ctx context.Context, id int64) (*Segment, error) {
 func scanShard(rows *sql.Rows) (Shard, error) {
 	var dev, id, root []byte
 	var state ShardState
-	if err := rows.Scan(&dev, &id, &root, &state); err != nil {
+	var moved int64
+	if err := rows.Scan(&dev, &id, &root, &state, &moved); err != nil {
 		return Shard{}, err
 	}
-	return shardOf(dev, id, root, state)
+	sh, err := shardOf(dev, id, root, state)
+	sh.Moved = moved
+	return sh, err
 }
 
 func shardOf(dev, id, root []byte, state ShardState) (Shard, error) {
