@@ -41,7 +41,16 @@ func (m *merger) chunk(theirs int64) (int64, error) {
 		return 0, err
 	}
 	if id == 0 {
-		if err := m.segment(k.Segment); err != nil {
+		here, err := m.segmentHere(k.Segment)
+		if err != nil {
+			return 0, err
+		}
+		if here != 0 { // moved away here, and let go of
+			err = m.insert(&k, here)
+		} else {
+			err = m.segment(k.Segment)
+		}
+		if err != nil {
 			return 0, err
 		}
 		if id = m.chunks[theirs]; id == 0 {
@@ -140,24 +149,29 @@ func (m *merger) segment(theirs int64) error {
 		return err
 	}
 	for i := range chunks {
-		k := &chunks[i]
-		name := k.Name[:]
-		here, err := exists(m.ctx, m.tx, "SELECT 1 FROM chunks WHERE cid = ?", name)
-		if err != nil {
-			return err
-		}
-		if here {
-			name = make([]byte, 32) // kept here already: this copy is not to be found
-			rand.Read(name)
-		}
-		res, err := m.tx.ExecContext(m.ctx, "INSERT INTO chunks(cid, segment, off, sealed, plain, coding, key, refs) VALUES(?,?,?,?,?,?,?,0)",
-			name, id, k.Off, k.Sealed, k.Plain, k.Zstd, k.Key[:])
-		if err != nil {
-			return err
-		}
-		if m.chunks[k.ID], err = res.LastInsertId(); err != nil {
+		if err := m.insert(&chunks[i], id); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// insert takes a chunk over into a segment here.
+func (m *merger) insert(k *Chunk, segment int64) error {
+	name := k.Name[:]
+	here, err := exists(m.ctx, m.tx, "SELECT 1 FROM chunks WHERE cid = ?", name)
+	if err != nil {
+		return err
+	}
+	if here {
+		name = make([]byte, 32) // kept here already: this copy is not to be found
+		rand.Read(name)
+	}
+	res, err := m.tx.ExecContext(m.ctx, "INSERT INTO chunks(cid, segment, off, sealed, plain, coding, key, refs) VALUES(?,?,?,?,?,?,?,0)",
+		name, segment, k.Off, k.Sealed, k.Plain, k.Zstd, k.Key[:])
+	if err != nil {
+		return err
+	}
+	m.chunks[k.ID], err = res.LastInsertId()
+	return err
 }
