@@ -37,6 +37,27 @@ func (c coding) compare(o coding) int {
 	return cmp.Or(cmp.Compare(c.times, o.times), bytes.Compare(c.tag, o.tag))
 }
 
+// compareCoding compares the codings of two machines' rows of one segment. Those
+// that machines made before codings were counted differ in k, or in their roots:
+// shards of two codings together bring nothing back.
+func (s *Segment) compareCoding(o *Segment) int {
+	c := cmp.Or(s.coding.compare(o.coding), cmp.Compare(s.K, o.K))
+	for i := range min(s.N, o.N) {
+		c = cmp.Or(c, bytes.Compare(s.Shards[i].Root[:], o.Shards[i].Root[:]))
+	}
+	return c
+}
+
+// sound counts the shards that are not known to be missing.
+func (s *Segment) sound() (n int) {
+	for i := range s.Shards {
+		if s.Shards[i].State == There {
+			n++
+		}
+	}
+	return n
+}
+
 // before tells it of two shards that two machines have for one place.
 func (s *Shard) before(o *Shard) bool {
 	return cmp.Or(cmp.Compare(s.Moved, o.Moved), bytes.Compare(s.ID[:], o.ID[:])) < 0
@@ -79,11 +100,14 @@ func (m *merger) followOne(ours, theirs *Segment) error {
 		return errors.New("a segment of the other machine does not hold what it holds here")
 	}
 	now, changed := *ours, false
-	switch ours.coding.compare(theirs.coding) {
+	switch ours.compareCoding(theirs) {
 	case -1:
+		if theirs.sound() < theirs.K && ours.sound() >= ours.K {
+			return nil // it brings nothing back there, and here it does
+		}
 		now, changed = *theirs, true
 	case 0:
-		if now.K != theirs.K || now.ShardLen != theirs.ShardLen {
+		if now.ShardLen != theirs.ShardLen {
 			return errors.New("a segment of the other machine is coded in another way than it is here")
 		}
 		now.Shards = slices.Clone(now.Shards)
@@ -91,6 +115,10 @@ func (m *merger) followOne(ours, theirs *Segment) error {
 			switch sh := &theirs.Shards[i]; {
 			case i == now.N:
 				now.N, now.Shards, changed = i+1, append(now.Shards, *sh), true
+			case sh.Moved == now.Shards[i].Moved && sh.State != There && now.Shards[i].State == There:
+				// Both moved it at once, and ours is there. The other machine makes
+				// its own anew and counts on. With a higher number it would be known
+				// to have deleted what was here before.
 			case now.Shards[i].before(sh):
 				now.Shards[i], changed = *sh, true
 			}

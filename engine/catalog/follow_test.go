@@ -161,3 +161,105 @@ func placesOf(t *testing.T, c *Catalog) (out []*Segment) {
 	}
 	return out
 }
+
+// recode gives a segment other shards, as a repair does for a larger circle.
+func recode(t *testing.T, c *Catalog, id int64, k int) {
+	t.Helper()
+	s, err := c.Segment(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := *s
+	now.K, now.ShardLen, now.Shards = k, 9000/k+10, make([]Shard, s.N)
+	for i := range now.Shards {
+		sh := &now.Shards[i]
+		sh.Keeper, sh.State = devices[i], There
+		if sh.ID, err = c.BeginMove(t.Context(), sh.Keeper); err != nil {
+			t.Fatal(err)
+		}
+		rand.Read(sh.Root[:])
+	}
+	if err := c.Replace(t.Context(), s, &now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// place puts a shard somewhere else, or only says what is known of it.
+func place(t *testing.T, c *Catalog, idx int, move bool, state ShardState) {
+	t.Helper()
+	s, err := c.Segment(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := s.Shards[idx]
+	if now.State = state; move {
+		if now.ID, err = c.BeginMove(t.Context(), now.Keeper); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.SetShard(t.Context(), 1, idx, s.Shards[idx].ID, now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Before they were counted two machines may each have made all shards of a segment
+// anew: those of one hold, and never some of each.
+func TestCodingsAreNotMixed(t *testing.T) {
+	for name, ks := range map[string][2]int{"of the same k": {2, 2}, "of another k": {3, 2}} {
+		t.Run(name, func(t *testing.T) {
+			all := copies(t, 2)
+			for i, c := range all {
+				recode(t, c, 1, ks[i])
+				for _, q := range []string{"UPDATE segments SET recoded = 0, coding = x''", "UPDATE shards SET moved = 0"} {
+					if _, err := c.w.ExecContext(t.Context(), q); err != nil {
+						t.Fatal(err)
+					}
+				}
+				place(t, c, i, true, There)
+			}
+			before := [][]*Segment{placesOf(t, all[0]), placesOf(t, all[1])}
+			learn(t, all[0], all[1], 1)
+			learn(t, all[1], all[0], 0)
+			got := placesOf(t, all[0])
+			if !reflect.DeepEqual(got, placesOf(t, all[1])) {
+				t.Error("they do not agree")
+			}
+			if !reflect.DeepEqual(got, before[0]) && !reflect.DeepEqual(got, before[1]) {
+				t.Errorf("neither one's shards:\n%+v\n%+v", got[0], before)
+			}
+		})
+	}
+}
+
+// A machine does not give up what is there for what is not.
+func TestNothingGoodIsGivenUp(t *testing.T) {
+	all := copies(t, 2)
+	a, b := all[0], all[1]
+	for idx := range 5 { // the names are random: of five one at least is larger there
+		place(t, a, idx, true, There)
+		place(t, b, idx, true, There)
+		place(t, b, idx, false, Lost)
+	}
+	was := placesOf(t, a)
+	learn(t, a, b, 1)
+	if got := placesOf(t, a); !reflect.DeepEqual(got, was) {
+		t.Errorf("shards that are there were given up: %+v", got[0].Shards)
+	}
+	for idx := range 5 {
+		place(t, b, idx, true, There)
+	}
+	learn(t, a, b, 1)
+	if got := placesOf(t, a); !reflect.DeepEqual(got, placesOf(t, b)) {
+		t.Errorf("shards that were made anew are not followed: %+v", got[0].Shards)
+	}
+
+	recode(t, b, 1, 2)
+	for i := range 4 {
+		place(t, b, i, false, Lost)
+	}
+	was = placesOf(t, a)
+	learn(t, a, b, 1)
+	if got := placesOf(t, a); !reflect.DeepEqual(got, was) {
+		t.Errorf("a segment that is there was given up: %+v", got[0])
+	}
+}
