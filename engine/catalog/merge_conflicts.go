@@ -16,12 +16,15 @@ func (m *merger) both(v *Version, ours [16]byte, kept, num int64) error {
 	}
 	parent, name := SplitPath(v.Path)
 	at := []any{[]byte(parent), []byte(name)}
-	var raw []byte
+	var raw, target []byte
+	var kind Kind
 	var size, mtime int64
-	if err := m.tx.QueryRowContext(m.ctx, "SELECT parts, size, mtime FROM versions WHERE parent = ? AND name = ?", at...).Scan(&raw, &size, &mtime); err != nil {
+	err = m.tx.QueryRowContext(m.ctx, "SELECT kind, parts, target, size, mtime FROM versions WHERE parent = ? AND name = ?", at...).
+		Scan(&kind, &raw, &target, &size, &mtime)
+	if err != nil {
 		return err
 	}
-	if size == v.Size && mtime == v.ModTime && bytes.Equal(raw, encodeParts(parts)) {
+	if kind == v.Kind && string(target) == v.Target && size == v.Size && mtime == v.ModTime && bytes.Equal(raw, encodeParts(parts)) {
 		return nil // the same file, put on both
 	}
 	m.out.Conflicts++

@@ -111,3 +111,23 @@ func TestSegmentTakenBackIsNotTwo(t *testing.T) {
 		}
 	}
 }
+
+// Links that lead elsewhere on each machine are two versions, also when both are
+// of the same time.
+func TestLinksOfOneTimeAreNotTheSame(t *testing.T) {
+	ctx := t.Context()
+	mine, theirs := open(t, filepath.Join(t.TempDir(), "c.db")), open(t, filepath.Join(t.TempDir(), "c.db"))
+	for i, c := range []*Catalog{mine, theirs} {
+		v := Version{Path: "a", Kind: Symlink, Target: []string{"one", "two"}[i], ModTime: 1, Kept: int64(i + 1)}
+		if err := c.Commit(ctx, &Batch{Versions: []*Version{&v}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := mine.Merge(ctx, MergeOrder{Theirs: theirs, Device: devices[1], Name: "other", Number: 1})
+	if err != nil || out != (Merged{Conflicts: 1}) {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if v, err := mine.Version(ctx, "a"); err != nil || v.Target != "two" {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
