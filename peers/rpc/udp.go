@@ -222,8 +222,8 @@ func (s *Service) places(ctx context.Context) []string {
 func (s *Service) abroad(address string) bool {
 	switch transport.RouteOf(address) {
 	case transport.Direct:
-		_, err := netip.ParseAddrPort(address)
-		return err == nil
+		to, err := netip.ParseAddrPort(address)
+		return err == nil && to.Addr().Unmap().IsGlobalUnicast() // UDP also goes to many at once
 	case transport.SameMachine:
 		return s.alone()
 	}
