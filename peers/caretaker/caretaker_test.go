@@ -9,7 +9,6 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -226,51 +225,6 @@ func TestOnlyWhatTheTaskAllows(t *testing.T) {
 	s.put(caretask.Moved(p.ID, keeper), w.data[1])
 	s.writes(nas, w, 1, nil) // the same again, after an answer that was lost
 	s.writes(nas, w, 2, peers.ErrRefused)
-}
-
-// Pieces of one segment that are sent at the same time get past the look at
-// what is here together, unless each is claimed until it is stored.
-func TestOnePieceOfManyAtOnce(t *testing.T) {
-	s := newSite(t, keeper)
-	const pieces, times = 32, 4
-	for round := range 8 {
-		w := newWide(t, uint64(round+1), pieces)
-		s.say(owner, VerbTask, w.task.Raw, nil)
-		s.say(nas, VerbPermit, w.task.Body.Prove(0, w.part, 0), nil)
-		var all sync.WaitGroup
-		begin := make(chan struct{})
-		for i := range pieces * times {
-			p := &w.seg.Pieces[i%pieces]
-			all.Go(func() {
-				<-begin
-				id := caretask.Moved(p.ID, keeper)
-				as, done, err := s.Writes(t.Context(), nas, id, p.Root, 1000)
-				if errors.Is(err, peers.ErrRefused) {
-					return
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer done()
-				if err := s.depot.Put(t.Context(), as, id, p.Root, 1000, bytes.NewReader(w.data[i%pieces])); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		close(begin)
-		all.Wait()
-		held, err := s.held(t.Context(), owner, &w.seg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := bytes.Count(held.Pieces, []byte{HasMoved}); n != 1 {
-			t.Fatalf("round %d: %d pieces of one segment were taken", round, n)
-		}
-		if len(s.writing) > 0 {
-			t.Fatalf("%d claims are left", len(s.writing))
-		}
-	}
 }
 
 func TestWhatEndsATask(t *testing.T) {
@@ -511,6 +465,10 @@ func TestListsTakeRoom(t *testing.T) {
 		t.Errorf("a note that was there: %v", err)
 	}
 	before := free()
+	if err := s.Unnote(t.Context(), owner, peers.ShardID{1}); err != nil || free() != before+noteCost {
+		t.Errorf("%d free without a note, %d with it, %v", free(), before, err)
+	}
+	before = free()
 	s.reopen()
 	if free() != before {
 		t.Errorf("%d free after a restart, %d before", free(), before)

@@ -5,6 +5,7 @@ package caretaker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/preezm/preezm/peers"
@@ -23,6 +24,7 @@ type permit struct {
 	owner  peers.DeviceID
 	number uint64
 	seg    *caretask.Segment
+	moved  []peers.ShardID // the name of each piece where it is made anew here
 	until  time.Time
 }
 
@@ -65,24 +67,44 @@ func (s *Service) permit(ctx context.Context, from peers.DeviceID, raw []byte) (
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.held(ctx, p.Owner, seg)
+	open := s.shown(p, seg, now)
+	out, err := s.held(ctx, open)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := append(s.permits[from], permit{p.Owner, p.Number, seg, now.Add(permitTime)})
+	list := append(s.permits[from], open)
 	s.permits[from] = list[max(0, len(list)-maxPermits):]
 	return out, nil
 }
 
+// shown is the permit for a segment. Each question about a piece looks through all
+// of them, so the names are not worked out there.
+func (s *Service) shown(p *caretask.Proof, seg *caretask.Segment, now time.Time) permit {
+	out := permit{owner: p.Owner, number: p.Number, seg: seg, until: now.Add(permitTime), moved: make([]peers.ShardID, len(seg.Pieces))}
+	for i := range seg.Pieces {
+		out.moved[i] = caretask.Moved(seg.Pieces[i].ID, s.o.Device)
+	}
+	return out
+}
+
+// close ends what a caretaker was shown of an owner's. The lock is held.
+func (s *Service) close(caretaker, owner peers.DeviceID) {
+	list := slices.DeleteFunc(s.permits[caretaker], func(p permit) bool { return p.owner == owner })
+	if s.permits[caretaker] = list; len(list) == 0 {
+		delete(s.permits, caretaker)
+	}
+}
+
 // held looks what of a segment is here.
-func (s *Service) held(ctx context.Context, owner peers.DeviceID, seg *caretask.Segment) (*Held, error) {
+func (s *Service) held(ctx context.Context, p permit) (*Held, error) {
+	seg := p.seg
 	ids := make([]peers.ShardID, 0, 2*len(seg.Pieces))
 	for i := range seg.Pieces {
-		ids = append(ids, seg.Pieces[i].ID, caretask.Moved(seg.Pieces[i].ID, s.o.Device))
+		ids = append(ids, seg.Pieces[i].ID, p.moved[i])
 	}
-	sizes, err := s.o.Depot.Stat(ctx, owner, ids)
+	sizes, err := s.o.Depot.Stat(ctx, p.owner, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +122,7 @@ func (s *Service) held(ctx context.Context, owner peers.DeviceID, seg *caretask.
 
 // open finds the permit under which a device may ask for a shard; where says
 // which piece of which segment it is.
-func (s *Service) open(from peers.DeviceID, is func(seg *caretask.Segment, i int) bool) (permit, int, bool) {
+func (s *Service) open(from peers.DeviceID, is func(p permit, i int) bool) (permit, int, bool) {
 	now := s.o.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +134,7 @@ func (s *Service) open(from peers.DeviceID, is func(seg *caretask.Segment, i int
 			continue
 		}
 		for i := range p.seg.Pieces {
-			if is(p.seg, i) {
+			if is(p, i) {
 				return p, i, true
 			}
 		}
@@ -122,8 +144,8 @@ func (s *Service) open(from peers.DeviceID, is func(seg *caretask.Segment, i int
 
 // Reads gives the owner whose shard a caretaker may read; peers.ErrRefused.
 func (s *Service) Reads(from peers.DeviceID, id peers.ShardID) (peers.DeviceID, error) {
-	p, _, ok := s.open(from, func(seg *caretask.Segment, i int) bool {
-		return seg.Pieces[i].ID == id || caretask.Moved(seg.Pieces[i].ID, s.o.Device) == id
+	p, _, ok := s.open(from, func(p permit, i int) bool {
+		return p.seg.Pieces[i].ID == id || p.moved[i] == id
 	})
 	if !ok {
 		return peers.DeviceID{}, peers.ErrRefused
@@ -136,8 +158,8 @@ func (s *Service) Reads(from peers.DeviceID, id peers.ShardID) (peers.DeviceID, 
 // error no other piece of that segment may be stored before done is called,
 // which the caller does when the shard is stored, or will not be.
 func (s *Service) Writes(ctx context.Context, from peers.DeviceID, id peers.ShardID, root peers.Root, size int64) (owner peers.DeviceID, done func(), err error) {
-	p, at, ok := s.open(from, func(seg *caretask.Segment, i int) bool {
-		return caretask.Moved(seg.Pieces[i].ID, s.o.Device) == id
+	p, at, ok := s.open(from, func(p permit, i int) bool {
+		return p.moved[i] == id
 	})
 	if !ok || p.seg.Pieces[at].Root != root || int64(p.seg.Size) != size {
 		return owner, nil, peers.ErrRefused
@@ -162,7 +184,7 @@ func (s *Service) Writes(ctx context.Context, from peers.DeviceID, id peers.Shar
 // mayTake says whether a piece of a segment may be stored beside what is here
 // of it.
 func (s *Service) mayTake(ctx context.Context, p permit, at int) error {
-	held, err := s.held(ctx, p.owner, p.seg)
+	held, err := s.held(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -179,8 +201,8 @@ func (s *Service) mayTake(ctx context.Context, p permit, at int) error {
 func (s *Service) claim(p permit, id peers.ShardID) (done func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range p.seg.Pieces {
-		if other := caretask.Moved(p.seg.Pieces[i].ID, s.o.Device); other != id && s.writing[claimed{p.owner, other}] > 0 {
+	for _, other := range p.moved {
+		if other != id && s.writing[claimed{p.owner, other}] > 0 {
 			return nil, false
 		}
 	}

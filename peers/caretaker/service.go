@@ -230,9 +230,9 @@ func (s *Service) take(ctx context.Context, from peers.DeviceID, raw []byte) (*w
 			return nil, err
 		}
 		s.tasks[owner] = &kept{t, have != nil && have.refused}
-		delete(s.permits, t.Body.Caretaker)
+		s.close(t.Body.Caretaker, owner)
 		if have != nil {
-			delete(s.permits, have.Body.Caretaker)
+			s.close(have.Body.Caretaker, owner)
 		}
 		s.poke()
 		if err := s.recount(ctx, owner); err != nil {

@@ -99,7 +99,13 @@ func (s *Service) Note(ctx context.Context, owner peers.DeviceID, m Made) error 
 
 // Unnote drops the note of a piece: it is where the task says.
 func (s *Service) Unnote(ctx context.Context, owner peers.DeviceID, piece peers.ShardID) error {
-	return s.store.unmade(context.WithoutCancel(ctx), owner, piece)
+	ctx = context.WithoutCancel(ctx)
+	s.lists.Lock()
+	defer s.lists.Unlock()
+	if err := s.store.unmade(ctx, owner, piece); err != nil {
+		return err
+	}
+	return s.recount(ctx, owner)
 }
 
 // Forget drops the notes of pieces that a task does not name any more.

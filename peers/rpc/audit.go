@@ -76,15 +76,15 @@ func (v *server) prove(w http.ResponseWriter, r *http.Request, whose func([]peer
 	if !ok {
 		return errPath
 	}
-	owner, err := whose(ids)
-	if err != nil {
-		return err
-	}
 	leave, err := enter(v.audits)
 	if err != nil {
 		return err
 	}
 	defer leave()
+	owner, err := whose(ids)
+	if err != nil {
+		return err
+	}
 	proofs, err := a.Audit(r.Context(), owner, peers.Nonce(in.Nonce), ids, int(in.Spots))
 	if err != nil {
 		return err
