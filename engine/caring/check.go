@@ -180,7 +180,7 @@ func (w *Worker) judge(ctx context.Context, j caretaker.Job, x *watch, k *keeper
 }
 
 func (w *Worker) lost(ctx context.Context, j caretaker.Job, s *spot) error {
-	return w.Service.Note(ctx, j.Body.Owner, caretaker.Made{Piece: s.seg.Pieces[s.piece].ID, Lost: true, At: w.Now().Unix()})
+	return w.note(ctx, j, caretaker.Made{Piece: s.seg.Pieces[s.piece].ID, Lost: true, At: w.Now().Unix()})
 }
 
 // sample draws pieces that a keeper should hold: from as many parts as there are

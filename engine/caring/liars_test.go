@@ -3,6 +3,7 @@
 package caring
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -60,6 +61,37 @@ func TestPieceThatComesBack(t *testing.T) {
 	w.look(3)
 	if r := w.report(); r.Lost != 0 || r.Pieces != 0 || w.puts != 0 {
 		t.Errorf("%d stored, %+v", w.puts, r)
+	}
+}
+
+// audited is a way to a keeper that is asked for proofs as well.
+type audited struct{ line }
+
+// AuditCared implements Auditee.
+func (a audited) AuditCared(ctx context.Context, nonce peers.Nonce, ids []peers.ShardID, _ []int64, spots int) ([]peers.Proof, error) {
+	return a.w.houses[a.d].depot.Audit(ctx, owner, nonce, ids, spots)
+}
+
+// A caretaker with no room for notes of what it finds and makes works all the
+// same, and comes to an end.
+func TestNoRoomForNotes(t *testing.T) {
+	w := newWorld(t, 2)
+	w.worker.Reach = func(d peers.DeviceID, _ []string) Keeper { return audited{line{w, d}} }
+	lists := w.houses[nas].Takes()[owner]
+	if lists == 0 {
+		t.Fatal("the lists take nothing")
+	}
+	w.houses[nas].depot.SetOffer(lists)
+	w.must(w.houses[carl].depot.Delete(t.Context(), owner, []peers.ShardID{w.segs[0].Pieces[2].ID}))
+	w.off[bert] = true // the other segment has two pieces left
+	w.look(6)
+	if w.made(di) != 1 || w.puts != 1 {
+		t.Errorf("%d pieces at the spare keeper, %d stored", w.made(di), w.puts)
+	}
+	shown := w.calls[caretaker.VerbPermit]
+	w.look(5)
+	if w.puts != 1 || w.calls[caretaker.VerbPermit] != shown {
+		t.Errorf("%d stored, %d segments shown after %d: it does not settle", w.puts, w.calls[caretaker.VerbPermit], shown)
 	}
 }
 

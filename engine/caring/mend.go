@@ -141,7 +141,18 @@ func (w *Worker) put(ctx context.Context, j caretaker.Job, k *keeper, seg *caret
 		return err
 	}
 	k.free -= int64(len(data))
-	return w.Service.Note(ctx, j.Body.Owner, caretaker.Made{Piece: p.ID, Keeper: k.device, Size: int64(len(data)), At: w.Now().Unix()})
+	return w.note(ctx, j, caretaker.Made{Piece: p.ID, Keeper: k.device, Size: int64(len(data)), At: w.Now().Unix()})
+}
+
+// note writes down where a piece is. Without room for that the work goes on: it
+// is only looked for again.
+func (w *Worker) note(ctx context.Context, j caretaker.Job, m caretaker.Made) error {
+	err := w.Service.Note(ctx, j.Body.Owner, m)
+	if errors.Is(err, peers.ErrQuota) || errors.Is(err, peers.ErrDiskFull) {
+		w.Logger.Info("no room for a note of a piece of an owner's", "owner", j.Body.Owner.Short(), "err", err)
+		return nil
+	}
+	return err
 }
 
 // show shows a segment to all keepers that are there, and gives what each holds
@@ -221,12 +232,12 @@ func (w *Worker) found(ctx context.Context, j caretaker.Job, ks []*keeper, seg *
 			}
 			now.Pieces[i] = repair.Piece{At: sites[i][0].at, State: repair.There}
 			if sites[i][0].id != p.ID {
-				err = w.Service.Note(ctx, j.Body.Owner, caretaker.Made{Piece: p.ID, Keeper: ks[sites[i][0].at].device, Size: int64(seg.Size), At: w.Now().Unix()})
+				err = w.note(ctx, j, caretaker.Made{Piece: p.ID, Keeper: ks[sites[i][0].at].device, Size: int64(seg.Size), At: w.Now().Unix()})
 			}
 		case was.At >= 0 && held[was.At] != nil:
 			// It answers, and says that it lacks it.
 			now.Pieces[i] = repair.Piece{At: -1, State: repair.Lost}
-			err = w.Service.Note(ctx, j.Body.Owner, caretaker.Made{Piece: p.ID, Lost: true, At: w.Now().Unix()})
+			err = w.note(ctx, j, caretaker.Made{Piece: p.ID, Lost: true, At: w.Now().Unix()})
 		}
 		if err != nil {
 			return nil, nil, nil, err
@@ -338,7 +349,7 @@ func (w *Worker) read(ctx context.Context, j caretaker.Job, ks []*keeper, seg *c
 		w.Logger.Info("a piece of an owner's was not read", "keeper", ks[s.at].device.Short(), "err", err)
 	}
 	if lost && ctx.Err() == nil {
-		if err := w.Service.Note(ctx, j.Body.Owner, caretaker.Made{Piece: seg.Pieces[i].ID, Lost: true, At: w.Now().Unix()}); err != nil {
+		if err := w.note(ctx, j, caretaker.Made{Piece: seg.Pieces[i].ID, Lost: true, At: w.Now().Unix()}); err != nil {
 			w.Logger.Warn("note a lost piece", "err", err)
 		}
 	}
