@@ -153,7 +153,8 @@ func (n *Node) balance(ctx context.Context, p circle.Peer) (b Balance, err error
 	if err := add(&b.Took, n.person(), n.book.Machines(p.Device)); err != nil {
 		return b, err
 	}
-	if who, ok := n.book.Person(p.Device); ok {
+	// Of another machine of this person, which is no giver to itself, it is nothing.
+	if who, ok := n.book.Person(p.Device); ok && who != n.person() {
 		// Whoever keeps for others by the receipts in this catalog is of this person.
 		err = add(&b.Gave, who, nil)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/preezm/preezm/engine/custody"
 	"github.com/preezm/preezm/engine/receipt"
 	"github.com/preezm/preezm/peers"
+	"github.com/preezm/preezm/peers/account"
 	"github.com/preezm/preezm/peers/circle"
 )
 
@@ -182,6 +183,52 @@ func TestReceiptsOfOtherMachines(t *testing.T) {
 		if b := balanceOf(t, desk, laptop); b.Gave != c.gave || b.Took != 0 {
 			t.Errorf("%s: %+v, want %v", c.why, b, c.gave)
 		}
+	}
+}
+
+// A further machine of this person that is in its circle is no taker: what this
+// person stores with others is not given to it.
+func TestBalanceWithAnOwnMachine(t *testing.T) {
+	ctx := testContext(t)
+	clock := &testClock{at: time.Now()}
+	laptop, desk := pairOfNodes(t, clock.now)
+	attic := peers.DeviceID{7}
+	root := laptop.backups.secrets.RootKey()
+	list, err := account.Next(root, nil, []peers.DeviceID{laptop.device, attic}, clock.now().Unix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := laptop.book.Put(circle.Peer{Device: attic, Name: "attic"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := laptop.book.Introduce(attic, list.Raw); err != nil {
+		t.Fatal(err)
+	}
+	s := receipt.Statement{Giver: desk.device, Taker: laptop.person(), Seq: 1, From: 100, To: 200, Bytes: 1, Total: 24e9}
+	ours, err := receipt.Sign(root, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := receipt.Sign(desk.keys.Sign, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := receipt.Join(ours, theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := laptop.keepReceipt(ctx, &receipt.Pair{Statement: s, Raw: raw}); err != nil {
+		t.Fatal(err)
+	}
+	p, ok := laptop.book.Peer(attic)
+	if !ok {
+		t.Fatal("not in the circle")
+	}
+	if b, err := laptop.balance(ctx, p); err != nil || b.Gave != 0 || b.Took != 0 {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if b := balanceOf(t, laptop, desk); b.Took != 1 {
+		t.Errorf("%+v with the one that keeps", b)
 	}
 }
 
