@@ -71,7 +71,7 @@ func valueOf(l *i18n.Locale, name, v string, now time.Time) any {
 		if d, err := time.ParseDuration(v); err == nil {
 			return l.Duration(d)
 		}
-	case "n", "least", "most", "all", "told", "rate", "typed", "needed", "width", "height", "number", "percent", "first", "last":
+	case "n", "least", "most", "all", "told", "rate", "typed", "needed", "width", "height", "number", "end", "percent":
 		if n, err := strconv.ParseInt(v, 10, 64); err == nil {
 			return n
 		}

@@ -155,6 +155,8 @@ func TestTheNodeSpeaksFrench(t *testing.T) {
 		{said.By(fmt.Errorf("put: %w", engine.ErrTooFewKeepers)), "Trop peu d’appareils de votre cercle ont répondu. Réessayez quand ils seront plus nombreux à être allumés."},
 		{said.As("watch-gone", "gone", "n", "1", "all", "1200"), "1 fichier sur 1\u00a0200 n’est plus dans le dossier. Il reste conservé\u00a0: un disque manque peut-être."},
 		{said.As("into-file", "no", "path", "a", "kind", "folder"), "«\u00a0a\u00a0» est conservé comme dossier\u00a0: rien ne peut y entrer. Choisissez un autre dossier, ou retirez-le d’abord."},
+		{said.As("overlap", "no", "first", "2024", "second", "2024/may"), "«\u00a02024\u00a0» et «\u00a02024/may\u00a0» se recouvrent. N’en choisissez qu’un."},
+		{said.As("bad-entries", "no", "number", "1200", "end", "1300"), "les entrées 1\u00a0200 à 1\u00a0300 manquent ou ont été changées"},
 		{said.As("of-a-later-version", "something new"), "something new"},
 		{said.As("one-seat", "two of one"), "two of one"}, // the names are missing
 		{said.By(errors.New("plain")), "plain"},

@@ -178,9 +178,9 @@ func (e *BadEntry) Error() string { return e.Said().Text }
 func (e *BadEntry) Said() said.Note {
 	first, last := strconv.FormatUint(e.First, 10), strconv.FormatUint(e.Last, 10)
 	if e.First == e.Last {
-		return said.As("bad-entry", "entry {first}: {reason}", "first", first, "reason", e.Why)
+		return said.As("bad-entry", "entry {number}: {reason}", "number", first, "reason", e.Why)
 	}
-	return said.As("bad-entries", "entries {first} to {last}: {reason}", "first", first, "last", last, "reason", e.Why)
+	return said.As("bad-entries", "entries {number} to {end}: {reason}", "number", first, "end", last, "reason", e.Why)
 }
 
 func bad(seq uint64, format string, args ...any) error {
