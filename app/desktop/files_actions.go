@@ -48,7 +48,7 @@ const maxCode = 1 << 20
 // nobody drops one in order to keep it. A large ticket is chosen by name.
 func (u *UI) tookCode(file string) bool {
 	ending := strings.ToLower(filepath.Ext(file))
-	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() || info.Size() > maxCode && ending != ".ticket" {
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() || info.Size() > maxText || info.Size() > maxCode && ending != ".ticket" {
 		return false
 	}
 	raw, err := os.ReadFile(file)

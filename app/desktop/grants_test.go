@@ -318,6 +318,14 @@ func TestTickets(t *testing.T) {
 	if b.frame.front != screen(r) || len(n.puts) > 0 {
 		t.Error("a ticket was kept as a file")
 	}
+
+	// What is larger than any ticket is not read into memory to find out.
+	if err := os.Truncate(file, maxText+1); err != nil {
+		t.Fatal(err)
+	}
+	b.goTo("files")
+	b.drop(file)
+	b.settle("the large one is kept as a file", func() bool { n.mu.Lock(); defer n.mu.Unlock(); return len(n.puts) == 1 })
 }
 
 func TestOpeningShowsWhoAgreed(t *testing.T) {
