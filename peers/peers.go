@@ -27,8 +27,12 @@ type DeviceID [32]byte
 // String gives the ID as people compare it: eight groups with check digits.
 func (d DeviceID) String() string { return protocol.DeviceID(d).String() }
 
-// Short gives the first group of the ID, for logs and tables.
-func (d DeviceID) Short() string { return d.String()[:7] }
+// Short gives the first group of the ID, for logs and tables; "" for one of zeros,
+// which anybody can write into a document.
+func (d DeviceID) Short() string {
+	s := d.String()
+	return s[:min(len(s), 7)]
+}
 
 // MarshalText writes the form of String.
 func (d DeviceID) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

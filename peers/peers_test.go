@@ -28,3 +28,13 @@ func FuzzDeviceID(f *testing.F) {
 		}
 	})
 }
+
+// A document of somebody else may name a device of zeros.
+func TestShortOfNobody(t *testing.T) {
+	if s := (DeviceID{}).Short(); s != "" {
+		t.Errorf("%q", s)
+	}
+	if s := (DeviceID{1}).Short(); len(s) != 7 {
+		t.Errorf("%q", s)
+	}
+}
