@@ -10,12 +10,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/preezm/preezm/engine/segment"
 	"github.com/preezm/preezm/peers"
 )
 
@@ -76,6 +78,76 @@ func TestGetWithTwoBadKeepers(t *testing.T) {
 				t.Errorf("blamed: %+v", r.Blamed)
 			}
 		})
+	}
+}
+
+// Whoever a get waited for in vain is named, however soon others made up for it,
+// and nobody that it did not ask.
+func TestGetNamesWhomItWaitedFor(t *testing.T) {
+	c := newCircle(t, 5)
+	name := filepath.Join(t.TempDir(), "f")
+	write(t, name, data(1, 100_000)) // in all data shards
+	c.put(name)
+	get := func(what string, named ...string) *GetReport {
+		t.Helper()
+		r, err := c.Get(t.Context(), GetOptions{Names: []Path{"f"}, To: t.TempDir()}, nil)
+		if err != nil {
+			t.Fatalf("%v (%+v)", err, r)
+		}
+		var got []string
+		for _, b := range r.Blamed {
+			if got = append(got, b.Name); b.Lied {
+				t.Errorf("%s: %+v", what, b)
+			}
+		}
+		if r.Rebuilt == 0 {
+			named = nil
+		}
+		if !slices.Equal(got, named) {
+			t.Errorf("%s: %v, %d rebuilt: names %v, want %v", what, r.Elapsed, r.Rebuilt, got, named)
+		}
+		return r
+	}
+	var holders []*testKeeper // of data shards
+	for _, k := range c.keepers {
+		c.reopen() // nothing is known of anybody any more
+		k.stall.Store(true)
+		if r := get(k.name+" does not answer", k.name); r.Rebuilt > 0 {
+			holders = append(holders, k)
+		}
+		k.stall.Store(false)
+	}
+	if len(holders) != 3 {
+		t.Fatalf("%d of the 3 with data were needed", len(holders))
+	}
+	c.reopen()
+	holders[0].down.Store(true)
+	holders[1].stall.Store(true)
+	get("one away, one silent", holders[0].name, holders[1].name)
+}
+
+// A failure that comes together with the last piece that was needed is told too.
+func TestRaceTakesInWhatCame(t *testing.T) {
+	c := newCircle(t, 3)
+	name := filepath.Join(t.TempDir(), "f")
+	write(t, name, data(1, 100_000))
+	c.put(name)
+	seg, err := c.cat.Segment(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b blames
+	r := c.newFetcher(&b).newRace(t.Context(), seg, segment.Unit{}, nil)
+	r.late = time.Minute
+	for i := range 2 {
+		r.began[i] = time.Now()
+	}
+	r.stop[0] = func() {}
+	r.results <- shardRead{idx: 0, err: peers.ErrUnreachable}
+	r.stop[1] = func() { r.results <- shardRead{idx: 1, err: context.Canceled} }
+	r.drain()
+	if l := b.all(); len(l) != 1 || l[0].Device != seg.Shards[0].Keeper || len(r.stop) > 0 {
+		t.Errorf("blamed %+v, %d still run", l, len(r.stop))
 	}
 }
 

@@ -81,6 +81,7 @@ type race struct {
 	stop    map[int]context.CancelFunc
 	began   map[int]time.Time
 	late    time.Duration // from then on a read counts as slow
+	waited  map[int]bool  // so long that others were asked as well
 	have    []bool
 	tried   []bool
 	why     map[int]error
@@ -158,7 +159,7 @@ func (f *fetcher) awaited(d peers.DeviceID) bool {
 func (f *fetcher) newRace(ctx context.Context, seg *catalog.Segment, u segment.Unit, bufs [][]byte) *race {
 	return &race{
 		fetcher: f, ctx: ctx, seg: seg, u: u, bufs: bufs, results: make(chan shardRead, seg.N),
-		stop: map[int]context.CancelFunc{}, began: map[int]time.Time{}, have: make([]bool, seg.N), tried: make([]bool, seg.N), why: map[int]error{},
+		stop: map[int]context.CancelFunc{}, began: map[int]time.Time{}, waited: map[int]bool{}, have: make([]bool, seg.N), tried: make([]bool, seg.N), why: map[int]error{},
 	}
 }
 
@@ -197,7 +198,8 @@ func (r *race) fetchAll() error {
 	}
 	patience := f.e.scores.patience(u.Hi - u.Lo)
 	r.late = patience
-	hedge := time.NewTimer(patience)
+	pause := patience
+	hedge := time.NewTimer(pause)
 	defer hedge.Stop()
 	for {
 		if r.complete() {
@@ -216,16 +218,21 @@ func (r *race) fetchAll() error {
 		case res := <-r.results:
 			r.settle(res)
 			if res.err == nil {
-				hedge.Reset(max(250*time.Millisecond, min(patience, 3*res.took)))
+				pause = max(250*time.Millisecond, min(patience, 3*res.took))
+				hedge.Reset(pause)
 			}
 		case <-hedge.C:
+			for i := range r.stop {
+				r.waited[i] = r.waited[i] || time.Since(r.began[i]) >= pause
+			}
 			// Whoever is late gets company, not a cut: it may still be first.
 			for range len(r.stop) {
 				if !r.another() {
 					break
 				}
 			}
-			hedge.Reset(patience)
+			pause = patience
+			hedge.Reset(pause)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -323,12 +330,15 @@ func (r *race) settle(res shardRead) {
 	}
 }
 
-// drain ends what still runs and waits for it.
+// drain takes in what came already, ends what still runs and waits for it.
 func (r *race) drain() {
+	for len(r.results) > 0 {
+		r.settle(<-r.results)
+	}
 	late := len(r.stop)
 	for i, cancel := range r.stop {
 		cancel()
-		if r.ctx.Err() == nil && time.Since(r.began[i]) >= r.late {
+		if r.ctx.Err() == nil && (r.waited[i] || time.Since(r.began[i]) >= r.late) {
 			// It lost the race against keepers that started later.
 			r.e.scores.fail(r.seg.Shards[i].Keeper, false)
 			r.blames.add(r.seg.Shards[i].Keeper, r.keepers[r.seg.Shards[i].Keeper].Name(), errSlow, false)
@@ -338,11 +348,15 @@ func (r *race) drain() {
 		<-r.results
 	}
 	clear(r.stop)
+	clear(r.waited)
 }
 
 // rebuild computes the needed shards that did not come from those that did.
 func (r *race) rebuild() error {
 	r.drain()
+	if r.complete() {
+		return nil
+	}
 	c, err := r.codec(r.seg)
 	if err != nil {
 		return err
