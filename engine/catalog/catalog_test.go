@@ -293,6 +293,24 @@ func TestSegmentIsReadWhole(t *testing.T) {
 	}
 }
 
+// Of a segment only its own rows are read, however many others there are.
+func TestSegmentIsFound(t *testing.T) {
+	c := open(t, filepath.Join(t.TempDir(), "c.db"))
+	plan, err := collect(t.Context(), c.r, func(rows *sql.Rows) (step string, err error) {
+		var id, parent, unused int
+		err = rows.Scan(&id, &parent, &unused, &step)
+		return step, err
+	}, "EXPLAIN QUERY PLAN "+segmentQuery, 1)
+	if err != nil || len(plan) == 0 {
+		t.Fatal(plan, err)
+	}
+	for _, step := range plan {
+		if !strings.HasPrefix(step, "SEARCH") {
+			t.Errorf("%s", step)
+		}
+	}
+}
+
 func TestNewerCatalogIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.db")
 	c := open(t, path)

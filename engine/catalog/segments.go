@@ -289,6 +289,10 @@ func (c *Catalog) Segment(ctx context.Context, id int64) (*Segment, error) {
 	return readSegment(ctx, c.r, id)
 }
 
+// segmentQuery gives a row for each shard of a segment, or one without a shard.
+const segmentQuery = `SELECT g.k, g.n, g.shard_len, g.data_len, g.recoded, g.coding, k.device, s.shard, s.root, coalesce(s.state, 0), coalesce(s.moved, 0)
+	FROM segments g LEFT JOIN shards s ON s.segment = g.id LEFT JOIN keepers k ON k.id = s.keeper WHERE g.id = ? ORDER BY s.idx`
+
 func readSegment(ctx context.Context, db queryer, id int64) (*Segment, error) {
 	s := &Segment{ID: id}
 	rows, err := collect(ctx, db, func(rows *sql.Rows) (struct{}, error) {
@@ -302,8 +306,7 @@ func readSegment(ctx context.Context, db queryer, id int64) (*Segment, error) {
 		sh.Moved = moved
 		s.Shards = append(s.Shards, sh)
 		return struct{}{}, err
-	}, `SELECT g.k, g.n, g.shard_len, g.data_len, g.recoded, g.coding, k.device, s.shard, s.root, coalesce(s.state, 0), coalesce(s.moved, 0)
-		FROM segments g LEFT JOIN (shards s JOIN keepers k ON k.id = s.keeper) ON s.segment = g.id WHERE g.id = ? ORDER BY s.idx`, id)
+	}, segmentQuery, id)
 	if err == nil && len(rows) == 0 {
 		return nil, ErrGone
 	}
