@@ -94,7 +94,11 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 	if err != nil {
 		return nil, r, err
 	}
-	if !e.newVersions.Swap(false) && !o.Always { // else there is no need to look
+	held, err := e.cat.Held(ctx) // before the dump, which may know of more
+	if err != nil {
+		return nil, r, err
+	}
+	if !e.newVersions.Swap(false) && !o.Always && held <= last.Held { // else there is no need to look
 		stamp, err := StampOf(ctx, e.cat, o.Notes)
 		if err != nil {
 			return nil, r, err
@@ -128,7 +132,7 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 	// From here on it exists; who gives up now gives up too late.
 	quiet := context.WithoutCancel(ctx)
 	err = e.cat.AddBackup(quiet, &catalog.Backup{
-		Device: o.Device, Number: o.Number, Made: e.now().Unix(), Parts: body.v.Parts, Index: index.v.Parts, Head: head, Stamp: stamp,
+		Device: o.Device, Number: o.Number, Made: e.now().Unix(), Parts: body.v.Parts, Index: index.v.Parts, Head: head, Stamp: stamp, Held: held,
 	}, keptBackups)
 	if err != nil {
 		return nil, r, err

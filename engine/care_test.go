@@ -90,7 +90,11 @@ func TestCircleGrowsAndShrinks(t *testing.T) {
 		}
 		sameTree(t, dir, filepath.Join(c.get("d"), "d"))
 	}
-	// What the others hold is what the catalog knows, and nothing else.
+	// What the others hold is what the catalog knows, and nothing else, once a
+	// backup knows of all moves.
+	c.backUp(1)
+	c.acked()
+	c.maintain()
 	for i, k := range c.keepers {
 		u, err := k.depot.Usage(t.Context(), k.owner)
 		if err != nil {
@@ -159,6 +163,8 @@ func TestGrace(t *testing.T) {
 		}
 		now = now.Add(time.Hour)
 	}
+	c.backUp(1)
+	c.acked()
 	// It comes back and forgets what others have now.
 	gone.down.Store(false)
 	c.Seen(gone.id)

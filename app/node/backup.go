@@ -312,7 +312,40 @@ func (n *Node) tellHeads(ctx context.Context) error {
 			n.log.Debug("give a keeper the head of the backup", "keeper", c.Name(), "err", err)
 		}
 	})
-	return nil
+	return n.unhold(ctx, &last)
+}
+
+// unhold lets keepers forget what was moved before a backup, when more than
+// half of them have its head: who comes back with the words asks them all.
+func (n *Node) unhold(ctx context.Context, last *catalog.Backup) error {
+	have, of, err := n.headsAt(ctx, last.Number)
+	if err != nil || 2*have <= of {
+		return err
+	}
+	gone, err := n.backups.catalog.Unhold(ctx, last)
+	if gone > 0 {
+		n.wake() // it tells them
+	}
+	return err
+}
+
+// headsAt counts the keepers, and those of them that have a head of this machine
+// or a later one.
+func (n *Node) headsAt(ctx context.Context, number uint64) (have, of int, err error) {
+	acks, err := n.backups.catalog.HeadAcks(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, p := range n.book.Peers() {
+		if !p.Keeper {
+			continue
+		}
+		of++
+		if slices.ContainsFunc(acks, func(a catalog.HeadAck) bool { return a.Keeper == p.Device && a.Number >= number }) {
+			have++
+		}
+	}
+	return have, of, nil
 }
 
 // BackupState tells how far the newest backup has come.
@@ -332,21 +365,19 @@ func (n *Node) BackupState(ctx context.Context) (*BackupState, error) {
 		return nil, err
 	}
 	s.Number, s.Made = last.Number, time.Unix(last.Made, 0)
-	acks, err := b.catalog.HeadAcks(ctx)
-	if err != nil {
+	if s.Keepers, _, err = n.headsAt(ctx, last.Number); err != nil {
 		return nil, err
-	}
-	for _, a := range acks {
-		if _, ok := n.book.Peer(a.Keeper); ok && a.Number >= last.Number {
-			s.Keepers++
-		}
 	}
 	notes, err := n.notes()
 	if err != nil {
 		return nil, err
 	}
 	stamp, err := engine.StampOf(ctx, b.catalog, notes)
-	s.Pending = stamp != last.Stamp
+	if err != nil {
+		return nil, err
+	}
+	held, err := b.catalog.Held(ctx)
+	s.Pending = stamp != last.Stamp || held > last.Held
 	return s, err
 }
 

@@ -186,9 +186,23 @@ func (n *Node) RemoveMember(ctx context.Context, o RemovalOrder, progress func(e
 func (n *Node) drain(ctx context.Context, d peers.DeviceID, progress func(engine.Progress), lost bool) (*engine.DrainReport, error) {
 	r, err := n.engine.Drain(ctx, d, progress)
 	if err == nil || lost && errors.Is(err, engine.ErrNotDrained) {
+		n.backUpMoves(ctx, progress)
 		return r, nil // what nobody can take was named before
 	}
 	return r, errors.Join(err, n.engine.EndLeave(context.WithoutCancel(ctx), d, false))
+}
+
+// backUpMoves has keepers know the new places before a machine forgets what it
+// held: until then it is asked to hold it.
+func (n *Node) backUpMoves(ctx context.Context, progress func(engine.Progress)) {
+	if n.backups.engine == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := n.RenewBackup(ctx, progress); err != nil {
+		n.log.Warn("the list of files is backed up later; until then a machine that leaves holds what it held", "err", err)
+	}
 }
 
 // forget says goodbye to a machine and takes it out of the circle.
@@ -312,6 +326,7 @@ func (n *Node) finishLeave(ctx context.Context, l engine.Leave) error {
 		if _, err := n.engine.Drain(ctx, l.Device, nil); err != nil {
 			return err // and again later
 		}
+		n.backUpMoves(ctx, nil)
 	}
 	if l.Stays {
 		return n.stopKeeping(ctx, l.Device)
@@ -321,6 +336,9 @@ func (n *Node) finishLeave(ctx context.Context, l engine.Leave) error {
 }
 
 func (n *Node) stopKeeping(ctx context.Context, d peers.DeviceID) error {
+	if err := n.engine.Emptied(ctx, d); err != nil {
+		return err
+	}
 	if err := n.book.Update(d, func(p *circle.Peer) { p.Keeper = false }); err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ type Backup struct {
 	Index  []Part
 	Head   []byte // sealed; nil: no longer the newest
 	Stamp  [32]byte
+	Held   int64 // it knows what took the place of what is held up to this number
 }
 
 // changes is how many rows were written over the one connection that writes.
@@ -96,8 +97,8 @@ func (c *Catalog) AddBackup(ctx context.Context, b *Backup, keep int) error {
 		if _, err := tx.ExecContext(ctx, "UPDATE backups SET head = x'' WHERE device = ? AND length(head) > 0", b.Device[:]); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO backups("+backupColumns+") VALUES(?,?,?,?,?,?,?)",
-			b.Device[:], b.Number, b.Made, encodeParts(b.Parts), encodeParts(b.Index), append([]byte{}, b.Head...), b.Stamp[:])
+		_, err := tx.ExecContext(ctx, "INSERT INTO backups("+backupColumns+") VALUES(?,?,?,?,?,?,?,?)",
+			b.Device[:], b.Number, b.Made, encodeParts(b.Parts), encodeParts(b.Index), append([]byte{}, b.Head...), b.Stamp[:], b.Held)
 		if err != nil {
 			return err
 		}
@@ -129,11 +130,11 @@ func dropBackups(ctx context.Context, tx *sql.Tx, refs *refCounter, where string
 	return err
 }
 
-const backupColumns = "device, number, made, parts, idx, head, stamp"
+const backupColumns = "device, number, made, parts, idx, head, stamp, held"
 
 func scanBackup(rows *sql.Rows) (b Backup, err error) {
 	var dev, parts, idx, stamp []byte
-	if err := rows.Scan(&dev, &b.Number, &b.Made, &parts, &idx, &b.Head, &stamp); err != nil {
+	if err := rows.Scan(&dev, &b.Number, &b.Made, &parts, &idx, &b.Head, &stamp, &b.Held); err != nil {
 		return b, err
 	}
 	copy(b.Device[:], dev)

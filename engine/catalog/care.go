@@ -158,8 +158,8 @@ func (c *Catalog) ClearLeaving(ctx context.Context, d peers.DeviceID, all bool) 
 func (c *Catalog) Empty(ctx context.Context, d peers.DeviceID) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
 		for _, q := range []string{
-			`INSERT OR IGNORE INTO deletions(keeper, shard) SELECT keeper, shard FROM shards
-				WHERE keeper = (SELECT id FROM keepers WHERE device = ?)`,
+			`INSERT OR IGNORE INTO deletions(keeper, shard, room) SELECT keeper, shard,
+				CASE shards.state WHEN 1 THEN ` + roomOf + ` ELSE 0 END FROM shards JOIN segments ON id = segment WHERE keeper = (SELECT id FROM keepers WHERE device = ?)`,
 			"UPDATE shards SET state = 2 WHERE keeper = (SELECT id FROM keepers WHERE device = ?)",
 		} {
 			if _, err := tx.ExecContext(ctx, q, d[:]); err != nil {

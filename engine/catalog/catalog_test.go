@@ -247,6 +247,7 @@ func TestSetShardQueuesTheOldOne(t *testing.T) {
 	if ids, err := c.Deletions(t.Context(), late.Keeper, 10); err != nil || len(ids) != 1 || ids[0] != late.ID {
 		t.Fatalf("got %v, %v", ids, err)
 	}
+	unhold(t, c)
 	ids, err := c.Deletions(t.Context(), old.Keeper, 10)
 	if err != nil || len(ids) != 1 || ids[0] != old.ID {
 		t.Fatalf("got %v, %v", ids, err)

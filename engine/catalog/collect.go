@@ -36,9 +36,20 @@ func dropSegments(ctx context.Context, tx *sql.Tx, where string, args ...any) (i
 		return 0, err
 	}
 	in := "(SELECT id FROM segments WHERE segments." + where + ")"
+	var held int64 // what compaction emptied: a backup may still lead there
+	var emptied bool
+	err = tx.QueryRowContext(ctx, "SELECT EXISTS(SELECT 1 FROM candidates WHERE after > 0)").Scan(&emptied)
+	if err == nil && emptied {
+		held, err = nextHold(ctx, tx)
+	}
+	if err != nil {
+		return 0, err
+	}
 	for _, q := range []string{
-		`INSERT OR IGNORE INTO deletions(keeper, shard, after) SELECT keeper, shard,
-			coalesce((SELECT after FROM candidates WHERE candidates.segment = shards.segment), 0) FROM shards WHERE segment IN ` + in,
+		fmt.Sprintf(`INSERT OR IGNORE INTO deletions(keeper, shard, after, held, room) SELECT keeper, shard,
+			coalesce(candidates.after, 0), CASE WHEN candidates.after > 0 AND shards.state = 1 THEN %d ELSE 0 END,
+			CASE shards.state WHEN 1 THEN %s ELSE 0 END
+			FROM shards JOIN segments ON id = shards.segment LEFT JOIN candidates ON candidates.segment = id WHERE id IN `, held, roomOf) + in,
 		"DELETE FROM shards WHERE segment IN " + in,
 		"DELETE FROM chunks WHERE segment IN " + in,
 		"DELETE FROM segments WHERE " + where,
@@ -101,7 +112,7 @@ func (c *Catalog) Deletions(ctx context.Context, keeper peers.DeviceID, limit in
 			err = errors.New("a shard's name is damaged in the catalog")
 		}
 		return id, err
-	}, "SELECT shard FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?) AND after <= ? LIMIT ?", keeper[:], c.now().UnixNano(), limit)
+	}, "SELECT shard FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?) AND held = 0 AND after <= ? LIMIT ?", keeper[:], c.now().UnixNano(), limit)
 }
 
 // Deleted records that a keeper has forgotten the shards.
@@ -151,7 +162,7 @@ func (c *Catalog) Totals(ctx context.Context) (Totals, error) {
 		(SELECT count(*) FROM segments WHERE state = 1),
 		(SELECT coalesce(sum(shard_len), 0) FROM shards JOIN segments ON id = segment WHERE shards.state = 1 AND segments.state = 1),
 		(SELECT count(*) FROM shards JOIN segments ON id = segment WHERE shards.state <> 1 AND segments.state = 1),
-		(SELECT count(*) FROM deletions WHERE after <= ?)`, c.now().UnixNano()).Scan(&t.Segments, &t.Stored, &t.Debt, &t.Pending)
+		(SELECT count(*) FROM deletions WHERE held = 0 AND after <= ?)`, c.now().UnixNano()).Scan(&t.Segments, &t.Stored, &t.Debt, &t.Pending)
 	if err != nil {
 		return t, fmt.Errorf("catalog: %w", explain(err))
 	}

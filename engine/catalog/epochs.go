@@ -74,7 +74,7 @@ func (c *Catalog) KnownShards(ctx context.Context, keeper peers.DeviceID) (*shar
 		rows, err := tx.QueryContext(ctx, `WITH me AS (SELECT id FROM keepers WHERE device = ?)
 			SELECT shard, 1 FROM shards WHERE keeper = (SELECT id FROM me)
 			UNION ALL SELECT shard, 1 FROM moves WHERE keeper = (SELECT id FROM me)
-			UNION ALL SELECT shard, after > ? FROM deletions WHERE keeper = (SELECT id FROM me)`, keeper[:], c.now().UnixNano())
+			UNION ALL SELECT shard, held > 0 OR after > ? FROM deletions WHERE keeper = (SELECT id FROM me)`, keeper[:], c.now().UnixNano())
 		if err != nil {
 			return fmt.Errorf("catalog: %w", explain(err))
 		}

@@ -134,5 +134,5 @@ func (m *merger) followOne(ours, theirs *Segment) error {
 	if err != nil {
 		return err
 	}
-	return dropUnused(m.ctx, m.tx, ours.Shards, now.Shards)
+	return dropUnused(m.ctx, m.tx, ours, now.Shards, true)
 }

@@ -45,7 +45,7 @@ func (c *Catalog) EndMoves(ctx context.Context) error {
 // SetShard replaces what is known of a shard, if the catalog still names the
 // shard was in that place; else somebody knew better meanwhile, and a shard
 // that was sent for nothing is queued for deletion. A shard that loses its
-// place is too.
+// place is held for a while, see hold.go.
 func (c *Catalog) SetShard(ctx context.Context, segment int64, idx int, was peers.ShardID, now Shard) error {
 	return c.write(ctx, func(tx *sql.Tx) error {
 		k, err := keeperID(ctx, tx, now.Keeper)
@@ -53,8 +53,10 @@ func (c *Catalog) SetShard(ctx context.Context, segment int64, idx int, was peer
 			return err
 		}
 		var oldKeeper int64
-		err = tx.QueryRowContext(ctx, "SELECT keeper FROM shards WHERE segment = ? AND idx = ? AND shard = ?",
-			segment, idx, was[:]).Scan(&oldKeeper)
+		var oldState ShardState
+		var shardLen int
+		err = tx.QueryRowContext(ctx, `SELECT keeper, shards.state, shard_len FROM shards JOIN segments ON id = segment
+			WHERE segment = ? AND idx = ? AND shard = ?`, segment, idx, was[:]).Scan(&oldKeeper, &oldState, &shardLen)
 		placed := err == nil
 		if err != nil && err != sql.ErrNoRows {
 			return err
@@ -72,12 +74,14 @@ func (c *Catalog) SetShard(ctx context.Context, segment int64, idx int, was peer
 		if _, err := tx.ExecContext(ctx, "DELETE FROM moves WHERE keeper = ? AND shard = ?", k, now.ID[:]); err != nil {
 			return err
 		}
-		loser, id := oldKeeper, was
 		if !placed {
-			loser, id = k, now.ID
+			return dropShard(ctx, tx, k, now.ID, Owed, 0, 0)
 		}
-		_, err = tx.ExecContext(ctx, "INSERT OR IGNORE INTO deletions(keeper, shard) VALUES(?, ?)", loser, id[:])
-		return err
+		held, err := nextHold(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return dropShard(ctx, tx, oldKeeper, was, oldState, shardLen, held)
 	})
 }
 

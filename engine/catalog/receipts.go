@@ -67,13 +67,15 @@ func (c *Catalog) AddReceipt(ctx context.Context, giver peers.DeviceID, taker [3
 }
 
 // Takes is the room that all shards of the owner take at a keeper, as far as
-// this machine knows those of the others.
+// this machine knows those of the others, and with those that it may forget.
 func (c *Catalog) Takes(ctx context.Context, keeper peers.DeviceID) (n int64, err error) {
 	err = c.r.QueryRowContext(ctx, `SELECT
 		(SELECT coalesce(sum(`+roomOf+`), 0) FROM shards JOIN segments ON id = segment
 			WHERE keeper = (SELECT id FROM keepers WHERE device = ?1) AND shards.state = 1)
 		+ (SELECT coalesce(sum(room), 0) FROM (SELECT DISTINCT shard, room FROM apart WHERE keeper = ?1)
-			WHERE shard NOT IN (SELECT shard FROM shards WHERE state = 1 AND keeper = (SELECT id FROM keepers WHERE device = ?1)))`, keeper[:]).Scan(&n)
+			WHERE shard NOT IN (SELECT shard FROM shards WHERE state = 1 AND keeper = (SELECT id FROM keepers WHERE device = ?1))
+				AND shard NOT IN (SELECT shard FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?1)))
+		+ (SELECT coalesce(sum(room), 0) FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?1))`, keeper[:]).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("catalog: %w", explain(err))
 	}

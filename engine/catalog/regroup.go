@@ -75,8 +75,8 @@ func (c *Catalog) Spreads(ctx context.Context, f func(*Spread) error) error {
 // Replace gives a segment other shards, and with them another geometry: all in
 // one transaction, so that readers find the old ones or the new. was are the
 // shards that it had; when it has others by now, or none, the new ones are
-// queued for deletion and ErrGone is returned. Those that now lacks are queued
-// for deletion too. New shards were written down with BeginMove. now has all
+// queued for deletion and ErrGone is returned. Those that now lacks are held,
+// see hold.go. New shards were written down with BeginMove. now has all
 // shards of was and more, or none of them: see follow.go.
 func (c *Catalog) Replace(ctx context.Context, was, now *Segment) error {
 	changed := false
@@ -91,7 +91,7 @@ func (c *Catalog) Replace(ctx context.Context, was, now *Segment) error {
 			changed = have[i].ID != was.Shards[i].ID
 		}
 		if changed {
-			return dropUnused(ctx, tx, now.Shards, have)
+			return dropUnused(ctx, tx, now, have, false)
 		}
 		added := len(have)
 		if !extends(have, now.Shards) {
@@ -112,7 +112,8 @@ func (c *Catalog) Replace(ctx context.Context, was, now *Segment) error {
 				return err
 			}
 		}
-		return dropUnused(ctx, tx, have, now.Shards)
+		were := Segment{ShardLen: was.ShardLen, Shards: have}
+		return dropUnused(ctx, tx, &were, now.Shards, true)
 	})
 	if err == nil && changed {
 		err = ErrGone
@@ -154,14 +155,16 @@ func endMove(ctx context.Context, tx *sql.Tx, sh *Shard) error {
 	return err
 }
 
-// dropUnused queues those shards for deletion that are not among the used.
-func dropUnused(ctx context.Context, tx *sql.Tx, shards, used []Shard) error {
+// dropUnused queues those shards of a segment for deletion that are not among
+// the used, and holds them when they had a place.
+func dropUnused(ctx context.Context, tx *sql.Tx, of *Segment, used []Shard, placed bool) error {
 	in := map[peers.ShardID]bool{}
 	for i := range used {
 		in[used[i].ID] = true
 	}
-	for i := range shards {
-		sh := &shards[i]
+	var held int64
+	for i := range of.Shards {
+		sh := &of.Shards[i]
 		if in[sh.ID] {
 			continue
 		}
@@ -172,7 +175,12 @@ func dropUnused(ctx context.Context, tx *sql.Tx, shards, used []Shard) error {
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO deletions(keeper, shard) VALUES(?, ?)", k, sh.ID[:]); err != nil {
+		if placed && held == 0 {
+			if held, err = nextHold(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if err := dropShard(ctx, tx, k, sh.ID, sh.State, of.ShardLen, held); err != nil {
 			return err
 		}
 	}

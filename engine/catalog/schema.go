@@ -201,7 +201,7 @@ CREATE TABLE lost_logs(
   doc     BLOB NOT NULL,
   PRIMARY KEY(device, number, seq)
 ) WITHOUT ROWID;
-`, historySchema, careSchema, backupSchema, careRow, compactSchema, epochSchema, machinesSchema, requestSchema, mergeSchema, countersignSchema, receiptSchema, placeSchema}
+`, historySchema, careSchema, backupSchema, careRow, compactSchema, epochSchema, machinesSchema, requestSchema, mergeSchema, countersignSchema, receiptSchema, placeSchema, holdSchema}
 
 // migrate applies the steps that are missing up to the given one.
 func (c *Catalog) migrate(ctx context.Context, steps int) error {
