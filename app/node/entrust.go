@@ -31,8 +31,6 @@ const (
 	careLookEvery = 10 * time.Minute
 	// careRegained counts the pieces that were taken over.
 	careRegained = "care_regained"
-	// fullPause is how long a caretaker without room is not offered parts.
-	fullPause = time.Hour
 )
 
 // entrusting is what this process knows of the task that this home gave.
@@ -42,7 +40,7 @@ type entrusting struct {
 	looked  time.Time  // when the caretaker was asked
 	begun   bool       // what a caretaker did was looked for once
 	lacks   bool       // the caretaker said that it lacks a part
-	full    time.Time  // when it had no room for one
+	lists   sentLists
 }
 
 // careWhat is under which name the task is written down.
@@ -95,7 +93,7 @@ func (n *Node) GiveCare(ctx context.Context, o CareOrder, progress func(engine.P
 	if err != nil {
 		return nil, err
 	}
-	if err := n.tellCare(ctx, t, true, progress); err != nil {
+	if err := n.tellCare(ctx, t, careWord{again: true, asked: true, progress: progress}); err != nil {
 		return nil, err
 	}
 	s, err := n.careState(ctx)
@@ -127,7 +125,7 @@ func (n *Node) TakeCare(ctx context.Context) (*CareState, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.tellCare(ctx, t, false, nil); err != nil {
+	if err := n.tellCare(ctx, t, careWord{asked: true}); err != nil {
 		return nil, err
 	}
 	return n.careState(ctx)
@@ -267,13 +265,7 @@ func (n *Node) careDue(ctx context.Context) error {
 			return err
 		}
 	}
-	if age := now.Sub(e.full); age < fullPause && age >= 0 && !last.Body.Ended() {
-		return nil
-	}
-	err = n.tellCare(ctx, last, e.lacks, nil)
-	if errors.Is(err, peers.ErrQuota) || errors.Is(err, peers.ErrDiskFull) {
-		e.full = now
-	}
+	err = n.tellCare(ctx, last, careWord{again: e.lacks})
 	if err == nil {
 		e.lacks = false
 	}

@@ -20,10 +20,10 @@ import (
 )
 
 // tellCare brings a task to the machines that have not heard of it, and its
-// parts to the caretaker, who with again hears it once more: it may have lost it,
-// or refused. Who had a part in an earlier one and has none in this hears that it
-// is over. Who does not answer hears it later.
-func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], again bool, progress func(engine.Progress)) error {
+// parts to the caretaker. Who had a part in an earlier one and has none in this
+// hears that it is over. Who does not answer, or did not take it lately, hears it
+// later.
+func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], o careWord) error {
 	heard, err := n.engine.Catalog().Heard(ctx, n.careWhat())
 	if err != nil {
 		return err
@@ -31,18 +31,28 @@ func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], a
 	var errs []error
 	var all sync.WaitGroup
 	var mu sync.Mutex
+	lists := &n.entrusted.lists
+	lists.clean(n.now())
 	for _, p := range n.book.Peers() {
 		tell := n.tellCareOne
 		switch {
 		case n.parted(t, p, heard):
 			tell = n.dismissCarer
-		case !n.concerned(t, p), heard[p.Device] >= t.Body.Number && !(again && p.Device == t.Body.Caretaker):
+		case !n.concerned(t, p), heard[p.Device] >= t.Body.Number && !(o.again && p.Device == t.Body.Caretaker):
+			continue
+		case !o.asked && !t.Body.Ended() && n.careRests(t, p.Device):
 			continue
 		}
+		if o.asked {
+			lists.forget(p.Device)
+		}
 		all.Go(func() {
-			err := tell(ctx, t, p.Device, progress)
+			err := tell(ctx, t, p.Device, o)
 			if err == nil || ctx.Err() != nil {
 				return
+			}
+			if long := pauseAfter(err); long > 0 {
+				lists.pause(p.Device, n.now(), long)
 			}
 			n.log.Info("a machine hears of the caretaker's task later", "machine", p.Name, "err", err)
 			if p.Device != t.Body.Caretaker {
@@ -67,6 +77,35 @@ func (n *Node) tellCare(ctx context.Context, t *custody.Signed[caretask.Task], a
 	return errors.Join(errs...)
 }
 
+// careRests says whether a machine is told nothing for now: it did not take
+// lately what it was told, or it would be told much and limits hold.
+func (n *Node) careRests(t *custody.Signed[caretask.Task], d peers.DeviceID) bool {
+	return n.entrusted.lists.paused(d, n.now()) || d == t.Body.Caretaker && n.limits.holding() != ""
+}
+
+// pauseAfter is for how long a machine is left alone that did not take what it
+// was told.
+func pauseAfter(err error) time.Duration {
+	var held *heldError
+	switch {
+	case errors.As(err, &held):
+		return held.wait
+	case errors.Is(err, peers.ErrQuota), errors.Is(err, peers.ErrDiskFull):
+		return fullPause
+	case errors.Is(err, peers.ErrUnreachable):
+		return 0 // nothing was sent
+	}
+	return tellAgain
+}
+
+// heldError is an error after which it is known how long to wait.
+type heldError struct {
+	error
+	wait time.Duration
+}
+
+func (e *heldError) Unwrap() error { return e.error }
+
 // concerned says whether a machine is to hear a task: keepers and the caretaker,
 // and everybody that it is over.
 func (n *Node) concerned(t *custody.Signed[caretask.Task], p circle.Peer) bool {
@@ -89,7 +128,7 @@ func (n *Node) dismissal(t *custody.Signed[caretask.Task], d peers.DeviceID) (*c
 }
 
 // dismissCarer tells a machine so, once.
-func (n *Node) dismissCarer(ctx context.Context, t *custody.Signed[caretask.Task], d peers.DeviceID, _ func(engine.Progress)) error {
+func (n *Node) dismissCarer(ctx context.Context, t *custody.Signed[caretask.Task], d peers.DeviceID, _ careWord) error {
 	end, err := n.dismissal(t, d)
 	if err != nil {
 		return err
@@ -150,13 +189,12 @@ func (n *Node) findForgetful(ctx context.Context, t *custody.Signed[caretask.Tas
 	return nil
 }
 
-func (n *Node) tellCareOne(ctx context.Context, t *custody.Signed[caretask.Task], d peers.DeviceID, progress func(engine.Progress)) error {
+func (n *Node) tellCareOne(ctx context.Context, t *custody.Signed[caretask.Task], d peers.DeviceID, o careWord) error {
 	c, err := n.peer(d)
 	if err != nil {
 		return err
 	}
-	sent := int64(0)
-	started := n.now()
+	sent, started := int64(0), n.now()
 	for {
 		ask, cancel := context.WithTimeout(ctx, askTime)
 		raw, err := c.Care(ask, caretaker.VerbTask, t.Raw)
@@ -171,17 +209,28 @@ func (n *Node) tellCareOne(ctx context.Context, t *custody.Signed[caretask.Task]
 		if len(parts) == 0 || d != t.Body.Caretaker {
 			return n.engine.Catalog().Hear(ctx, d, n.careWhat(), t.Body.Number)
 		}
-		if sent > int64(len(t.Body.Parts)) {
-			return fmt.Errorf("%w (it asks for the same parts again)", peers.ErrProtocol)
-		}
+		before, soonest := sent, listAgain
 		for _, i := range parts {
+			if int(i) >= len(t.Body.Parts) {
+				return fmt.Errorf("%w (it asks for a part that is not)", peers.ErrProtocol)
+			}
+			if held := n.entrusted.lists.held(d, t.Body.Parts[i], n.now()); held > 0 {
+				soonest = min(soonest, held)
+				continue
+			}
+			if why := n.limits.holding(); why != "" && !o.asked {
+				return &heldError{errors.New(why), 0}
+			}
 			if err := n.sendPart(ctx, t, c, i); err != nil {
 				return err
 			}
 			sent++
-			if progress != nil {
-				progress(engine.Progress{Stage: engine.StagePut, Files: sent, TotalFiles: int64(len(t.Body.Parts)), TotalKnown: true, Started: started, Now: c.Name()})
+			if o.progress != nil {
+				o.progress(engine.Progress{Stage: engine.StagePut, Files: sent, TotalFiles: int64(len(t.Body.Parts)), TotalKnown: true, Started: started, Now: c.Name()})
 			}
+		}
+		if sent == before {
+			return &heldError{fmt.Errorf("%w (it asks for parts again that it was sent lately)", peers.ErrProtocol), soonest}
 		}
 	}
 }
@@ -189,14 +238,7 @@ func (n *Node) tellCareOne(ctx context.Context, t *custody.Signed[caretask.Task]
 // errCareChanged: the catalog went on while its parts were sent.
 var errCareChanged = said.Error("care-changed", "what is kept has changed meanwhile; the caretaker hears it at the next look")
 
-type careCaller interface {
-	Care(ctx context.Context, verb string, raw []byte) ([]byte, error)
-}
-
-func (n *Node) sendPart(ctx context.Context, t *custody.Signed[caretask.Task], c careCaller, i uint16) error {
-	if int(i) >= len(t.Body.Parts) {
-		return fmt.Errorf("%w (it asks for a part that is not)", peers.ErrProtocol)
-	}
+func (n *Node) sendPart(ctx context.Context, t *custody.Signed[caretask.Task], c *rpc.Client, i uint16) error {
 	p, err := n.engine.Part(ctx, placeIn(t.Body.Keepers), int(i))
 	if err != nil {
 		return err
@@ -208,9 +250,14 @@ func (n *Node) sendPart(ctx context.Context, t *custody.Signed[caretask.Task], c
 	if err != nil {
 		return err
 	}
+	// Before it is taken: who breaks off would have it again otherwise.
+	n.entrusted.lists.note(c.Device(), t.Body.Parts[i], n.now())
 	ask, cancel := context.WithTimeout(ctx, partTime)
 	defer cancel()
 	_, err = c.Care(ask, caretaker.VerbPart, raw)
+	if errors.Is(err, peers.ErrUnreachable) {
+		return &heldError{err, tellAgain}
+	}
 	return err
 }
 
