@@ -3,6 +3,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -255,6 +256,12 @@ func (n *Node) makeReceipt(ctx context.Context, p circle.Peer, own custody.Key) 
 	if last, err = n.adopt(ctx, p, own, last, known); err != nil {
 		return err
 	}
+	if last != nil && !bytes.Equal(known, last.Raw) {
+		// It was put back from an older copy: what both signed is shown to it.
+		if _, _, err := c.Receipt(ask, []byte{}, [][]byte{last.Raw}); err != nil {
+			return err
+		}
+	}
 	if !due(last, now) || info.Used == 0 && (last == nil || last.Bytes == 0) {
 		return nil
 	}
@@ -332,7 +339,7 @@ func (n *Node) adopt(ctx context.Context, p circle.Peer, own custody.Key, last *
 	if theirs.Taker != own || theirs.Giver != p.Device {
 		return nil, fmt.Errorf("%w: of others", receipt.ErrFormat)
 	}
-	if last != nil && theirs.Seq <= last.Seq {
+	if !receipt.Newer(theirs, last) {
 		return last, nil
 	}
 	return theirs, n.keepReceipt(ctx, theirs)
@@ -392,8 +399,9 @@ func (n *Node) Countersign(ctx context.Context, from peers.DeviceID, signed []by
 	return own, []byte{}, nil
 }
 
-// takeOthers takes over what other machines of this person have signed with
-// that one. Who asks has it from them, and cannot have made it up.
+// takeOthers takes over what machines of this person have signed with that one:
+// others of them, and this one, if it was put back from an older copy. Who asks
+// has it from them, and cannot have made it up.
 func (n *Node) takeOthers(ctx context.Context, who custody.Key, others [][]byte) error {
 	if len(others) == 0 {
 		return nil
@@ -404,10 +412,10 @@ func (n *Node) takeOthers(ctx context.Context, who custody.Key, others [][]byte)
 	}
 	sign := map[peers.DeviceID]ed25519.PublicKey{}
 	for _, m := range machines {
-		if m.Device != n.device {
-			sign[m.Device] = m.Sign[:]
-		}
+		sign[m.Device] = m.Sign[:]
 	}
+	own := custody.KeyOf(n.keys.Sign)
+	sign[n.device] = own[:]
 	for _, raw := range others[:min(len(others), othersTold)] {
 		about, err := receipt.Reread(raw)
 		if err != nil {
@@ -421,7 +429,7 @@ func (n *Node) takeOthers(ctx context.Context, who custody.Key, others [][]byte)
 		if err != nil {
 			return err
 		}
-		if have != nil && about.Seq <= have.Seq {
+		if !receipt.Newer(about, have) {
 			continue
 		}
 		pair, err := receipt.ReadPair(raw, key)

@@ -76,6 +76,128 @@ func TestReceipts(t *testing.T) {
 	}
 }
 
+// receiptRow is a pair whose row of receipts a test puts back to what it was.
+type receiptRow struct {
+	*testing.T
+	clock        *testClock
+	laptop, desk *Node
+}
+
+// due makes so many receipts, one each half hour.
+func (r *receiptRow) due(n int) {
+	r.Helper()
+	for range n {
+		r.clock.add(receiptEvery)
+		if err := r.laptop.receiptsDue(testContext(r.T)); err != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+// last is the newest receipt that a side has.
+func (r *receiptRow) last(n *Node) *receipt.Pair {
+	r.Helper()
+	p, err := n.lastReceipt(testContext(r.T), r.desk.device, r.laptop.person())
+	if err != nil || p == nil {
+		r.Fatalf("%v, %v", p, err)
+	}
+	return p
+}
+
+// back puts a side back to where it had this receipt; nil: none.
+func (r *receiptRow) back(n *Node, to *receipt.Pair) {
+	r.Helper()
+	ctx, c := testContext(r.T), n.engine.Catalog()
+	last := r.last(n)
+	// With nothing kept all of them go.
+	if err := c.AddReceipt(ctx, last.Giver, last.Taker, last.Seq, last.Raw, 0); err != nil {
+		r.Fatal(err)
+	}
+	if to == nil {
+		return
+	}
+	if err := n.keepReceipt(ctx, to); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// A keeper, or the one it keeps for, or both are put back from an older copy, and
+// may have signed on from there: they find together, and what counts is what was
+// stored all the time.
+func TestReceiptsFromOlderCopies(t *testing.T) {
+	ctx := testContext(t)
+	r := &receiptRow{T: t, clock: &testClock{at: time.Now()}}
+	r.laptop, r.desk = pairOfNodes(t, r.clock.now)
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, noise(3<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.laptop.Put(ctx, engine.PutOptions{Sources: []string{name}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.due(1)
+	began := r.clock.now() // what was before the first is not counted
+	use, err := r.desk.depot.Usage(ctx, r.laptop.device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		why    string
+		change func()
+	}{
+		{"the keeper's copy is older", func() {
+			old := r.last(r.desk)
+			r.due(4)
+			r.back(r.desk, old)
+		}},
+		{"the keeper has none left", func() { r.back(r.desk, nil) }},
+		{"the owner's copy is older", func() {
+			old := r.last(r.laptop)
+			r.due(4)
+			r.back(r.laptop, old)
+		}},
+		{"both are, the keeper's more", func() {
+			older := r.last(r.desk)
+			r.due(2)
+			old := r.last(r.laptop)
+			r.due(2)
+			r.back(r.desk, older)
+			r.back(r.laptop, old)
+		}},
+		{"another machine of the owner went on from there, for less long", func() { r.part(5, 2) }},
+		{"for longer", func() { r.part(2, 5) }},
+		{"for as long", func() { r.part(3, 3) }},
+	} {
+		c.change()
+		most := max(balanceOf(t, r.laptop, r.desk).Took, balanceOf(t, r.desk, r.laptop).Gave)
+		r.due(2)
+		took, gave := balanceOf(t, r.laptop, r.desk), balanceOf(t, r.desk, r.laptop)
+		if took.Took != gave.Gave || !took.Note.IsZero() {
+			t.Errorf("%s: one took %v GB-days, the other gave %v: %s", c.why, took.Took, gave.Gave, took.Note.Text)
+		}
+		want := float64(use.Used) / 1e9 * r.clock.now().Sub(began).Hours() / 24
+		if took.Took < most || math.Abs(took.Took-want) > want/20 {
+			t.Errorf("%s: %v GB-days, want %v and no less than %v", c.why, took.Took, want, most)
+		}
+		if a, b := r.last(r.laptop), r.last(r.desk); a.Statement != b.Statement {
+			t.Errorf("%s: they go on from %+v and %+v", c.why, a.Statement, b.Statement)
+		}
+	}
+}
+
+// part lets the row part: it goes on, then both sides are put back and go on
+// from there, and the owner's machine that went on first is there again.
+func (r *receiptRow) part(first, then int) {
+	r.Helper()
+	old := r.last(r.desk)
+	r.due(first)
+	mine := r.last(r.laptop)
+	r.back(r.desk, old)
+	r.back(r.laptop, old)
+	r.due(then)
+	r.back(r.laptop, mine)
+}
+
 // A keeper signs for the person that a machine belongs to, what that person
 // signed, about itself, and what it sees itself.
 func TestReceiptsThatAreRefused(t *testing.T) {
@@ -172,7 +294,7 @@ func TestReceiptsOfOtherMachines(t *testing.T) {
 		{"one that the machine did not sign", say(root, attic, stranger, 6, 9), 3, true},
 		{"of a machine that is nobody's here", say(root, peers.DeviceID{8}, stranger, 6, 9), 3, false},
 		{"of another person", say(stranger, attic, key, 6, 9), 3, false},
-		{"of this machine itself", say(root, desk.device, desk.keys.Sign, 6, 9), 3, false},
+		{"of this machine itself, which it did not sign", say(root, desk.device, key, 6, 9), 3, true},
 		{"no receipt", []byte("x"), 3, true},
 		{"a newer one", say(root, attic, key, 7, 4), 4, false},
 	} {

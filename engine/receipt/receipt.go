@@ -8,6 +8,7 @@ package receipt
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -124,6 +125,16 @@ func Agree(s, last *Statement, mine uint64, now int64) error {
 type Pair struct {
 	Statement
 	Raw []byte
+}
+
+// Newer says whether a pair goes on from a and not from b, which may be nil. Of
+// one row that is the later. A row parts when a side was put back from an older
+// copy: then the longer goes on, of equal ones the one that counts more, so that
+// both sides and all machines of a person choose the same. Either counts each
+// hour once.
+func Newer(a, b *Pair) bool {
+	return b == nil || cmp.Or(
+		cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Total, b.Total), cmp.Compare(a.To, b.To), bytes.Compare(a.Raw, b.Raw)) > 0
 }
 
 // pairMsg holds the two signed documents as they were made.

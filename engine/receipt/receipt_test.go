@@ -161,3 +161,21 @@ func FuzzReadPair(f *testing.F) {
 		_, _ = Read(b)
 	})
 }
+
+// Where a row parted all choose the same, whichever they heard of first.
+func TestNewer(t *testing.T) {
+	pair := func(seq, total uint64, to int64, raw byte) *Pair {
+		return &Pair{Statement{Seq: seq, Total: total, To: to}, []byte{raw}}
+	}
+	order := []*Pair{pair(1, 9, 9, 9), pair(2, 0, 9, 9), pair(2, 1, 1, 9), pair(2, 1, 2, 1), pair(2, 1, 2, 2), pair(3, 0, 0, 0)}
+	for i, a := range order {
+		if !Newer(a, nil) {
+			t.Errorf("%d is not newer than none", i)
+		}
+		for j, b := range order {
+			if got := Newer(a, b); got != (i > j) {
+				t.Errorf("%d newer than %d: %v", i, j, got)
+			}
+		}
+	}
+}

@@ -21,12 +21,12 @@ const (
 type Receipts interface {
 	// Countersign gives the signature, or none and the last receipt of the
 	// pair, when there is one; signed may be empty, to ask for that. others are
-	// the last receipts of further machines of this device's person.
+	// the last receipts of machines of this device's person.
 	Countersign(ctx context.Context, from peers.DeviceID, signed []byte, others [][]byte) (own, last []byte, err error)
 }
 
-// receiptMsg holds a statement that its sender signed, and what it signed with
-// other machines of the receiver's person.
+// receiptMsg holds a statement that its sender signed, and what it signed before
+// with machines of the receiver's person.
 type receiptMsg struct {
 	Signed []byte   `cbor:"1,keyasint"`
 	Others [][]byte `cbor:"2,keyasint"`
@@ -57,7 +57,7 @@ func (v *server) receipt(w http.ResponseWriter, r *http.Request, from peers.Devi
 // Receipt asks the device to sign what this one signed about what its person
 // stores there. It gives the signed statement, or the last receipt that the
 // device has; that also when signed is empty. others are the last receipts with
-// other machines of the device's person.
+// machines of the device's person.
 func (c *Client) Receipt(ctx context.Context, signed []byte, others [][]byte) (own, last []byte, err error) {
 	var a receiptAnswer
 	if err := c.call(ctx, pathReceipt, receiptMsg{signed, others}, 2*maxReceipt, &a); err != nil {
