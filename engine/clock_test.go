@@ -3,7 +3,9 @@
 package engine
 
 import (
+	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,7 +100,72 @@ func TestTrashOutlivesWrongClocks(t *testing.T) {
 	}
 }
 
-// The word of one keeper moves no clock.
+// What a put that was broken off has left waits to be needed for its days, whatever
+// the clock of this machine shows.
+func TestOrphansOutliveWrongClocks(t *testing.T) {
+	c := newCircle(t, 3)
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) // here
+	right := now                                        // at the keepers
+	c.now = func() time.Time { return now }
+	orphans := func() int64 {
+		t.Helper()
+		tot, err := c.cat.Totals(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tot.Segments
+	}
+	dir := c.source()
+	for stopAt := int32(1); orphans() == 0; stopAt++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		var puts atomic.Int32
+		stop := func() {
+			if puts.Add(1) == stopAt {
+				cancel()
+			}
+		}
+		for _, k := range c.keepers {
+			k.onPut.Store(&stop)
+		}
+		_, err := c.Put(ctx, PutOptions{Sources: []string{dir}}, nil)
+		cancel()
+		if err == nil {
+			t.Fatal("it was not broken off before it was done")
+		}
+	}
+	for _, k := range c.keepers {
+		k.onPut.Store(nil)
+	}
+	left := orphans()
+	look := func() int64 {
+		t.Helper()
+		c.noticeAt(right.Unix())
+		if _, err := c.Prune(t.Context(), Retention{TrashDays: 30}, false); err != nil {
+			t.Fatal(err)
+		}
+		return orphans()
+	}
+	now = right.Add(10_000 * time.Hour)
+	if n := look(); n != left {
+		t.Errorf("ahead: %d of %d are left", n, left)
+	}
+	right = right.Add(orphanAge + time.Hour)
+	now = right
+	for _, k := range c.keepers {
+		k.down.Store(true)
+	}
+	if n := look(); n != left {
+		t.Errorf("alone: %d of %d are left", n, left)
+	}
+	for _, k := range c.keepers {
+		k.down.Store(false)
+	}
+	if n := look(); n != 0 {
+		t.Errorf("a week later: %d are left", n)
+	}
+}
+
+// The word of one keeper among some moves no clock.
 func TestOneKeepersClockIsNotBelieved(t *testing.T) {
 	c := newCircle(t, 5)
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

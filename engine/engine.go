@@ -180,9 +180,18 @@ func (e *Engine) lockPut(ctx context.Context, waiting func()) error {
 
 func (e *Engine) unlockPut() { <-e.putting }
 
-// collect drops segments that nobody needs. The caller holds the put lock.
+// collect drops segments that nobody needs. Those that never were needed wait
+// until keepers' clocks bear out that they are old. The caller holds the put lock.
 func (e *Engine) collect(ctx context.Context) (freed int64, err error) {
-	return e.cat.Collect(ctx, e.now().Add(-orphanAge).UnixNano())
+	now, sure, err := e.agreed(ctx)
+	if err != nil {
+		return 0, err
+	}
+	before := int64(0)
+	if sure {
+		before = now.Add(-orphanAge).UnixNano()
+	}
+	return e.cat.Collect(ctx, before)
 }
 
 // checkPath checks a name that comes from a person.
