@@ -118,6 +118,9 @@ func (c *caretakerCard) forRow(f *node.CareFor) fyne.CanvasObject {
 	u, l := c.ui, c.ui.locale
 	a := i18n.A{"name": shownName(f.Name), "date": l.When(f.Until, u.opt.Now())}
 	words, button := l.T("care.caretaker-of", a), u.t("caretaker.refuse")
+	if f.Lists > 0 {
+		words += " " + l.T("caretaker.lists", i18n.A{"size": l.Size(f.Lists)})
+	}
 	if f.Refused {
 		words, button = l.T("caretaker.refused", a), u.t("caretaker.again")
 	}
@@ -140,18 +143,7 @@ func (c *caretakerCard) refuse(f *node.CareFor, on bool) {
 
 // change does something about the task and shows what came of it.
 func (c *caretakerCard) change(do func(ctx context.Context) (*node.CareState, error)) {
-	u := c.ui
-	u.work(func(ctx context.Context) func() {
-		s, err := do(ctx)
-		return func() {
-			if err != nil {
-				u.heard(err)
-				u.tell(u.t("settings.not-changed"), err)
-				return
-			}
-			c.show(s)
-		}
-	})
+	learnOr(c.ui, c.ui.t("settings.not-changed"), do, c.show)
 }
 
 func (c *caretakerCard) askToTake() {

@@ -54,6 +54,7 @@ func TestRefuseCare(t *testing.T) {
 	n := tended()
 	b, _ := openCare(t, n)
 	b.reads("This machine was asked to repair for Ben, and does not: you refused.")
+	b.reads("The list of their pieces takes 4.2\u00a0MB here.")
 	b.press("Stop doing so")
 	b.reads("Stop repairing for Aunt Rose?")
 	b.press("Stop")

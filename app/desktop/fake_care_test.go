@@ -133,7 +133,7 @@ func tended() *fakeNode {
 	n.copies = node.BackupState{Number: 41, Made: noon.Add(-25 * time.Minute), Keepers: 4, Of: 5, Pending: true}
 	n.off = node.CareState{
 		Given: &node.CareGiven{Name: "Cellar NAS", Until: noon.AddDate(1, 0, 0), Asked: true, Work: node.CareWork{Pieces: 214, Last: noon.Add(-26 * time.Hour)}},
-		For:   []node.CareFor{{Owner: peers.DeviceID{61}, Name: "Aunt Rose", Until: noon.AddDate(0, 4, 0)}, {Owner: peers.DeviceID{62}, Name: "Ben", Refused: true}},
+		For:   []node.CareFor{{Owner: peers.DeviceID{61}, Name: "Aunt Rose", Until: noon.AddDate(0, 4, 0), Lists: 4_200_000}, {Owner: peers.DeviceID{62}, Name: "Ben", Refused: true}},
 	}
 	n.policy = engine.Retention{Last: 10, Daily: 14, Weekly: 8, Monthly: 12, TrashDays: 30}
 	n.former = engine.PruneReport{Versions: 318, Bytes: 2_700_000_000}

@@ -74,39 +74,21 @@ func (k *keyCard) askPassphrase() {
 			return
 		}
 		seal := node.Seal{By: vault.ByPassphrase, Passphrase: []byte(first.Text), Unattended: true}
-		u.work(func(ctx context.Context) func() {
-			s, err := n.Rewrap(ctx, seal)
-			return func() {
-				if err != nil {
-					u.heard(err)
-					u.tell(u.t("settings.passphrase"), err)
-					return
-				}
-				k.show(s)
-			}
-		})
+		learnOr(u, u.t("settings.passphrase"), func(ctx context.Context) (node.KeyState, error) { return n.Rewrap(ctx, seal) }, k.show)
 	})
 }
 
 // showSheet shows what to write down beside the words: where the pieces are.
 func (k *keyCard) showSheet() {
 	u, n := k.ui, k.ui.node
-	u.work(func(ctx context.Context) func() {
-		s, err := n.Sheet(ctx)
-		return func() {
-			if err != nil {
-				u.heard(err)
-				u.tell(u.t("settings.sheet"), err)
-				return
-			}
-			text := sheetText(u, &s)
-			box, copied := u.copyable(text)
-			content := container.NewVBox(newNote(u.t("sheet.text")), box, container.NewHBox(copied))
-			if code := newQR(text); code != nil {
-				content.Add(container.NewCenter(code))
-			}
-			u.inform(u.t("settings.sheet"), content)
+	learnOr(u, u.t("settings.sheet"), n.Sheet, func(s node.Sheet) {
+		text := sheetText(u, &s)
+		box, copied := u.copyable(text)
+		content := container.NewVBox(newNote(u.t("sheet.text")), box, container.NewHBox(copied))
+		if code := newQR(text); code != nil {
+			content.Add(container.NewCenter(code))
 		}
+		u.inform(u.t("settings.sheet"), content)
 	})
 }
 

@@ -199,12 +199,22 @@ func (u *UI) work(f func(ctx context.Context) func()) {
 // learn asks for something away from the window's thread and shows the answer on
 // it. A failure is only heard: the next look may find it.
 func learn[T any](u *UI, ask func(ctx context.Context) (T, error), show func(T)) {
+	learnOr(u, "", ask, show)
+}
+
+// learnOr is learn for what a person did: a failure is told under a title.
+func learnOr[T any](u *UI, title string, ask func(ctx context.Context) (T, error), show func(T)) {
 	u.work(func(ctx context.Context) func() {
 		v, err := ask(ctx)
-		if err != nil {
-			return func() { u.heard(err) }
+		if err == nil {
+			return func() { show(v) }
 		}
-		return func() { show(v) }
+		return func() {
+			u.heard(err)
+			if title != "" {
+				u.tell(title, err)
+			}
+		}
 	})
 }
 
