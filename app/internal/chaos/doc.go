@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package chaos breaks Preezm with real processes and checks what is left. It
-// holds tests only: owners and keepers are killed, stopped, slowed down,
+// holds tests only: owners and keepers are killed, destroyed, stopped, slowed down,
 // starved of disk and given damaged files, at moments drawn from a seed that
 // every run prints; -seed replays one. What is checked is the promise to a
 // person: nothing acknowledged is lost, nothing half is there, nothing wrong
