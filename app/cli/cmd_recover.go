@@ -34,7 +34,8 @@ themselves then on demand, with 'preezm get'. The home folder must be new.
 
 The words are asked for, or read from a file (--words-file, '-' for standard
 input). --from names one machine that keeps for you: an invite, its device ID,
-DEVICE@host:port or host:port. Without it the local network is asked.
+DEVICE@host:port or host:port (which must answer by TCP). Without it the local
+network is asked.
 
 Without the words, --helpers brings you back through the persons that 'preezm
 helpers add' named: each gives you an invite, hears words from you by voice and

@@ -61,7 +61,9 @@ func (r *recovery) pairAndRun(ctx context.Context, inv circle.Invite, show func(
 	if err != nil {
 		return nil, err
 	}
-	net, err := rpc.New(rpc.Config{Identity: id, Book: book, Name: func() string { return r.settings.Name }, Version: r.o.Version, Logger: r.o.Logger})
+	net, err := rpc.New(rpc.Config{
+		Identity: id, Book: book, Name: func() string { return r.settings.Name }, Version: r.o.Version, Logger: r.o.Logger, QUIC: !r.settings.NoQUIC,
+	})
 	if err != nil {
 		return nil, err
 	}

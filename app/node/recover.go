@@ -220,7 +220,7 @@ func (r *recovery) keys() error {
 	}
 	r.asked, r.heads = map[peers.DeviceID]string{}, map[peers.DeviceID][]found{}
 	r.net, err = rpc.New(rpc.Config{
-		Identity: r.id, Book: r.book, Name: func() string { return r.settings.Name }, Version: r.o.Version, Logger: r.o.Logger,
+		Identity: r.id, Book: r.book, Name: func() string { return r.settings.Name }, Version: r.o.Version, Logger: r.o.Logger, QUIC: !r.settings.NoQUIC,
 		Keys: rpc.Keys{Sign: device.Sign.Public().(ed25519.PublicKey), KEM: device.KEM.PublicKey().Bytes()},
 	})
 	return err

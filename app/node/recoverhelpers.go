@@ -201,7 +201,7 @@ func (h *helping) open() error {
 		return err
 	}
 	h.net, err = rpc.New(rpc.Config{
-		Identity: id, Book: h.book, Name: func() string { return h.settings.Name }, Version: h.o.Recover.Version, Logger: h.o.Recover.Logger,
+		Identity: id, Book: h.book, Name: func() string { return h.settings.Name }, Version: h.o.Recover.Version, Logger: h.o.Recover.Logger, QUIC: !h.settings.NoQUIC,
 		Keys: rpc.Keys{Sign: device.Sign.Public().(ed25519.PublicKey), KEM: device.KEM.PublicKey().Bytes()},
 	})
 	return err

@@ -23,3 +23,31 @@ func TestAbroad(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Who only dials, as a command or a recovery does, reaches members by QUIC too.
+func TestOnlyDialsByQUIC(t *testing.T) {
+	noLeaks(t)
+	home, laptop := newNode(t, "home", times{}), newNode(t, "laptop", times{})
+	home.withQUIC(true)
+	befriend(t, home, laptop)
+	laptop.stop()
+	if err := home.listener.Close(); err != nil { // TCP alone
+		t.Fatal(err)
+	}
+	for _, on := range []bool{false, true} {
+		laptop.cfg.QUIC = on
+		s, err := New(laptop.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Listen(t.Context()); err != nil { // loopback counts for who is there alone
+			t.Fatal(err)
+		}
+		if r := s.Probe(t.Context()); r[0].Online != on {
+			t.Errorf("QUIC %v: %+v", on, r[0])
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -135,9 +135,11 @@ func (l *link) candidates(ctx context.Context) []string {
 	for _, f := range l.s.finding() {
 		all = slices.Concat(f.Find(ctx, l.device), all)
 	}
-	if !l.member && l.s.dialer() != nil {
-		// No contact looks for a way by UDP, as one does to each member.
-		all = append(all, l.s.byQUIC(all)...)
+	if !l.member || !l.s.tended() {
+		// No contact looks for a way by UDP, as a node's do to each member.
+		if by := l.s.byQUIC(all); len(by) > 0 && l.s.dialer() != nil {
+			all = append(all, by...)
+		}
 	}
 	transport.ByRoute(all)
 	via := l.s.viaQUIC(l.device)

@@ -37,7 +37,7 @@ type Config struct {
 	Offers         func() []string             // those that this device runs for its circle
 	Mapping        bool                        // ask the router for a port
 	Ports          []int                       // of servers beside this one, to ask it for as well
-	QUIC           bool                        // reach by QUIC whom TCP does not; needs Listen
+	QUIC           bool                        // reach by QUIC whom TCP does not
 	Left           func(peers.DeviceID)        // a device says that it removes this one; may be nil
 	Receipts       Receipts                    // nil: signs none
 	Heads          Heads                       // nil: no heads of backups are kept

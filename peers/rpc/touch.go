@@ -71,6 +71,13 @@ func (s *Service) keepTouch(ctx context.Context) {
 	}
 }
 
+// tended says whether contacts keep touch with the members.
+func (s *Service) tended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.touching != nil
+}
+
 // meet begins to keep touch with devices that are new in the circle, and ends
 // it with those that are no longer in it.
 func (s *Service) meet(ctx context.Context) {

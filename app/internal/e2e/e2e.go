@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/app/node"
+	"github.com/preezm/preezm/engine/identity"
+	"github.com/preezm/preezm/peers/vault"
 )
 
 // StartTime bounds how long a home may take to serve, on a busy machine.
@@ -202,6 +204,29 @@ func Pair(ctx context.Context, host, guest *Home) error {
 		return err
 	}
 	return guest.Must(ctx, nil, "join", inv.Code)
+}
+
+// Words reads the owner's words, in French, from a home without a passphrase, as
+// a sheet of paper has them.
+func Words(dir string) (string, error) {
+	v, err := vault.Open(dir, nil)
+	if err != nil {
+		return "", err
+	}
+	boxes, err := v.Unlock(nil, vault.Owner)
+	if err != nil {
+		return "", err
+	}
+	key, err := identity.ReadOwner(boxes[vault.Owner], filepath.Join(dir, "owner.key"))
+	if err != nil {
+		return "", err
+	}
+	master, ok := key.Master()
+	if !ok {
+		return "", fmt.Errorf("%s does not hold the words", dir)
+	}
+	words, err := identity.WordsOf(master, identity.French)
+	return strings.Join(words, " "), err
 }
 
 // Fleet is an owner and the keepers of its circle.

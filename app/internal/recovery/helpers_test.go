@@ -127,7 +127,7 @@ func (w *world) spoil(k *e2e.Home) {
 // Without words, with three of five helpers, one of whom lies.
 func TestHelpersBringItBack(t *testing.T) {
 	w := withHelpers(t)
-	words := wordsOf(t, w.fleet.Owner.Dir)
+	words := w.wordsOf(w.fleet.Owner)
 	ks := w.fleet.Keepers
 	w.destroy()
 	w.spoil(ks[2])
@@ -171,7 +171,7 @@ func TestHelpersBringItBack(t *testing.T) {
 		t.Fatalf("three and a liar: exit %d: %+v", code, help)
 	}
 	w.same(h)
-	if got := wordsOf(t, h.Dir); got != words {
+	if got := w.wordsOf(h); got != words {
 		t.Error("the words are not back")
 	}
 	// The new machine is the owner and knows the helpers: it makes a new set
@@ -240,7 +240,7 @@ func TestHelpersGiveARoot(t *testing.T) {
 	owner, ks := w.fleet.Owner, w.fleet.Keepers
 	w.must(owner.Must(w.ctx, nil, "put", w.src))
 	check := owner.Command(w.ctx, "words", "check", "--all")
-	check.Stdin = strings.NewReader(strings.ReplaceAll(wordsOf(t, owner.Dir), " ", "\n") + "\n")
+	check.Stdin = strings.NewReader(strings.ReplaceAll(w.wordsOf(owner), " ", "\n") + "\n")
 	if out, err := check.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

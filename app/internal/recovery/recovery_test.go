@@ -19,7 +19,6 @@ import (
 	"github.com/preezm/preezm/app/node"
 	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/identity"
-	"github.com/preezm/preezm/peers/vault"
 )
 
 const testTime = 8 * time.Minute
@@ -60,7 +59,7 @@ func newWorld(t *testing.T, keepers int) *world {
 		}
 	})
 	w.words = filepath.Join(w.dir, "words.txt")
-	w.must(os.WriteFile(w.words, []byte(wordsOf(t, w.fleet.Owner.Dir)), 0o600))
+	w.must(os.WriteFile(w.words, []byte(w.wordsOf(w.fleet.Owner)), 0o600))
 	w.src = filepath.Join(w.dir, "src")
 	for i := range 40 {
 		w.write(fmt.Sprintf("letters/%02d.txt", i), []byte(strings.Repeat(fmt.Sprint("letter ", i, "\n"), i*50)))
@@ -79,37 +78,19 @@ func (w *world) must(err error) {
 	}
 }
 
+// wordsOf are those of a home's owner.
+func (w *world) wordsOf(h *e2e.Home) string {
+	w.Helper()
+	words, err := e2e.Words(h.Dir)
+	w.must(err)
+	return words
+}
+
 func (w *world) write(name string, b []byte) {
 	w.Helper()
 	path := filepath.Join(w.src, name)
 	w.must(os.MkdirAll(filepath.Dir(path), 0o755))
 	w.must(os.WriteFile(path, b, 0o644))
-}
-
-// wordsOf reads the owner's words from a home, as a sheet of paper has them.
-func wordsOf(t *testing.T, home string) string {
-	t.Helper()
-	v, err := vault.Open(home, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	boxes, err := v.Unlock(nil, vault.Owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := identity.ReadOwner(boxes[vault.Owner], filepath.Join(home, "owner.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	master, ok := key.Master()
-	if !ok {
-		t.Fatal("the home does not hold the words")
-	}
-	words, err := identity.WordsOf(master, identity.French)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Join(words, " ")
 }
 
 // destroy takes the owner's home away.
@@ -240,7 +221,7 @@ func TestGrantsComeBack(t *testing.T) {
 func TestWrongWordsAndStrangers(t *testing.T) {
 	w := newWorld(t, 2)
 	w.must(w.fleet.Owner.Must(w.ctx, nil, "put", w.src))
-	words := strings.Fields(wordsOf(t, w.fleet.Owner.Dir))
+	words := strings.Fields(w.wordsOf(w.fleet.Owner))
 	w.destroy()
 	run := func(words []string, want string) {
 		t.Helper()

@@ -158,7 +158,7 @@ func TestHomePutBackFromACopy(t *testing.T) {
 	if got := w.content(owner, "later.txt"); string(got) != "later 2" {
 		t.Errorf("later.txt is %q", got)
 	}
-	w.must(os.WriteFile(w.words, []byte(wordsOf(t, owner.Dir)), 0o600))
+	w.must(os.WriteFile(w.words, []byte(w.wordsOf(owner)), 0o600))
 	h := w.fresh("new")
 	w.must(h.Must(w.ctx, nil, w.recoverArgs(w.fleet.Keepers[1])...))
 	for name, want := range map[string]string{"later.txt": "later 2", "now.txt": "now"} {
