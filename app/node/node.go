@@ -251,9 +251,13 @@ func (n *Node) assemble(ctx context.Context, o Options) error {
 	if err := n.openWitness(ctx, o); err != nil {
 		return err
 	}
+	listen := n.settings.Bound
+	if len(listen) == 0 { // it never served
+		listen = n.settings.Listen
+	}
 	cfg := rpc.Config{
 		Identity: id, Book: n.book, Depot: rpc.Keep(n.depot), Name: func() string { return n.settings.Name },
-		Version: n.version, Lists: n.depot, Listen: n.settings.Bound, LocalDiscovery: !o.NoDiscovery, Now: o.Clock, Logger: n.log,
+		Version: n.version, Lists: n.depot, Listen: listen, LocalDiscovery: !o.NoDiscovery, Now: o.Clock, Logger: n.log,
 		Left: n.left, Receipts: n,
 		Keys: rpc.Keys{Sign: n.keys.Sign.Public().(ed25519.PublicKey), KEM: n.keys.KEM.PublicKey().Bytes()},
 	}

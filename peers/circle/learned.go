@@ -16,7 +16,7 @@ func Learned(in []string, loopback bool) []string {
 	var out []string
 	for _, a := range CleanAddresses(in) {
 		ap, err := netip.ParseAddrPort(a)
-		ok := err == nil && mayDial(ap.Addr().Unmap(), loopback) || IsRelay(a) && mayDialURL(a, loopback)
+		ok := err == nil && MayDial(ap.Addr().Unmap(), loopback) || IsRelay(a) && mayDialURL(a, loopback)
 		if ok && len(out) < MaxLearned {
 			out = append(out, a)
 		}
@@ -24,7 +24,9 @@ func Learned(in []string, loopback bool) []string {
 	return out
 }
 
-func mayDial(ip netip.Addr, loopback bool) bool {
+// MayDial says whether an IP may be dialled on another machine's word; loopback
+// as in Learned.
+func MayDial(ip netip.Addr, loopback bool) bool {
 	switch {
 	case ip.IsUnspecified(), ip.IsMulticast(), ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return false

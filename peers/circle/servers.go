@@ -98,5 +98,5 @@ func mayDialURL(s string, loopback bool) bool {
 		return false
 	}
 	ap, err := netip.ParseAddrPort(u.Host)
-	return err == nil && mayDial(ap.Addr().Unmap(), loopback)
+	return err == nil && MayDial(ap.Addr().Unmap(), loopback)
 }

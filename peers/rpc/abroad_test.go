@@ -3,8 +3,13 @@
 package rpc
 
 import (
+	"net"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+
+	"github.com/preezm/preezm/peers/circle"
 )
 
 // Only what is one machine on the internet is dialled by UDP: these addresses are
@@ -21,6 +26,85 @@ func TestAbroad(t *testing.T) {
 	want := []string{"quic://8.8.8.8:1", "quic://[2001:db8::1]:1", "quic://[::ffff:8.8.8.8]:1"}
 	if got := s.byQUIC(slices.Concat(good, bad)); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
+	}
+}
+
+// What a document or a list says is dialled leads to no service of this machine,
+// by TCP or through a relay, whatever it is called: whoever wrote it could have this
+// device knock at what listens to this machine alone.
+func TestOnOthersWord(t *testing.T) {
+	noLeaks(t)
+	home := newNode(t, "home", times{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var came atomic.Int64
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			came.Add(1)
+			c.Close()
+		}
+	})
+	defer accepting.Wait()
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	victim := home.id.Device()
+	ways := []string{
+		"127.0.0.1:" + port, "localhost:" + port, "0.0.0.0:" + port, "[::]:" + port, "[::ffff:127.0.0.1]:" + port, "127.1.2.3:" + port,
+		"relay://127.0.0.1:" + port + "/?id=" + victim.String(), "relay://localhost:" + port + "/?id=" + victim.String(),
+	}
+	call := func(s *Service) int64 {
+		for _, a := range ways {
+			v := s.Visit(victim, "a gateway", []string{a}, nil)
+			if _, err := v.Ask(t.Context(), "plan", nil); err == nil {
+				t.Errorf("%s answered", a)
+			}
+			v.Close()
+			if err := s.Fellow(victim, []string{a}).tell(t.Context(), pathOwner, nil); err == nil {
+				t.Errorf("%s answered a fellow", a)
+			}
+		}
+		return came.Swap(0)
+	}
+	service := func(listen ...string) *Service {
+		id, book := newIdentity(t)
+		s, err := New(Config{Identity: id, Book: book, Listen: listen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
+	}
+	if n := call(service()); n > 0 {
+		t.Errorf("one that only dials came %d times", n)
+	}
+	if n := call(service("127.0.0.1:0", "0.0.0.0:0")); n > 0 {
+		t.Errorf("one that others reach came %d times", n)
+	}
+	// Where nobody else reaches this one either, the other is on this machine.
+	if n := call(service("127.0.0.1:0")); n == 0 {
+		t.Error("two homes of one machine do not meet")
+	}
+	// A member is where its person's invite said.
+	s := service()
+	if err := s.cfg.Book.Put(circle.Peer{Device: victim, Name: "home", Addresses: ways[:1]}); err != nil {
+		t.Fatal(err)
+	}
+	if n := call(s); n == 0 {
+		t.Error("a member on this machine is not visited")
 	}
 }
 

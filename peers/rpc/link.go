@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -41,7 +42,8 @@ type link struct {
 	device    peers.DeviceID
 	host      string // stands for the device in URLs; never resolved
 	addresses func() []string
-	member    bool // the device is of the circle: one that takes this for a stranger may know its person
+	member    bool                                     // the device is of the circle: one that takes this for a stranger may know its person
+	may       func(address string, ip netip.Addr) bool // be dialled; nil: all
 	http      atomic.Pointer[http.Transport]
 	pause     backoff
 	waiting   chan *transport.Conn // opened by the device, to be asked on

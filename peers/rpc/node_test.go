@@ -40,7 +40,7 @@ func noLeaks(t testing.TB) {
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
 
-func newNode(t testing.TB, name string, tm times) *node {
+func newIdentity(t testing.TB) (*transport.Identity, *circle.Book) {
 	t.Helper()
 	id, err := transport.NewIdentity()
 	if err != nil {
@@ -50,6 +50,12 @@ func newNode(t testing.TB, name string, tm times) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return id, book
+}
+
+func newNode(t testing.TB, name string, tm times) *node {
+	t.Helper()
+	id, book := newIdentity(t)
 	n := &node{t: t, id: id, book: book, depot: newMemory()}
 	n.cfg = Config{
 		Identity: id, Book: book, Depot: n.depot, Name: func() string { return name },

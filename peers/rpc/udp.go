@@ -238,6 +238,13 @@ func (s *Service) alone() bool {
 	return l != nil && transport.LoopbackOnly(l.Addrs())
 }
 
+// private is alone also of a device that is not called now: where it will be.
+func (s *Service) private() bool {
+	return s.alone() || len(s.cfg.Listen) > 0 && !slices.ContainsFunc(s.cfg.Listen, func(a string) bool {
+		return transport.RouteOf(a) != transport.SameMachine
+	})
+}
+
 // outerPlaces asks, unless it did just now, from where others see this device
 // by UDP.
 func (s *Service) outerPlaces(ctx context.Context, q *transport.QUIC) []string {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -29,13 +30,22 @@ type Visit struct {
 // is known from the circle is tried as well.
 func (s *Service) Visit(device peers.DeviceID, name string, addresses []string, pass []byte) *Visit {
 	addresses = given(addresses)
-	return &Visit{&Client{s: s, device: device, link: newLink(s, device, func() []string {
+	l := newLink(s, device, func() []string {
 		if p, ok := s.cfg.Book.Peer(device); ok {
 			return slices.Concat(p.Addresses, addresses)
 		}
 		return addresses
-	})}, pass, name}
+	})
+	l.may = func(address string, ip netip.Addr) bool {
+		p, _ := s.cfg.Book.Peer(device)
+		return s.told(address, ip) || slices.Contains(p.Addresses, address)
+	}
+	return &Visit{&Client{s: s, device: device, link: l}, pass, name}
 }
+
+// told says whether an address that stands for this IP is dialled on others' word:
+// none of this machine's own services, unless nobody else can reach it.
+func (s *Service) told(_ string, ip netip.Addr) bool { return circle.MayDial(ip, s.private()) }
 
 // maxGiven bounds the addresses that are dialled because a document says so:
 // whoever wrote it could have this device call anybody.

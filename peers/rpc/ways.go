@@ -35,7 +35,7 @@ func (l *link) open(ctx context.Context) (*transport.Conn, string, error) {
 	back := l.s.touch(l.device)
 	addresses := l.candidates(ctx)
 	o := transport.DialOptions{
-		Dialers: l.s.cfg.Dialers, QUIC: l.s.dialer(), Idle: l.s.cfg.times.idle, Timeout: l.s.cfg.times.handshake,
+		Dialers: l.s.cfg.Dialers, QUIC: l.s.dialer(), Idle: l.s.cfg.times.idle, Timeout: l.s.cfg.times.handshake, May: l.may,
 	}
 	if back == nil || back.ours {
 		return l.s.cfg.Identity.Dial(ctx, l.device, addresses, o)

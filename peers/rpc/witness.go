@@ -132,7 +132,9 @@ func (s *Service) Fellow(id peers.DeviceID, addresses []string) *Client {
 		if f != nil {
 			f.c.close()
 		}
-		f = &fellow{c: &Client{s: s, device: id, link: newLink(s, id, func() []string { return addresses })}, addresses: addresses}
+		l := newLink(s, id, func() []string { return addresses })
+		l.may = s.told
+		f = &fellow{c: &Client{s: s, device: id, link: l}, addresses: addresses}
 		s.fellows[id] = f
 	}
 	f.asked = now

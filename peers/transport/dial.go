@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/preezm/preezm/peers"
@@ -44,6 +46,9 @@ type DialOptions struct {
 	Kind    Kind          // what the connection is for
 	Idle    time.Duration // 0: DefaultIdle
 	Timeout time.Duration // of one address; 0: 10 s
+	// May, when not nil, says whether to connect to the IP for which an address
+	// stands, that of its relay included.
+	May func(address string, ip netip.Addr) bool
 	// Failed, when not nil, hears of each address that did not lead there.
 	Failed func(address string, err error)
 }
@@ -155,10 +160,9 @@ func (i *Identity) dialWay(ctx context.Context, device peers.DeviceID, address s
 	case ok:
 		c, err = other.DialContext(ctx, "tcp", rest)
 	case scheme == RelayScheme:
-		c, err = i.dialRelay(ctx, device, address)
+		c, err = i.dialRelay(ctx, device, address, o.plain(address))
 	case scheme == "tcp":
-		var d net.Dialer
-		c, err = d.DialContext(ctx, "tcp", rest)
+		c, err = o.plain(address).DialContext(ctx, "tcp", rest)
 	default:
 		return nil, fmt.Errorf("no way to dial %q addresses", scheme)
 	}
@@ -182,6 +186,27 @@ func (i *Identity) dialWay(ctx context.Context, device peers.DeviceID, address s
 		return nil, err
 	}
 	return conn, nil
+}
+
+// errNotHere says that an address is not dialled on the word of who gave it.
+var errNotHere = errors.New("it leads to this machine, or to none, and others gave it")
+
+// plain opens what the options allow of an address. A name is judged by what it
+// stands for at that moment.
+func (o *DialOptions) plain(address string) *net.Dialer {
+	if o.May == nil {
+		return new(net.Dialer)
+	}
+	return &net.Dialer{ControlContext: func(_ context.Context, _, to string, _ syscall.RawConn) error {
+		ap, err := netip.ParseAddrPort(to)
+		if err != nil {
+			return err
+		}
+		if !o.May(address, ap.Addr().Unmap()) {
+			return errNotHere
+		}
+		return nil
+	}}
 }
 
 // readWelcome reads the one byte that says whether this device may stay.

@@ -56,6 +56,7 @@ type Relay struct {
 	id    *Identity
 	url   *url.URL
 	relay peers.DeviceID // zero: any
+	plain *net.Dialer    // for the bytes below TLS
 }
 
 // Relay reads the address of a relay, relay://host:port/?id=DEVICE, with
@@ -65,7 +66,7 @@ func (i *Identity) Relay(address string) (*Relay, error) {
 	if err != nil || u.Scheme != RelayScheme || u.Hostname() == "" || u.Port() == "" {
 		return nil, fmt.Errorf("%q is not a relay's address: relay://host:port/?id=ID", address)
 	}
-	r := &Relay{id: i, url: u}
+	r := &Relay{id: i, url: u, plain: new(net.Dialer)}
 	if s := u.Query().Get("id"); s != "" {
 		if r.relay, err = peers.ParseDeviceID(s); err != nil {
 			return nil, fmt.Errorf("relay %s: %w", u.Host, err)
@@ -89,8 +90,7 @@ func (r *Relay) Public() string {
 func (r *Relay) connect(ctx context.Context) (c *tls.Conn, stop func() bool, err error) {
 	dialing, cancel := context.WithTimeout(ctx, relayTime)
 	defer cancel()
-	var d net.Dialer
-	raw, err := d.DialContext(dialing, "tcp", r.url.Host)
+	raw, err := r.plain.DialContext(dialing, "tcp", r.url.Host)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -192,8 +192,7 @@ func (r *Relay) dialOnce(ctx context.Context, device peers.DeviceID) (net.Conn, 
 func (r *Relay) session(ctx context.Context, m relay.SessionInvitation) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, relayTime)
 	defer cancel()
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(r.url.Hostname(), strconv.Itoa(int(m.Port))))
+	c, err := r.plain.DialContext(ctx, "tcp", net.JoinHostPort(r.url.Hostname(), strconv.Itoa(int(m.Port))))
 	if err != nil {
 		return nil, fmt.Errorf("relay session: %w", err)
 	}
@@ -327,10 +326,11 @@ func orCause(ctx context.Context, err error) error {
 type relayConn struct{ net.Conn }
 
 // dialRelay is the way to a device through the relay in its address.
-func (i *Identity) dialRelay(ctx context.Context, device peers.DeviceID, address string) (net.Conn, error) {
+func (i *Identity) dialRelay(ctx context.Context, device peers.DeviceID, address string, plain *net.Dialer) (net.Conn, error) {
 	r, err := i.Relay(address)
 	if err != nil {
 		return nil, err
 	}
+	r.plain = plain
 	return r.dial(ctx, device)
 }
