@@ -31,7 +31,9 @@ window) uses it, and both machines then keep for each other.
 
 With --wait it stays until the code was used, and shows four words. When the
 other screen shows the same, nobody came between the two of you; when it does
-not, answer 'n', and the machine that joined is out again.`,
+not, answer 'n', and the machine that joined is out again. With --json the code
+comes on standard error at once, and the one document when it was used, with the
+code and who "joined" by it; nothing is asked.`,
 		Example: `  preezm invite --wait
   preezm invite --for 7d`,
 		Args: noArgs,
@@ -52,9 +54,12 @@ not, answer 'n', and the machine that joined is out again.`,
 				if err != nil {
 					return err
 				}
-				if a.json {
+				switch {
+				case a.json && wait:
+					a.note("%s", inv.Code) // the result comes when it was used
+				case a.json:
 					err = a.printJSON(inv)
-				} else {
+				default:
 					err = a.say("%s", inv.Code)
 				}
 				if err == nil && !a.json {

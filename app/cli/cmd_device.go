@@ -80,7 +80,8 @@ func (a *app) deviceAddCommand() *cobra.Command {
 		Long: `Print a code for another machine of yours, good for ten minutes, and wait until
 'preezm device join' uses it there. Both show four words: only when they are the
 same is it your machine, and everything you have is open to it. 'preezm serve'
-must run here.`,
+must run here. With --json the code comes on standard error at once, and the one
+document at the end, with the code and the "device" that it let in.`,
 		Example: `  preezm device add`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -97,11 +98,8 @@ func (a *app) addDevice(ctx context.Context, api node.API, yes bool) error {
 		return err
 	}
 	if a.json {
-		err = a.printJSON(code)
-	} else {
-		err = a.say("%s", code.Code)
-	}
-	if err != nil {
+		a.note("%s", code.Code) // the result comes at the end
+	} else if err := a.say("%s", code.Code); err != nil {
 		return err
 	}
 	a.note("On the other machine: 'preezm device join', then this code. It is good until %s.", clock(code.Expires))
@@ -124,7 +122,10 @@ func (a *app) addDevice(ctx context.Context, api node.API, yes bool) error {
 		return &saidError{fmt.Sprintf("%s was sent away and got nothing", printable(p.Name))}
 	}
 	if a.json {
-		return a.printJSON(d)
+		return a.printJSON(struct {
+			node.NewDevice
+			Device node.Device `json:"device"`
+		}{code, d})
 	}
 	return a.say("%s is your machine now. 'preezm device list' shows all of them.", printable(d.Name))
 }

@@ -60,7 +60,10 @@ func (a *app) await(ctx context.Context, api node.API, inv node.Invite) error {
 		return err
 	}
 	if a.json {
-		return a.printJSON(p)
+		return a.printJSON(struct {
+			node.Invite
+			Joined node.Paired `json:"joined"`
+		}{inv, p})
 	}
 	err = errors.Join(
 		a.say("%s (%s) joined. Compare these words with those on its screen:", printable(p.Name), p.Device.Short()),

@@ -5,7 +5,9 @@ package recovery_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,20 +22,57 @@ import (
 // second makes another home the owner's as well. The owner's must be served.
 func (w *world) second(name string) *e2e.Home {
 	w.Helper()
-	add := w.fleet.Owner.Command(w.ctx, "device", "add", "--yes")
-	out, err := add.StdoutPipe()
-	w.must(err)
-	w.must(add.Start())
-	line, err := bufio.NewReader(out).ReadString('\n')
-	w.must(err)
 	h := w.fresh(name)
-	r, err := h.Run(w.ctx, "device", "join", strings.TrimSpace(line), "--name", name, "--listen", e2e.Loopback())
-	w.must(err)
-	if r.Code != 0 {
-		w.Fatalf("device join: %s", r.Stderr)
+	var added struct {
+		Code   string
+		Device node.Device
 	}
-	w.must(add.Wait())
+	code := w.waits(w.fleet.Owner, &added, func(code string) {
+		w.must(h.Must(w.ctx, nil, "device", "join", code, "--name", name, "--listen", e2e.Loopback()))
+	}, "device", "add", "--yes")
+	if added.Code != code || added.Device.Name != name {
+		w.Fatalf("device add printed %+v", added)
+	}
 	return h
+}
+
+// waits runs a command of h that gives a code on standard error and waits until it
+// was used, and reads the one document that it prints then.
+func (w *world) waits(h *e2e.Home, into any, use func(code string), args ...string) (code string) {
+	w.Helper()
+	cmd := h.Command(w.ctx, append(args, "--json")...)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	errs, err := cmd.StderrPipe()
+	w.must(err)
+	w.must(cmd.Start())
+	lines := bufio.NewReader(errs)
+	code, err = lines.ReadString('\n')
+	w.must(err)
+	code = strings.TrimSpace(code)
+	use(code)
+	rest, err := io.ReadAll(lines)
+	w.must(err)
+	if err := cmd.Wait(); err != nil {
+		w.Fatalf("%s: %v: %s", args, err, rest)
+	}
+	w.must(json.Unmarshal(out.Bytes(), into)) // which takes one document and no more
+	return code
+}
+
+// An invite that is waited for prints one document too.
+func TestInviteThatWaits(t *testing.T) {
+	w := newWorld(t, 1)
+	guest := w.fresh("guest")
+	w.must(guest.Init(w.ctx, "guest", ""))
+	var used struct {
+		Code   string
+		Joined node.Paired
+	}
+	code := w.waits(w.fleet.Keepers[0], &used, func(code string) { w.must(guest.Must(w.ctx, nil, "join", code)) }, "invite", "--wait")
+	if used.Code != code || used.Joined.Name != "guest" || len(used.Joined.Words["en"]) != 4 {
+		t.Errorf("%+v", used)
+	}
 }
 
 // until repeats something until it holds.
