@@ -43,6 +43,9 @@ func noEmptyArgs(cmd *cobra.Command) {
 		if slices.Contains(args, "") {
 			return usagef("an argument is empty; does it come from a variable that has no value?")
 		}
+		if home := cmd.Flag("home"); home != nil && home.Changed && home.Value.String() == "" {
+			return usagef("--home is empty; does it come from a variable that has no value? Name a folder, or leave --home out")
+		}
 		if inner == nil {
 			return nil
 		}
