@@ -216,10 +216,8 @@ func newCircle(t *testing.T, n int) *circle {
 		rand.Read(k.id[:])
 		c.keepers = append(c.keepers, k)
 	}
-	var err error
-	if c.secrets, err = identity.Create(filepath.Join(c.dir, "owner.key")); err != nil {
-		t.Fatal(err)
-	}
+	o := identity.NewOwner()
+	c.secrets = o.Secrets()
 	c.open()
 	t.Cleanup(func() { c.Engine.Close() })
 	return c

@@ -4,6 +4,8 @@ package custody
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/hpke"
 	"errors"
 	"testing"
 
@@ -111,20 +113,16 @@ func FuzzLetter(f *testing.F) {
 }
 
 func FuzzText(f *testing.F) {
-	o := vectortest.Read[vectors](f, vectorFile).Open[0]
-	ticket, err := ReadTicket(o.Grant, o.Package)
+	kem, err := hpke.MLKEM768X25519().NewPrivateKey(make([]byte, 32))
 	if err != nil {
 		f.Fatal(err)
 	}
-	text, err := ticket.Text()
+	text, err := NewCard(ed25519.NewKeyFromSeed(make([]byte, 32)), "a company", kem.PublicKey(), vectorTime)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(text)
 	f.Fuzz(func(t *testing.T, text string) {
-		if k, err := ParseTicket(text); (err == nil) != (k != nil) {
-			t.Fatal("neither a ticket nor an error")
-		}
 		if c, err := ParseCard(text); (err == nil) != (c != nil) {
 			t.Fatal("neither a card nor an error")
 		}

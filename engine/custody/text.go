@@ -10,45 +10,14 @@ import (
 	"strings"
 )
 
-// The prefixes let a person and a program tell what a line of text is.
-const (
-	ticketPrefix = "preezm-grant1-"
-	cardPrefix   = "preezm-brand1-"
-)
+// cardPrefix lets a person and a program tell what a line of text is.
+const cardPrefix = "preezm-brand1-"
 
 // Ticket is what a brand holds: a grant and its newest package. It can travel
 // by any way: it is useless to everybody but the grantee.
 type Ticket struct {
 	Grant   *Signed[Grant]
 	Package *Signed[KeyPackage]
-}
-
-type ticket struct {
-	Grant   []byte `cbor:"1,keyasint"`
-	Package []byte `cbor:"2,keyasint"`
-}
-
-// Text writes the ticket as one line.
-func (t *Ticket) Text() (string, error) {
-	b, err := Marshal(ticket{t.Grant.Raw, t.Package.Raw})
-	if err != nil {
-		return "", err
-	}
-	return line(ticketPrefix, b), nil
-}
-
-// ParseTicket reads what Text wrote, ignoring white space and line breaks, and
-// checks that its parts belong together and are their owner's.
-func ParseTicket(text string) (*Ticket, error) {
-	b, err := unline(ticketPrefix, text)
-	if err != nil {
-		return nil, err
-	}
-	var t ticket
-	if err := Unmarshal(b, &t); err != nil {
-		return nil, err
-	}
-	return ReadTicket(t.Grant, t.Package)
 }
 
 // Card is how a brand presents itself to a person. Signed by its root. The name

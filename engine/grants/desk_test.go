@@ -33,6 +33,15 @@ type office struct {
 	card    string
 }
 
+// openNames gives a brand the names of a ticket's files.
+func openNames(tk *ticket.Ticket, kem hpke.PrivateKey) (*ticket.Names, error) {
+	raw, err := tk.UnsealNames(kem)
+	if err != nil {
+		return nil, err
+	}
+	return tk.ReadNames(raw)
+}
+
 func newOffice(t *testing.T) *office {
 	o := &office{T: t, now: time.Unix(ct.Start, 0), brand: ct.NewKEM(t)}
 	ctx := t.Context()
@@ -161,7 +170,7 @@ func TestPlanLeadsToEveryMachine(t *testing.T) {
 		}
 	}
 	// Nothing in the ticket, opened as far as the brand can, names a machine.
-	names, err := tk.OpenNames(o.brand)
+	names, err := openNames(tk, o.brand)
 	o.must(err)
 	if names.Names[0] != "lease" {
 		t.Errorf("names %v", names.Names)
@@ -285,7 +294,7 @@ func TestExtendAfterTheFileChanged(t *testing.T) {
 		}
 		tk, err := ticket.Parse(made.Ticket)
 		o.must(err)
-		names, err := tk.OpenNames(o.brand)
+		names, err := openNames(tk, o.brand)
 		o.must(err)
 		if names.Sizes[0] != 1000 || names.Names[0] != "lease" {
 			t.Errorf("%s: %+v", what, names)

@@ -153,19 +153,6 @@ func ReadOwner(box *vault.Box, path string) (OwnerKey, error) {
 	return k, nil
 }
 
-// Create writes a fresh secret, plain, to path, which must not exist, and
-// returns the keys derived from it.
-func Create(path string) (Secrets, error) {
-	k := NewOwner()
-	return k.Secrets(), k.WriteNew(nil, path)
-}
-
-// Load reads the plain secret at path and returns the keys derived from it.
-func Load(path string) (Secrets, error) {
-	k, err := ReadOwner(nil, path)
-	return k.Secrets(), err
-}
-
 func parse(text string) (OwnerKey, error) {
 	head, rest, ok := strings.Cut(text, "\n")
 	b, err := hex.DecodeString(strings.TrimSuffix(rest, "\n"))

@@ -12,13 +12,24 @@ import (
 	"testing"
 )
 
+// create and load keep an owner's key as a plain file.
+func create(path string) (Secrets, error) {
+	k := NewOwner()
+	return k.Secrets(), k.WriteNew(nil, path)
+}
+
+func load(path string) (Secrets, error) {
+	k, err := ReadOwner(nil, path)
+	return k.Secrets(), err
+}
+
 func TestCreateThenLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "owner.key")
-	made, err := Create(path)
+	made, err := create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := Load(path)
+	read, err := load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,11 +48,11 @@ func TestCreateThenLoad(t *testing.T) {
 			t.Fatalf("mode %v, want 0600", fi.Mode())
 		}
 	}
-	if _, err := Create(path); !errors.Is(err, fs.ErrExist) {
-		t.Fatalf("a second Create: %v, want ErrExist", err)
+	if _, err := create(path); !errors.Is(err, fs.ErrExist) {
+		t.Fatalf("a second create: %v, want ErrExist", err)
 	}
-	if again, err := Load(path); err != nil || again != made {
-		t.Fatal("a refused Create changed the file")
+	if again, err := load(path); err != nil || again != made {
+		t.Fatal("a refused create changed the file")
 	}
 }
 
@@ -60,7 +71,7 @@ func TestLoadRefuses(t *testing.T) {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Load(path); !errors.Is(err, ErrFormat) {
+			if _, err := load(path); !errors.Is(err, ErrFormat) {
 				t.Fatalf("got %v, want ErrFormat", err)
 			}
 		})

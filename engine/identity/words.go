@@ -351,33 +351,3 @@ func tokens(text string) []string {
 	}
 	return all
 }
-
-// maxComplete bounds what Complete lists.
-const maxComplete = 16
-
-// Complete lists the words that begin as typed, at most 16 of them, for a
-// field that helps along. lang empty: of either language.
-func Complete(prefix string, lang Lang) []string {
-	if len(prefix) > maxTyped {
-		return nil
-	}
-	plain := plainWord(prefix)
-	if plain == "" {
-		return nil
-	}
-	var found []string
-	seen := map[string]bool{}
-	for _, ln := range Langs {
-		if lang != "" && ln != lang {
-			continue
-		}
-		l := lists()[ln]
-		for i := sort.SearchStrings(l.plain, plain); i < len(l.plain) && strings.HasPrefix(l.plain[i], plain) && len(found) < maxComplete; i++ {
-			if w := l.words[i]; !seen[w] {
-				seen[w] = true
-				found = append(found, w)
-			}
-		}
-	}
-	return found
-}

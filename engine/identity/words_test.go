@@ -194,28 +194,6 @@ func TestWordsOfBothLists(t *testing.T) {
 	}
 }
 
-func TestComplete(t *testing.T) {
-	for _, c := range []struct {
-		prefix string
-		lang   Lang
-		want   string
-	}{
-		{"aban", English, "abandon"}, {"ABAI", French, "abaisser"}, {"ÉCL", French, "éclipse"}, {"zzz", "", ""}, {"", "", ""},
-		{"abandon", "", "abandon"},
-	} {
-		got := Complete(c.prefix, c.lang)
-		if c.want == "" && got != nil || c.want != "" && !slices.Contains(got, c.want) {
-			t.Errorf("%q in %q: %v, want %q", c.prefix, c.lang, got, c.want)
-		}
-		if len(got) > maxComplete {
-			t.Errorf("%q: %d words", c.prefix, len(got))
-		}
-	}
-	if got := Complete("abandon", ""); len(got) != 1 {
-		t.Errorf("a word of both lists: %v", got)
-	}
-}
-
 func FuzzMasterOf(f *testing.F) {
 	for _, v := range vectors {
 		f.Add(v.words)

@@ -253,22 +253,6 @@ func check(l Log, r Record) (*Entry, error) {
 	return &s.Body, nil
 }
 
-// Extends checks that a newer copy of a log goes on where an older one ended,
-// and names the first entry that was changed or removed. Both are verified on
-// their own by Verify.
-func Extends(older, newer []Record) error {
-	for i, r := range older {
-		seq := uint64(i) + 1
-		if i >= len(newer) {
-			return bad(seq, "is missing")
-		}
-		if newer[i].Hash != r.Hash {
-			return bad(seq, "was changed")
-		}
-	}
-	return nil
-}
-
 // NewRecord is the record of a signed entry.
 func NewRecord(s *custody.Signed[Entry]) Record { return Record{Entry: s.Raw, Hash: s.Hash} }
 

@@ -42,8 +42,6 @@ type Finding struct {
 	Text      string
 }
 
-func (f Finding) String() string { return f.Part + ": " + f.Text }
-
 func (r *Report) find(kind string, i int, err error) {
 	f := Finding{Part: fmt.Sprintf("%s %d", kind, i+1), Text: err.Error()}
 	var entry *BadEntry

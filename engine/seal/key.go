@@ -17,7 +17,6 @@ package seal
 
 import (
 	"crypto/rand"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -60,9 +59,3 @@ type Commitment [32]byte
 
 // Commit computes the commitment to a key.
 func Commit(key Key) Commitment { return Commitment(expand(&key, labelCommit)) }
-
-// Matches says whether c is the commitment to key, in constant time.
-func (c Commitment) Matches(key Key) bool {
-	want := Commit(key)
-	return subtle.ConstantTimeCompare(c[:], want[:]) == 1
-}

@@ -58,22 +58,6 @@ func PlainLen(sealed int) (int, error) {
 	return plain, nil
 }
 
-// Span says which sealed bytes hold the plaintext bytes [off, off+n) of a
-// message of plainLen bytes: sealed[from:to], a run of whole frames that
-// begins with firstFrame. The wanted bytes begin off-firstFrame*FrameSize
-// bytes into what OpenRange makes of it. It returns ErrLength when the range
-// is not inside the message or is empty.
-func Span(plainLen, off, n int) (firstFrame, from, to int, err error) {
-	if plainLen > maxPlain || off < 0 || n <= 0 || off > plainLen || n > plainLen-off {
-		return 0, 0, 0, ErrLength
-	}
-	firstFrame = off / FrameSize
-	last := (off + n - 1) / FrameSize
-	from = firstFrame * sealedFrame
-	to = min((last+1)*sealedFrame, SealedLen(plainLen))
-	return firstFrame, from, to, nil
-}
-
 // Seal appends the sealed form of plain to dst. The associated data is not in
 // the output: whoever opens must know it, and cannot open with any other. A
 // key seals ONE message, ever: nonces count from zero. The spare capacity of

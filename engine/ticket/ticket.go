@@ -205,15 +205,6 @@ func SealNames(n *custody.Signed[Names], kem []byte) ([]byte, error) {
 	return b, nil
 }
 
-// OpenNames gives the brand the names of a ticket's files.
-func (t *Ticket) OpenNames(kem hpke.PrivateKey) (*Names, error) {
-	raw, err := t.UnsealNames(kem)
-	if err != nil {
-		return nil, err
-	}
-	return t.ReadNames(raw)
-}
-
 // UnsealNames opens the names with the brand's key, for ReadNames: a brand may
 // have machines that lack this key.
 func (t *Ticket) UnsealNames(kem hpke.PrivateKey) ([]byte, error) {

@@ -200,7 +200,7 @@ func TestVectors(t *testing.T) {
 	if again, err := got.Text(); err != nil || again != x.Text {
 		t.Errorf("it is written in another way: %v", err)
 	}
-	names, err := got.OpenNames(k(x.BrandKEM))
+	names, err := openNames(got, k(x.BrandKEM))
 	must(t, err)
 	if names.Names[0] != x.Names[0] || names.Sizes[0] != x.Sizes[0] {
 		t.Errorf("names %+v", names)
@@ -220,7 +220,7 @@ func TestVectors(t *testing.T) {
 	}
 	// To anybody else it is of no use.
 	for name, seed := range map[string]hexed{"another brand": x.StrangerKEM, "the gateway": x.GatewayKEM} {
-		if _, err := got.OpenNames(k(seed)); err == nil {
+		if _, err := openNames(got, k(seed)); err == nil {
 			t.Errorf("%s reads the names", name)
 		}
 		if _, err := custody.SecondLock(k(seed), got.Grant, got.Package.Body.Enc, e.File, e.Version); err == nil {
