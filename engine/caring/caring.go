@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -233,7 +234,7 @@ type keeper struct {
 	device   peers.DeviceID
 	online   bool
 	strange  bool // it answers and does not know this machine as a caretaker
-	stale    bool // it knows a newer task
+	stale    bool // it knew a newer task, which this machine has now
 	free     int64
 	standing repair.Standing
 }
@@ -253,7 +254,7 @@ func (w *Worker) lookAfter(ctx context.Context, j caretaker.Job) error {
 	missed := []peers.DeviceID{}
 	for _, k := range ks {
 		if k.stale {
-			w.Logger.Info("a newer task than this machine has is known to a keeper; it waits for that", "owner", j.Body.Owner.Short(), "keeper", k.device.Short())
+			w.Logger.Info("a keeper handed over a newer task than this machine had", "owner", j.Body.Owner.Short(), "keeper", k.device.Short())
 			return nil
 		}
 		h := x.history[k.device]
@@ -312,16 +313,37 @@ func (w *Worker) ask(ctx context.Context, j caretaker.Job) []*keeper {
 					l.Number, err = j.Body.Number+1, nil
 				}
 			}
+			if err == nil && l.Number > j.Body.Number {
+				if err = w.follow(one, j, out[i]); err == nil {
+					out[i].stale = true
+					return
+				}
+				// Whoever only says so could keep this machine from its work for good.
+				err = fmt.Errorf("%w: it says that it knows a newer task, and does not show it: %w", peers.ErrUnknown, err)
+			}
 			out[i].strange = errors.Is(err, peers.ErrRefused) || errors.Is(err, peers.ErrUnknown)
 			if err != nil {
 				w.Logger.Debug("a keeper of an owner", "owner", j.Body.Owner.Short(), "keeper", k.Device.Short(), "err", err)
 				return
 			}
-			out[i].online, out[i].free, out[i].stale = true, l.Free, l.Number > j.Body.Number
+			out[i].online, out[i].free = true, l.Free
 		})
 	}
 	all.Wait()
 	return out
+}
+
+// follow takes over the newer task that a keeper knows.
+func (w *Worker) follow(ctx context.Context, j caretaker.Job, k *keeper) error {
+	ask, err := caretaker.EncodeLook(j.Body.Owner)
+	if err != nil {
+		return err
+	}
+	raw, err := k.Care(ctx, caretaker.VerbNewest, ask)
+	if err != nil {
+		return err
+	}
+	return w.Service.Follow(ctx, j, raw)
 }
 
 func look(ctx context.Context, k Keeper, owner peers.DeviceID) (*caretaker.Look, error) {

@@ -4,6 +4,7 @@ package caring
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -76,8 +77,8 @@ func TestDoesNothing(t *testing.T) {
 		"when the task has ended":           func(w *world) { w.now = w.now.Add(31 * 24 * time.Hour) },
 		"when the owner took it back":       func(w *world) { w.give(6, ended) },
 		"when another machine has the task": func(w *world) { w.give(6, func(t *caretask.Task) { t.Caretaker = carl }) },
-		"when a keeper knows a newer task": func(w *world) {
-			newer := w.sign(6, nil)
+		"when a keeper knows that the owner took it back": func(w *world) {
+			newer := w.sign(6, ended)
 			_, err := w.houses[bert].Answer(w.Context(), caretaker.VerbTask, owner, newer.Raw)
 			w.must(err)
 		},
@@ -127,6 +128,27 @@ func TestBringsTheTask(t *testing.T) {
 	}
 	if w.made(di) != 1 {
 		t.Error("not made anew")
+	}
+}
+
+// A newer task that one keeper heard and the caretaker did not comes from there.
+func TestHearsTheTaskOfAKeeper(t *testing.T) {
+	w := newWorld(t, 1)
+	w.off[carl] = true
+	newer := w.sign(6, nil)
+	_, err := w.houses[bert].Answer(t.Context(), caretaker.VerbTask, owner, newer.Raw)
+	w.must(err)
+	w.look(8)
+	if r := w.report(); r.Number != 6 || w.made(di) != 1 {
+		t.Errorf("%d made, under task %d", w.made(di), r.Number)
+	}
+	// Nobody else gets it.
+	ask, err := caretaker.EncodeLook(owner)
+	w.must(err)
+	for _, d := range []peers.DeviceID{anna, {77}} {
+		if _, err := w.houses[bert].Answer(t.Context(), caretaker.VerbNewest, d, ask); !errors.Is(err, peers.ErrRefused) {
+			t.Errorf("%s is told the task: %v", d.Short(), err)
+		}
 	}
 }
 

@@ -117,9 +117,10 @@ func TestForgedAnswers(t *testing.T) {
 		"more pieces than there are":  {anna, say(1, 0, 0, 0), 0, false},
 		"no pieces":                   {anna, say(), 0, false},
 		"that it lacks what it has":   {anna, say(0, 0, 0), 0, false},
-		// Who claims to have what is missed keeps it from being made anew.
-		"that the spare one has it": {di, say(0, 0, 1), 0, false},
-		"that it was made anew":     {di, say(0, 0, 2), 0, false},
+		// What it was never given it has to show.
+		"that the spare one has it": {di, say(0, 0, 1), 1, false},
+		// That is noted, and asked for by proofs at night; until then it is believed.
+		"that it was made anew": {di, say(0, 0, 2), 0, false},
 		// Else another one gets a second piece.
 		"words that mean nothing":      {di, say(7, 7, 7), 1, true},
 		"bytes that are no answer":     {di, func(string, []byte, []byte, error) ([]byte, error) { return []byte("x"), nil }, 1, false},
@@ -133,6 +134,38 @@ func TestForgedAnswers(t *testing.T) {
 			w.look(8)
 			if n := w.allMade(); n != c.made || w.puts != c.made || (w.made(di) > 0) != c.at {
 				t.Errorf("%d pieces are there, %d on the spare one, %d were stored", n, w.made(di), w.puts)
+			}
+		})
+	}
+}
+
+// A keeper that says it knows a newer task keeps nobody from working by the one
+// there is, unless it shows it.
+func TestTaskThatIsNotThere(t *testing.T) {
+	for name, newest := range map[string]func() ([]byte, error){
+		"nothing":            func() ([]byte, error) { return nil, peers.ErrUnknown },
+		"silence":            func() ([]byte, error) { return nil, peers.ErrUnreachable },
+		"bytes":              func() ([]byte, error) { return []byte("x"), nil },
+		"the one it is told": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.off[carl] = true
+			w.says[di] = func(verb string, _, answer []byte, err error) ([]byte, error) {
+				switch {
+				case verb == caretaker.VerbLook:
+					return custody.Marshal(caretaker.Look{Number: 1 << 62, Free: 1 << 30})
+				case verb == caretaker.VerbNewest && newest != nil:
+					return newest()
+				}
+				return answer, err
+			}
+			w.look(8)
+			if w.allMade() != 1 || w.made(di) != 0 {
+				t.Errorf("%d pieces were made, %d at the liar", w.allMade(), w.made(di))
+			}
+			if r := w.report(); r.Number != 5 {
+				t.Errorf("it works by task %d", r.Number)
 			}
 		})
 	}

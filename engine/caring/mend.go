@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/preezm/preezm/engine/custody"
@@ -190,8 +191,9 @@ func (w *Worker) showOne(ctx context.Context, k *keeper, proof []byte, n int) []
 }
 
 // found puts together where each piece is, and notes what differs from the task.
-// A piece that was lost once is there again when it can be read; who only says so
-// gets nothing of the segment, as it would refuse the piece that it claims to have.
+// A piece that was lost once, or is where nobody brought it, is there when it can
+// be read; who only says so gets nothing of the segment, as it would refuse the
+// piece that it claims to have.
 func (w *Worker) found(ctx context.Context, j caretaker.Job, ks []*keeper, seg *caretask.Segment, held [][]uint8) (sites [][]site, now *repair.Segment, liars map[int]bool, err error) {
 	made, err := w.Service.Made(ctx, j.Body.Owner)
 	if err != nil {
@@ -210,21 +212,24 @@ func (w *Worker) found(ctx context.Context, j caretaker.Job, ks []*keeper, seg *
 				sites[i] = append(sites[i], site{x, caretask.Moved(p.ID, ks[x].device)})
 			}
 		}
-		if made[p.ID].Lost && len(sites[i]) > 0 {
-			claimed := sites[i]
-			if sites[i], err = w.proven(ctx, ks, seg, i, claimed); err != nil {
+		was := now.Pieces[i]
+		// None is asked at night for what it was never given, so it is asked now.
+		odd := func(s site) bool { return s.id == p.ID && s.at != int(p.Keeper) && !slicesHas(sites[i], was.At) }
+		if doubted := slices.DeleteFunc(slices.Clone(sites[i]), func(s site) bool { return !made[p.ID].Lost && !odd(s) }); len(doubted) > 0 {
+			good, err := w.proven(ctx, ks, seg, i, doubted)
+			if err != nil {
 				return nil, nil, nil, err
 			}
-			for _, s := range claimed {
-				liars[s.at] = liars[s.at] || !slicesHas(sites[i], s.at)
+			for _, s := range doubted {
+				liars[s.at] = liars[s.at] || !slicesHas(good, s.at)
 			}
-			if len(sites[i]) > 0 {
+			sites[i] = slices.DeleteFunc(sites[i], func(s site) bool { return slicesHas(doubted, s.at) && !slicesHas(good, s.at) })
+			if made[p.ID].Lost && len(sites[i]) > 0 {
 				if err = w.Service.Unnote(ctx, j.Body.Owner, p.ID); err != nil {
 					return nil, nil, nil, err
 				}
 			}
 		}
-		was := now.Pieces[i]
 		switch {
 		case len(sites[i]) > 0:
 			if was.State == repair.There && slicesHas(sites[i], was.At) {

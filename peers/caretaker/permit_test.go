@@ -93,3 +93,26 @@ func TestTasksOfOthersEndNothing(t *testing.T) {
 	s.say(stranger, VerbTask, signed.Raw, nil)
 	s.writes(nas, w, 1, nil)
 }
+
+// A caretaker that asks for a part again and again in one answer is sent none:
+// each is half a megabyte.
+func TestNoPartIsWantedTwice(t *testing.T) {
+	for _, parts := range [][]uint16{{}, {0}, {0, 1, 7}} {
+		raw, err := custody.Marshal(wanted{parts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := DecodeWanted(raw); err != nil || len(got) != len(parts) {
+			t.Errorf("%v: %v, %v", parts, got, err)
+		}
+	}
+	for _, parts := range [][]uint16{{0, 0}, {1, 0}, {0, 1, 1}} {
+		raw, err := custody.Marshal(wanted{parts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := DecodeWanted(raw); !errors.Is(err, custody.ErrMalformed) {
+			t.Errorf("%v is taken as %v, %v", parts, got, err)
+		}
+	}
+}

@@ -158,12 +158,7 @@ const (
 	VerbReport = "report" // nothing; answered by reports
 	VerbLook   = "look"   // lookMsg, of the caretaker or the owner's device
 	VerbPermit = "permit" // a caretask.Proof, of the caretaker
-)
-
-// Limits of messages, in bytes.
-const (
-	MaxMessage = custody.MaxDocument + 1024
-	MaxAnswer  = 64 << 10
+	VerbNewest = "newest" // lookMsg, of the caretaker or the owner's device; answered by newest
 )
 
 // Answer answers a message. Errors are those of package peers.
@@ -181,6 +176,8 @@ func (s *Service) Answer(ctx context.Context, verb string, from peers.DeviceID, 
 		out, err = s.look(ctx, from, raw)
 	case VerbPermit:
 		out, err = s.permit(ctx, from, raw)
+	case VerbNewest:
+		out, err = s.newest(from, raw)
 	default:
 		return nil, peers.ErrUnknown
 	}
@@ -330,22 +327,34 @@ func (s *Service) report(ctx context.Context, from peers.DeviceID) (*reports, er
 	if s.o.Sign(from) == nil {
 		return nil, peers.ErrRefused
 	}
-	all, err := s.Reports(ctx)
+	of, err := s.reports(ctx, func(owner peers.DeviceID) bool { return owner == from || s.o.Same(owner, from) })
 	if err != nil {
 		return nil, err
 	}
-	out := &reports{Of: []Report{}}
-	for _, r := range all {
-		if r.Owner == from || s.o.Same(r.Owner, from) {
-			out.Of = append(out.Of, r)
-		}
-	}
-	return out, nil
+	return &reports{of}, nil
 }
 
 // lookMsg asks a keeper how it stands to a task.
 type lookMsg struct {
 	Owner peers.DeviceID `cbor:"1,keyasint"`
+}
+
+// newest is a task as its owner signed it.
+type newest struct {
+	Task []byte `cbor:"1,keyasint"`
+}
+
+// newest gives the newest task of an owner that is known here.
+func (s *Service) newest(from peers.DeviceID, raw []byte) (*newest, error) {
+	var m lookMsg
+	if err := custody.Unmarshal(raw, &m); err != nil {
+		return nil, err
+	}
+	t := s.known(m.Owner)
+	if t == nil || s.o.Sign(m.Owner) == nil || from != m.Owner && from != t.Body.Caretaker {
+		return nil, peers.ErrRefused
+	}
+	return &newest{t.Raw}, nil
 }
 
 // Look is how a keeper stands to a task.

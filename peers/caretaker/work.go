@@ -147,8 +147,16 @@ func (s *Service) SetMissed(owner peers.DeviceID, missed []peers.DeviceID) {
 
 // Reports tells of each task of this machine what was done.
 func (s *Service) Reports(ctx context.Context) ([]Report, error) {
-	var out []Report
+	return s.reports(ctx, func(peers.DeviceID) bool { return true })
+}
+
+// reports is Reports for the owners that of names: each costs a look at all notes.
+func (s *Service) reports(ctx context.Context, of func(owner peers.DeviceID) bool) ([]Report, error) {
+	out := []Report{}
 	for _, j := range s.Jobs() {
+		if !of(j.Body.Owner) {
+			continue
+		}
 		w, err := s.wanted(ctx, j.Signed)
 		if err != nil {
 			return nil, err
@@ -175,7 +183,8 @@ func (s *Service) Reports(ctx context.Context) ([]Report, error) {
 	return out, nil
 }
 
-// EncodeLook writes the question how a keeper stands to an owner's task.
+// EncodeLook writes the question how a keeper stands to an owner's task, and that
+// for the newest it knows.
 func EncodeLook(owner peers.DeviceID) ([]byte, error) { return custody.Marshal(lookMsg{owner}) }
 
 // DecodeLook reads the answer.
@@ -187,6 +196,22 @@ func DecodeLook(raw []byte) (*Look, error) {
 	return l, nil
 }
 
+// Follow takes a task over that a keeper handed out, when it is newer than the
+// one that this machine has of that owner, and of this machine; else an error.
+func (s *Service) Follow(ctx context.Context, j Job, raw []byte) error {
+	n := new(newest)
+	if err := custody.Unmarshal(raw, n); err != nil {
+		return err
+	}
+	if _, err := s.take(ctx, s.o.Device, n.Task); err != nil {
+		return err
+	}
+	if t := s.known(j.Body.Owner); t == nil || t.Body.Number <= j.Body.Number {
+		return peers.ErrStale
+	}
+	return nil
+}
+
 // EncodePart writes the message that brings a part of a task.
 func EncodePart(number uint64, part uint16, p caretask.Part) ([]byte, error) {
 	body, err := p.Encode()
@@ -196,11 +221,19 @@ func EncodePart(number uint64, part uint16, p caretask.Part) ([]byte, error) {
 	return custody.Marshal(partMsg{number, part, body})
 }
 
-// DecodeWanted reads which parts a caretaker lacks.
+// DecodeWanted reads which parts a caretaker lacks, in ascending order: each is
+// half a megabyte, and none is asked for twice.
 func DecodeWanted(raw []byte) ([]uint16, error) {
 	var w wanted
-	err := custody.Unmarshal(raw, &w)
-	return w.Parts, err
+	if err := custody.Unmarshal(raw, &w); err != nil {
+		return nil, err
+	}
+	for i := 1; i < len(w.Parts); i++ {
+		if w.Parts[i] <= w.Parts[i-1] {
+			return nil, fmt.Errorf("%w: parts that are not in ascending order", custody.ErrMalformed)
+		}
+	}
+	return w.Parts, nil
 }
 
 // DecodeReports reads what a caretaker did.

@@ -23,6 +23,7 @@ const (
 	// task, or a part of one.
 	maxCare       = 1<<20 + 1<<10
 	maxCareAnswer = 64 << 10
+	verbNewest    = "newest" // answered by a signed task
 )
 
 // Care is what this device knows of tasks of caretakers, package caretaker. rpc
@@ -128,7 +129,11 @@ func (s *Service) Cared(id peers.DeviceID, addresses []string) *Client {
 // Care sends the device a message about tasks. The bytes are those of package
 // caretaker, both ways.
 func (c *Client) Care(ctx context.Context, verb string, raw []byte) ([]byte, error) {
-	b, err := c.link.post(ctx, pathCare+verb, raw, maxCareAnswer)
+	limit := int64(maxCareAnswer)
+	if verb == verbNewest {
+		limit = maxCare
+	}
+	b, err := c.link.post(ctx, pathCare+verb, raw, limit)
 	return b, c.wrap(err)
 }
 
