@@ -23,6 +23,9 @@ import (
 const (
 	// receiptEvery is how often a pair signs what one keeps for the other.
 	receiptEvery = 30 * time.Minute
+	// receiptGap is the least time between two that this machine signs: each is
+	// written down, and pushes an older one out.
+	receiptGap = receiptEvery / 2
 	// receiptsKept is how many of a pair stay, for whoever wants to see them.
 	receiptsKept = 1000
 	// othersTold is how many receipts with other machines of a person go with
@@ -376,6 +379,9 @@ func (n *Node) Countersign(ctx context.Context, from peers.DeviceID, signed []by
 	s, err := receipt.Read(signed)
 	if err != nil || s.Taker != who || s.Giver != n.device {
 		return nil, nil, peers.ErrRefused
+	}
+	if have != nil && s.To-have.To < int64(receiptGap/time.Second) {
+		return []byte{}, last, nil
 	}
 	use, err := n.depot.Usage(ctx, from)
 	if err != nil {

@@ -252,6 +252,21 @@ func TestReceiptsThatAreRefused(t *testing.T) {
 			t.Errorf("%x, %v, %v", own, err, perr)
 		}
 	}
+	// One that follows too soon is none either: they would push out all that is kept.
+	for _, want := range []bool{false, true} {
+		clock.add(receiptGap - time.Minute)
+		next, err := receipt.Next(&good, desk.device, laptop.person(), 0, clock.now().Unix())
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := receipt.Sign(root, next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if own, _, err := desk.Countersign(ctx, laptop.device, signed, [][]byte{}); err != nil || (len(own) > 0) != want {
+			t.Errorf("%s after the one before: %x, %v", time.Duration(next.To-next.From)*time.Second, own, err)
+		}
+	}
 }
 
 // A person's machine hears from those it keeps for what its person's other
