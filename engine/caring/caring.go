@@ -77,6 +77,7 @@ type Worker struct {
 	watches map[peers.DeviceID]*watch // by owner; of Run's goroutine alone
 	buffers [][]byte
 	secret  [32]byte // draws when keepers are checked
+	unnoted unnoted
 }
 
 // watch is what is known of one owner's keepers.
@@ -113,7 +114,7 @@ func New(c Config) *Worker {
 	if c.LeastLook == 0 {
 		c.LeastLook = LeastLook
 	}
-	w := &Worker{Config: c, watches: map[peers.DeviceID]*watch{}}
+	w := &Worker{Config: c, watches: map[peers.DeviceID]*watch{}, unnoted: unnoted{of: map[peers.DeviceID]map[peers.ShardID]caretaker.Made{}}}
 	rand.Read(w.secret[:])
 	return w
 }
@@ -207,7 +208,7 @@ func (w *Worker) watch(ctx context.Context, j caretaker.Job) (*watch, error) {
 // forget drops notes of pieces that a newer task does not name: what was made
 // under the one before the owner has taken over, or does not need.
 func (w *Worker) forget(ctx context.Context, j caretaker.Job) error {
-	made, err := w.Service.Made(ctx, j.Body.Owner)
+	made, err := w.made(ctx, j.Body.Owner)
 	if err != nil || len(made) == 0 {
 		return err
 	}
@@ -225,6 +226,9 @@ func (w *Worker) forget(ctx context.Context, j caretaker.Job) error {
 			}
 		}
 	}
+	w.unnoted.mu.Lock()
+	maps.DeleteFunc(w.unnoted.of[j.Body.Owner], func(id peers.ShardID, _ caretaker.Made) bool { return !needed[id] })
+	w.unnoted.mu.Unlock()
 	return w.Service.Forget(ctx, j.Body.Owner, needed)
 }
 
@@ -289,6 +293,9 @@ func (w *Worker) lookAfter(ctx context.Context, j caretaker.Job) error {
 	}
 	if w.Rest() || now.Sub(w.Seen(j.Body.Owner)) < min(grace, ownerAway) {
 		return nil
+	}
+	if err := w.noteLate(ctx, j.Body.Owner); err != nil {
+		return err
 	}
 	if err := w.check(ctx, j, x, ks); err != nil {
 		return err
@@ -414,7 +421,7 @@ type todo struct{ part, at, spare int }
 
 // repair looks at every segment, and mends those with the least to spare first.
 func (w *Worker) repair(ctx context.Context, j caretaker.Job, x *watch, ks []*keeper) error {
-	made, err := w.Service.Made(ctx, j.Body.Owner)
+	made, err := w.made(ctx, j.Body.Owner)
 	if err != nil {
 		return err
 	}

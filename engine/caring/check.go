@@ -186,7 +186,7 @@ func (w *Worker) lost(ctx context.Context, j caretaker.Job, s *spot) error {
 // sample draws pieces that a keeper should hold: from as many parts as there are
 // pieces to draw, or from all, so that few are read.
 func (w *Worker) sample(ctx context.Context, j caretaker.Job, ks []*keeper, at int) (out []spot, err error) {
-	made, err := w.Service.Made(ctx, j.Body.Owner)
+	made, err := w.made(ctx, j.Body.Owner)
 	if err != nil || len(j.Body.Parts) == 0 {
 		return nil, err
 	}

@@ -95,6 +95,55 @@ func TestNoRoomForNotes(t *testing.T) {
 	}
 }
 
+// brittle finds itself that one piece that it holds is damaged.
+type brittle struct {
+	audited
+	piece peers.ShardID
+}
+
+// AuditCared implements Auditee.
+func (b brittle) AuditCared(ctx context.Context, nonce peers.Nonce, ids []peers.ShardID, sizes []int64, spots int) ([]peers.Proof, error) {
+	out, err := b.audited.AuditCared(ctx, nonce, ids, sizes, spots)
+	for i := range out {
+		if ids[i] == b.piece {
+			out[i] = peers.Proof{Finding: peers.Broken}
+		}
+	}
+	return out, err
+}
+
+// What a check found damaged is made anew though there is no room to note it, and
+// noted when there is.
+func TestFoundWithoutRoomForNotes(t *testing.T) {
+	w := newWorld(t, 12) // one in twelve: the keeper is relied on still
+	w.worker.Reach = func(d peers.DeviceID, _ []string) Keeper {
+		if d == carl {
+			return brittle{audited{line{w, d}}, w.segs[0].Pieces[2].ID}
+		}
+		return audited{line{w, d}}
+	}
+	w.gives[carl] = garbage
+	lists := w.houses[nas].Takes()[owner]
+	w.houses[nas].depot.SetOffer(lists)
+	w.look(6)
+	if w.made(di) != 1 || w.puts != 1 {
+		t.Errorf("%d pieces at the spare keeper, %d stored", w.made(di), w.puts)
+	}
+	shown := w.calls[caretaker.VerbPermit]
+	w.look(5)
+	if w.puts != 1 || w.calls[caretaker.VerbPermit] != shown {
+		t.Errorf("%d stored, %d segments shown after %d: it does not settle", w.puts, w.calls[caretaker.VerbPermit], shown)
+	}
+	if r := w.report(); r.Pieces != 0 {
+		t.Errorf("noted without room: %+v", r)
+	}
+	w.houses[nas].depot.SetOffer(1 << 30)
+	w.look(2)
+	if r := w.report(); r.Pieces != 1 {
+		t.Errorf("not noted although there is room: %+v", r)
+	}
+}
+
 // What keepers say about what they hold is a hint, and no more.
 func TestForgedAnswers(t *testing.T) {
 	say := func(pieces ...uint8) func(string, []byte, []byte, error) ([]byte, error) {

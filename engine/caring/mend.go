@@ -145,17 +145,6 @@ func (w *Worker) put(ctx context.Context, j caretaker.Job, k *keeper, seg *caret
 	return w.note(ctx, j, caretaker.Made{Piece: p.ID, Keeper: k.device, Size: int64(len(data)), At: w.Now().Unix()})
 }
 
-// note writes down where a piece is. Without room for that the work goes on: it
-// is only looked for again.
-func (w *Worker) note(ctx context.Context, j caretaker.Job, m caretaker.Made) error {
-	err := w.Service.Note(ctx, j.Body.Owner, m)
-	if errors.Is(err, peers.ErrQuota) || errors.Is(err, peers.ErrDiskFull) {
-		w.Logger.Info("no room for a note of a piece of an owner's", "owner", j.Body.Owner.Short(), "err", err)
-		return nil
-	}
-	return err
-}
-
 // show shows a segment to all keepers that are there, and gives what each holds
 // of it; nil of those that do not answer.
 func (w *Worker) show(ctx context.Context, ks []*keeper, proof []byte, n int) [][]uint8 {
@@ -195,7 +184,7 @@ func (w *Worker) showOne(ctx context.Context, k *keeper, proof []byte, n int) []
 // be read; who only says so gets nothing of the segment, as it would refuse the
 // piece that it claims to have.
 func (w *Worker) found(ctx context.Context, j caretaker.Job, ks []*keeper, seg *caretask.Segment, held [][]uint8) (sites [][]site, now *repair.Segment, liars map[int]bool, err error) {
-	made, err := w.Service.Made(ctx, j.Body.Owner)
+	made, err := w.made(ctx, j.Body.Owner)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -225,7 +214,7 @@ func (w *Worker) found(ctx context.Context, j caretaker.Job, ks []*keeper, seg *
 			}
 			sites[i] = slices.DeleteFunc(sites[i], func(s site) bool { return slicesHas(doubted, s.at) && !slicesHas(good, s.at) })
 			if made[p.ID].Lost && len(sites[i]) > 0 {
-				if err = w.Service.Unnote(ctx, j.Body.Owner, p.ID); err != nil {
+				if err = w.unnote(ctx, j.Body.Owner, p.ID); err != nil {
 					return nil, nil, nil, err
 				}
 			}
