@@ -44,7 +44,7 @@ func scanTag(rows *sql.Rows) (t shardlist.Tag, err error) {
 
 // takeEpochs notes the epochs of another machine's catalog, so that its shards
 // are among those that this one may need.
-func takeEpochs(ctx context.Context, tx *sql.Tx, theirs *Catalog) error {
+func takeEpochs(ctx context.Context, tx handle, theirs *Catalog) error {
 	tags, err := collect(ctx, theirs.r, scanTag, "SELECT tag FROM epochs")
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ package catalog
 import (
 	"bytes"
 	"cmp"
+	"database/sql"
 	"errors"
 	"slices"
 )
@@ -67,12 +68,11 @@ func (s *Shard) before(o *Shard) bool {
 // both have, and what it coded anew. What this machine had in their place is queued
 // for deletion.
 func (m *merger) follow() error {
-	changed, err := collect(m.ctx, m.o.Theirs.r, scanInt, `SELECT id FROM segments WHERE state = 1
-		AND (recoded > 0 OR id IN (SELECT segment FROM shards WHERE moved > 0)) ORDER BY id`)
+	differ, err := m.differing()
 	if err != nil {
 		return err
 	}
-	for _, id := range changed {
+	for _, id := range differ {
 		here, err := m.segmentHere(id)
 		if err != nil {
 			return err
@@ -80,7 +80,7 @@ func (m *merger) follow() error {
 		if here == 0 {
 			continue
 		}
-		theirs, err := m.o.Theirs.Segment(m.ctx, id)
+		theirs, err := readSegment(m.ctx, m.theirs, id)
 		if err != nil {
 			return err
 		}
@@ -93,6 +93,93 @@ func (m *merger) follow() error {
 		}
 	}
 	return nil
+}
+
+// shape is all that followOne compares: two machines whose rows give the same
+// text know the same shards of a segment, in the same coding.
+const shape = `id, origin, data_len || ',' || k || ',' || shard_len || ',' || recoded || ',' || hex(coding) || ',' ||
+	(SELECT coalesce(group_concat(hex(shard) || ',' || moved), '') FROM (SELECT shard, moved FROM shards WHERE segment = segments.id ORDER BY idx))`
+
+// differing gives the segments of which shards were moved or coded anew there, by
+// their rows there, but for those of which the same is known here: in one pass over
+// both catalogs, as after a circle has grown it is nearly all of them, every time.
+func (m *merger) differing() (out []int64, err error) {
+	theirs, err := m.byName(m.theirs, `SELECT `+shape+` FROM segments
+		WHERE state = 1 AND (recoded > 0 OR id IN (SELECT segment FROM shards WHERE moved > 0)) ORDER BY origin`)
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.close()
+	if !theirs.next() {
+		return nil, theirs.close()
+	}
+	ours, err := m.byName(m.tx, "SELECT "+shape+" FROM segments ORDER BY origin")
+	if err != nil {
+		return nil, err
+	}
+	defer ours.close()
+	ours.next()
+	for ok := true; ok; ok = theirs.next() {
+		for ours.id != 0 && bytes.Compare(ours.name, theirs.name) < 0 {
+			ours.next()
+		}
+		if ours.id == 0 || len(theirs.name) == 0 || !bytes.Equal(ours.name, theirs.name) || !bytes.Equal(ours.shape, theirs.shape) {
+			out = append(out, theirs.id)
+		}
+	}
+	return out, errors.Join(theirs.close(), ours.close())
+}
+
+// match finds the segments that both machines know by the same first name.
+func (m *merger) match() error {
+	const q = "SELECT id, origin, x'' FROM segments WHERE length(origin) > 0 ORDER BY origin"
+	theirs, err := m.byName(m.theirs, q)
+	if err != nil {
+		return err
+	}
+	defer theirs.close()
+	ours, err := m.byName(m.tx, q)
+	if err != nil {
+		return err
+	}
+	defer ours.close()
+	ours.next()
+	for theirs.next() {
+		for ours.id != 0 && bytes.Compare(ours.name, theirs.name) < 0 {
+			ours.next()
+		}
+		if ours.id != 0 && bytes.Equal(ours.name, theirs.name) {
+			m.segments[theirs.id] = ours.id
+		}
+	}
+	return errors.Join(theirs.close(), ours.close())
+}
+
+// named is a walk over segments in the order of their first names.
+type named struct {
+	rows  *sql.Rows
+	id    int64 // 0: there are no more
+	name  sql.RawBytes
+	shape sql.RawBytes
+	err   error
+}
+
+func (m *merger) byName(db queryer, query string) (*named, error) {
+	rows, err := db.QueryContext(m.ctx, query)
+	return &named{rows: rows}, explain(err)
+}
+
+func (n *named) next() bool {
+	n.id = 0
+	if n.err == nil && n.rows.Next() {
+		n.err = n.rows.Scan(&n.id, &n.name, &n.shape)
+	}
+	return n.id != 0
+}
+
+// close ends the walk and says why it ended, if that was not the last segment.
+func (n *named) close() error {
+	return explain(errors.Join(n.err, n.rows.Close(), n.rows.Err()))
 }
 
 func (m *merger) followOne(ours, theirs *Segment) error {

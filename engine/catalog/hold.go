@@ -26,7 +26,7 @@ ALTER TABLE backups ADD COLUMN held INTEGER NOT NULL DEFAULT 0;    -- it knows w
 const holdNumber = "holds"
 
 // nextHold gives a hold its number.
-func nextHold(ctx context.Context, tx *sql.Tx) (n int64, err error) {
+func nextHold(ctx context.Context, tx handle) (n int64, err error) {
 	err = tx.QueryRowContext(ctx, `INSERT INTO care(name, value) VALUES(?, 1)
 		ON CONFLICT(name) DO UPDATE SET value = value + 1 RETURNING value`, holdNumber).Scan(&n)
 	return n, err
@@ -34,7 +34,7 @@ func nextHold(ctx context.Context, tx *sql.Tx) (n int64, err error) {
 
 // dropShard queues a shard of some length for deletion; held is the number of a
 // hold, or 0. What was not there is not held.
-func dropShard(ctx context.Context, tx *sql.Tx, keeper int64, id peers.ShardID, state ShardState, shardLen int, held int64) error {
+func dropShard(ctx context.Context, tx handle, keeper int64, id peers.ShardID, state ShardState, shardLen int, held int64) error {
 	if state != There {
 		_, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO deletions(keeper, shard) VALUES(?, ?)", keeper, id[:])
 		return err

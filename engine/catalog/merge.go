@@ -72,7 +72,8 @@ type Merged struct {
 type merger struct {
 	ctx      context.Context
 	o        *MergeOrder
-	tx       *sql.Tx
+	tx       *preparing
+	theirs   *preparing // the other machine's catalog
 	u        *upserter
 	chunks   map[int64]int64 // rows there to rows here
 	segments map[int64]int64
@@ -100,8 +101,13 @@ func (c *Catalog) Merge(ctx context.Context, o MergeOrder) (Merged, error) {
 		return out, err
 	}
 	err = c.write(ctx, func(tx *sql.Tx) error {
-		m := &merger{ctx: ctx, o: &o, tx: tx, u: newUpserter(ctx, tx, c.now), chunks: map[int64]int64{}, segments: map[int64]int64{}}
+		m := &merger{ctx: ctx, o: &o, tx: newPreparing(tx), theirs: newPreparing(o.Theirs.r), u: newUpserter(ctx, tx, c.now), chunks: map[int64]int64{}, segments: map[int64]int64{}}
 		defer m.u.close()
+		defer m.tx.close()
+		defer m.theirs.close()
+		if err := m.match(); err != nil {
+			return err
+		}
 		if err := o.Theirs.Below(ctx, "", m.version); err != nil {
 			return err
 		}
@@ -201,7 +207,7 @@ func (m *merger) version(v *Version) error {
 	if err != nil {
 		return err
 	}
-	unaware, err := m.known(m.o.Theirs.r, "conflicts", ours)
+	unaware, err := m.known(m.theirs, "conflicts", ours)
 	if err != nil || !unaware {
 		return err
 	}
@@ -241,13 +247,13 @@ func (m *merger) known(db rowQueryer, table string, gid [16]byte) (bool, error) 
 
 // knownThere: the other machine had that version before the one it has now.
 func (m *merger) knownThere(gid [16]byte) (bool, error) {
-	return m.known(m.o.Theirs.r, "history", gid)
+	return m.known(m.theirs, "history", gid)
 }
 
 // removals takes over what was removed there and is as it was then here.
 func (m *merger) removals() error {
 	type row struct{ gid, removal []byte }
-	gone, err := collect(m.ctx, m.o.Theirs.r, func(rows *sql.Rows) (r row, err error) {
+	gone, err := collect(m.ctx, m.theirs, func(rows *sql.Rows) (r row, err error) {
 		err = rows.Scan(&r.gid, &r.removal)
 		return r, err
 	}, "SELECT gid, removal FROM history WHERE length(removal) > 0")
@@ -261,7 +267,7 @@ func (m *merger) removals() error {
 		return err
 	}
 	for _, gid := range was {
-		there, err := m.known(m.o.Theirs.r, "versions", [16]byte(gid))
+		there, err := m.known(m.theirs, "versions", [16]byte(gid))
 		if err == nil && !there {
 			there, err = m.knownThere([16]byte(gid))
 		}
@@ -365,7 +371,7 @@ func (m *merger) note() error {
 	if err := m.apart(); err != nil {
 		return err
 	}
-	gids, err := collect(m.ctx, m.o.Theirs.r, scanBlob, "SELECT gid FROM versions")
+	gids, err := collect(m.ctx, m.theirs, scanBlob, "SELECT gid FROM versions")
 	if err != nil {
 		return err
 	}
@@ -374,7 +380,7 @@ func (m *merger) note() error {
 			return err
 		}
 	}
-	live, err := collect(m.ctx, m.o.Theirs.r, scanInt, "SELECT DISTINCT segment FROM chunks WHERE refs > 0")
+	live, err := collect(m.ctx, m.theirs, scanInt, "SELECT DISTINCT segment FROM chunks WHERE refs > 0")
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (m *merger) find(k *Chunk) (id int64, err error) {
 
 // origin gives the first name of a segment of the other machine.
 func (m *merger) origin(theirs int64) (o []byte, err error) {
-	err = m.o.Theirs.r.QueryRowContext(m.ctx, "SELECT origin FROM segments WHERE id = ?", theirs).Scan(&o)
+	err = m.theirs.QueryRowContext(m.ctx, "SELECT origin FROM segments WHERE id = ?", theirs).Scan(&o)
 	return o, explain(err)
 }
 
@@ -101,7 +101,7 @@ func (m *merger) segmentHere(theirs int64) (id int64, err error) {
 	} else if !errors.Is(err, sql.ErrNoRows) {
 		return 0, err
 	}
-	shards, err := collect(m.ctx, m.o.Theirs.r, scanBlob, "SELECT shard FROM shards WHERE segment = ?", theirs)
+	shards, err := collect(m.ctx, m.theirs, scanBlob, "SELECT shard FROM shards WHERE segment = ?", theirs)
 	if err != nil {
 		return 0, err
 	}
@@ -121,7 +121,7 @@ func (m *merger) segmentHere(theirs int64) (id int64, err error) {
 
 // segment takes a segment over, with its chunks and shards.
 func (m *merger) segment(theirs int64) error {
-	s, err := m.o.Theirs.Segment(m.ctx, theirs)
+	s, err := readSegment(m.ctx, m.theirs, theirs)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (m *merger) segment(theirs int64) error {
 		}
 	}
 	m.segments[theirs] = id
-	chunks, err := collect(m.ctx, m.o.Theirs.r, scanChunk, "SELECT "+chunkColumns+" FROM chunks WHERE segment = ?", theirs)
+	chunks, err := collect(m.ctx, m.theirs, scanChunk, "SELECT "+chunkColumns+" FROM chunks WHERE segment = ?", theirs)
 	if err != nil {
 		return err
 	}

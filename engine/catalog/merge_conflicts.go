@@ -85,7 +85,7 @@ func (m *merger) conflicts(there []Conflict) error {
 		if err != nil {
 			return err
 		}
-		same, err := m.known(m.o.Theirs.r, "versions", [16]byte(gid))
+		same, err := m.known(m.theirs, "versions", [16]byte(gid))
 		if err != nil {
 			return err
 		}

@@ -135,7 +135,7 @@ func extends(were, now []Shard) bool {
 }
 
 // putShards gives a segment those shards in place of all that it had.
-func putShards(ctx context.Context, tx *sql.Tx, segment int64, now *Segment) error {
+func putShards(ctx context.Context, tx handle, segment int64, now *Segment) error {
 	if _, err := tx.ExecContext(ctx, "UPDATE segments SET k = ?, n = ?, shard_len = ? WHERE id = ?", now.K, now.N, now.ShardLen, segment); err != nil {
 		return err
 	}
@@ -150,14 +150,14 @@ func putShards(ctx context.Context, tx *sql.Tx, segment int64, now *Segment) err
 	return nil
 }
 
-func endMove(ctx context.Context, tx *sql.Tx, sh *Shard) error {
+func endMove(ctx context.Context, tx handle, sh *Shard) error {
 	_, err := tx.ExecContext(ctx, "DELETE FROM moves WHERE keeper = (SELECT id FROM keepers WHERE device = ?) AND shard = ?", sh.Keeper[:], sh.ID[:])
 	return err
 }
 
 // dropUnused queues those shards of a segment for deletion that are not among
 // the used, and holds them when they had a place.
-func dropUnused(ctx context.Context, tx *sql.Tx, of *Segment, used []Shard, placed bool) error {
+func dropUnused(ctx context.Context, tx handle, of *Segment, used []Shard, placed bool) error {
 	in := map[peers.ShardID]bool{}
 	for i := range used {
 		in[used[i].ID] = true

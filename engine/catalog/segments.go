@@ -70,7 +70,7 @@ func (c *Catalog) NextIDs(ctx context.Context) (segment, chunk int64, err error)
 	return segment, chunk, nil
 }
 
-func keeperID(ctx context.Context, tx *sql.Tx, d peers.DeviceID) (int64, error) {
+func keeperID(ctx context.Context, tx handle, d peers.DeviceID) (int64, error) {
 	var id int64
 	err := tx.QueryRowContext(ctx, "SELECT id FROM keepers WHERE device = ?", d[:]).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -109,7 +109,7 @@ func (c *Catalog) Intend(ctx context.Context, segs []*Segment, now int64) error 
 	})
 }
 
-func insertShard(ctx context.Context, tx *sql.Tx, segment int64, idx int, sh *Shard) error {
+func insertShard(ctx context.Context, tx handle, segment int64, idx int, sh *Shard) error {
 	k, err := keeperID(ctx, tx, sh.Keeper)
 	if err != nil {
 		return err
