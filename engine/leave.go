@@ -120,8 +120,9 @@ func (e *Engine) needs(ctx context.Context, d peers.DeviceID) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	n, err := e.unfinished(ctx, w, repair.Policy{Margin: -1}, holds(d))
-	return n > 0, err
+	var r DrainReport
+	err = e.unfinished(ctx, w, repair.Policy{Margin: -1}, holds(d), &r)
+	return r.Left > 0, err
 }
 
 // holds chooses the segments of which a machine holds a piece.
@@ -184,9 +185,20 @@ type DrainReport struct {
 	Pieces   int64         `json:"pieces"`   // made anew
 	Read     int64         `json:"read"`     // bytes
 	Sent     int64         `json:"sent"`
-	Left     int64         `json:"left"` // segments that need more and cannot have it now
+	Left     int64         `json:"left"`   // segments that need more and cannot have it now
+	Copies   int64         `json:"copies"` // of these, hold nothing but copies of the catalog
+	Waits    []Wait        `json:"waits,omitempty"`
 	Blamed   []Blame       `json:"blamed,omitempty"`
 	Elapsed  time.Duration `json:"elapsed_ns"`
+}
+
+// Wait is a machine that does not answer and holds pieces of segments that are
+// left.
+type Wait struct {
+	Device   peers.DeviceID `json:"device"`
+	Name     string         `json:"name"`
+	Segments int64          `json:"segments"`
+	Copies   int64          `json:"copies"` // of these, hold nothing but copies of the catalog
 }
 
 // ErrNotDrained: some of what a machine holds could not be made anew yet.
@@ -196,18 +208,20 @@ var ErrNotDrained = said.Error("not-drained", "some pieces could not be made ane
 // or from k others when it does not answer. It can be repeated, and goes on
 // where it was.
 func (e *Engine) Drain(ctx context.Context, d peers.DeviceID, progress func(Progress)) (*DrainReport, error) {
-	return e.mendAll(ctx, repair.Policy{Margin: -1}, holds(d), progress)
+	return e.mendAll(ctx, repair.Policy{Margin: -1}, holds(d), true, progress)
 }
 
 // Repair makes everything as whole as the circle allows now, without waiting
-// for machines that are away.
+// for machines that are away. It succeeds where nothing but copies of the catalog
+// is left: the next ones take their place.
 func (e *Engine) Repair(ctx context.Context, progress func(Progress)) (*DrainReport, error) {
 	all := func(*catalog.Spread) bool { return true }
-	return e.mendAll(ctx, repair.Policy{Margin: -1, Now: true}, all, progress)
+	return e.mendAll(ctx, repair.Policy{Margin: -1, Now: true}, all, false, progress)
 }
 
-// mendAll mends the segments that which chooses until no more can be done.
-func (e *Engine) mendAll(ctx context.Context, pol repair.Policy, which func(*catalog.Spread) bool, progress func(Progress)) (*DrainReport, error) {
+// mendAll mends the segments that which chooses until no more can be done. With
+// copies it fails where only those of the catalog are left, too.
+func (e *Engine) mendAll(ctx context.Context, pol repair.Policy, which func(*catalog.Spread) bool, copies bool, progress func(Progress)) (*DrainReport, error) {
 	meter := newMeter(StageWait, progress)
 	defer meter.close()
 	r := &DrainReport{}
@@ -250,12 +264,16 @@ func (e *Engine) mendAll(ctx context.Context, pol repair.Policy, which func(*cat
 		if len(ids) > 0 && m.pieces.Load() > 0 {
 			continue
 		}
-		if r.Left, err = e.unfinished(ctx, m.crew, pol, which); err != nil {
+		if err = e.unfinished(ctx, m.crew, pol, which, r); err != nil {
 			return r, err
 		}
 		e.tellDeletions(ctx, deletionPatience)
-		if r.Left > 0 {
-			return r, errors.Join(append([]error{fmt.Errorf("%w (%d segments)", ErrNotDrained, r.Left)}, m.errs...)...)
+		left := r.Left
+		if !copies {
+			left -= r.Copies
+		}
+		if left > 0 {
+			return r, errors.Join(append([]error{fmt.Errorf("%w (%d segments)", ErrNotDrained, left)}, m.errs...)...)
 		}
 		return r, nil
 	}
@@ -280,14 +298,37 @@ func (e *Engine) needed(ctx context.Context, m *mending, which func(*catalog.Spr
 	return ids, bytes, err
 }
 
-// unfinished counts the chosen segments of which pieces still wait.
-func (e *Engine) unfinished(ctx context.Context, w *crew, pol repair.Policy, which func(*catalog.Spread) bool) (n int64, err error) {
-	err = e.cat.Spreads(ctx, func(s *catalog.Spread) error {
-		if which(s) {
-			plan := repair.Decide(w.segment(s), w.ms, pol)
-			n += int64(btoi(plan.Homeless > 0 || !plan.Nothing()))
+// unfinished counts in r the chosen segments of which pieces still wait, and says
+// for whom.
+func (e *Engine) unfinished(ctx context.Context, w *crew, pol repair.Policy, which func(*catalog.Spread) bool, r *DrainReport) error {
+	waits := make([]Wait, len(w.keepers))
+	err := e.cat.Spreads(ctx, func(s *catalog.Spread) error {
+		if !which(s) {
+			return ctx.Err()
+		}
+		seg := w.segment(s)
+		if plan := repair.Decide(seg, w.ms, pol); plan.Homeless == 0 && plan.Nothing() {
+			return ctx.Err()
+		}
+		copies := int64(btoi(s.Backup))
+		r.Left++
+		r.Copies += copies
+		seen := map[int]bool{}
+		for _, p := range seg.Pieces {
+			if p.At < 0 || p.At >= len(waits) || seen[p.At] || w.ms[p.At].Standing != repair.Away && w.ms[p.At].Standing != repair.Missing {
+				continue
+			}
+			seen[p.At] = true
+			waits[p.At].Segments++
+			waits[p.At].Copies += copies
 		}
 		return ctx.Err()
 	})
-	return n, err
+	for i, x := range waits {
+		if x.Segments > 0 {
+			x.Device, x.Name = w.keepers[i].Device(), w.keepers[i].Name()
+			r.Waits = append(r.Waits, x)
+		}
+	}
+	return err
 }

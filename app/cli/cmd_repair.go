@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -59,19 +60,49 @@ func (a *app) repair(ctx context.Context, api node.API, o node.RepairOrder) erro
 		return perr
 	}
 	if err != nil {
-		return &saidError{fmt.Sprintf("%s of a size of up to a few MB could not be made whole now: %s. It goes on when more machines answer or have room", count(r.Done.Left, "group of pieces", "groups of pieces"), oneLine(err.Error()))}
+		return &saidError{fmt.Sprintf("%s of a size of up to a few MB could not be made whole now: %s. It goes on when more machines answer or have room", count(r.Done.Left-r.Done.Copies, "group of pieces", "groups of pieces"), oneLine(err.Error()))}
 	}
 	return nil
 }
 
 func (a *app) saidRepair(r *node.RepairReport) error {
-	switch {
-	case r.Done == nil:
+	if r.Done == nil {
 		return a.say("From now on a machine may be away for %s before what it holds is made anew elsewhere.", took(r.Grace))
-	case r.Done.Pieces == 0 && r.Done.Left == 0:
-		return a.say("Nothing is missing.")
-	case r.Done.Pieces == 0:
+	}
+	d := r.Done
+	var text []string
+	switch {
+	case d.Pieces > 0:
+		text = append(text, fmt.Sprintf("%s made anew in %s (%s read, %s sent).", count(d.Pieces, "piece was", "pieces were"), took(d.Elapsed), size(d.Read), size(d.Sent)))
+	case d.Left == 0:
+		text = append(text, "Nothing is missing.")
+	case d.Left == d.Copies:
+		text = append(text, "Nothing of your files is missing.")
+	}
+	for i := range d.Waits {
+		text = append(text, waiting(&d.Waits[i]))
+	}
+	if d.Copies > 0 {
+		text = append(text, "What is missing of copies of the list of your files is in the next copies.")
+	}
+	if len(text) == 0 {
 		return nil
 	}
-	return a.say("%s made anew in %s (%s read, %s sent).", count(r.Done.Pieces, "piece was", "pieces were"), took(r.Done.Elapsed), size(r.Done.Read), size(r.Done.Sent))
+	return a.say("%s", strings.Join(text, "\n"))
+}
+
+// waiting says what waits for a machine that does not answer.
+func waiting(w *engine.Wait) string {
+	var what []string
+	if files := w.Segments - w.Copies; files > 0 {
+		what = append(what, count(files, "group", "groups")+" of pieces of your files")
+	}
+	if w.Copies > 0 {
+		what = append(what, count(w.Copies, "group", "groups")+" of pieces of copies of their list")
+	}
+	wait := "wait"
+	if w.Segments == 1 {
+		wait = "waits"
+	}
+	return fmt.Sprintf("%s does not answer: %s %s for it.", printable(w.Name), strings.Join(what, " and "), wait)
 }

@@ -16,6 +16,7 @@ type Spread struct {
 	Segment  int64
 	K, N     int
 	ShardLen int
+	Backup   bool             // holds nothing but backups of the catalog; only Spreads tells
 	Keepers  []peers.DeviceID // by index
 	States   []ShardState
 }
@@ -34,7 +35,7 @@ func (s *Segment) Spread() *Spread {
 
 // Spreads calls f for every ready segment, in order.
 func (c *Catalog) Spreads(ctx context.Context, f func(*Spread) error) error {
-	rows, err := c.r.QueryContext(ctx, `SELECT g.id, g.k, g.n, g.shard_len, k.device, s.state FROM segments g
+	rows, err := c.r.QueryContext(ctx, `SELECT g.id, g.k, g.n, g.shard_len, g.backup, k.device, s.state FROM segments g
 		JOIN shards s ON s.segment = g.id JOIN keepers k ON k.id = s.keeper
 		WHERE g.state = 1 ORDER BY g.id, s.idx`)
 	if err != nil {
@@ -51,7 +52,7 @@ func (c *Catalog) Spreads(ctx context.Context, f func(*Spread) error) error {
 	for rows.Next() {
 		var b []byte
 		var state ShardState
-		if err := rows.Scan(&next.Segment, &next.K, &next.N, &next.ShardLen, &b, &state); err != nil {
+		if err := rows.Scan(&next.Segment, &next.K, &next.N, &next.ShardLen, &next.Backup, &b, &state); err != nil {
 			return fmt.Errorf("catalog: %w", err)
 		}
 		if next.Segment != now.Segment {
