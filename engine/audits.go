@@ -91,17 +91,23 @@ func (e *Engine) auditOne(ctx context.Context, k peers.Keeper, sample int, m *me
 	}
 	m.totalFiles.Add(int64(len(refs)))
 	started := time.Now()
+	var lacking []catalog.ShardRef
 	for len(refs) > 0 {
 		part := refs[:min(len(refs), peers.MaxAudited)]
 		refs = refs[len(part):]
-		if err := e.auditPart(ctx, k, part, &a); err != nil {
+		lacks, err := e.auditPart(ctx, k, part, &a)
+		if err != nil {
 			return a, err
 		}
+		lacking = append(lacking, lacks...)
 		if a.Absent {
 			a.Took = time.Since(started)
-			return a, nil
+			return a, e.judgeLacking(ctx, lacking, &a)
 		}
 		m.files.Add(int64(len(part)))
+	}
+	if err := e.judgeLacking(ctx, lacking, &a); err != nil || a.Absent {
+		return a, err
 	}
 	a.Took = time.Since(started)
 	now := e.now().Unix()
@@ -126,12 +132,51 @@ func (e *Engine) auditOne(ctx context.Context, k peers.Keeper, sample int, m *me
 	})
 }
 
-// auditPart asks for one message's worth of pieces.
-func (e *Engine) auditPart(ctx context.Context, k peers.Keeper, refs []catalog.ShardRef, a *Audited) error {
+// judgeLacking marks the pieces that a keeper said it lacks, but for those that
+// another machine of this person has moved. As long as that cannot be known the
+// check proves nothing.
+func (e *Engine) judgeLacking(ctx context.Context, lacking []catalog.ShardRef, a *Audited) error {
+	if len(lacking) == 0 {
+		return nil
+	}
+	if !e.current(ctx) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		a.Absent, a.Text = true, "lacks pieces, which another machine of yours may have moved: it is not known yet"
+		return nil
+	}
+	for i := range lacking {
+		ref := &lacking[i]
+		sh, err := e.placed(ctx, suspect{ref.Segment, ref.Index, ref.ID})
+		if err != nil {
+			return err
+		}
+		if sh == nil {
+			a.Asked--
+			a.Lacking--
+			continue
+		}
+		if err := e.lost(ctx, ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) lost(ctx context.Context, ref *catalog.ShardRef) error {
+	lost := ref.Shard
+	lost.State = catalog.Lost
+	return e.cat.SetShard(context.WithoutCancel(ctx), ref.Segment, ref.Index, ref.ID, lost)
+}
+
+// auditPart asks for one message's worth of pieces, and gives those that the
+// keeper said it lacks.
+func (e *Engine) auditPart(ctx context.Context, k peers.Keeper, refs []catalog.ShardRef, a *Audited) (lacking []catalog.ShardRef, err error) {
 	auditee, ok := k.(peers.Auditee)
 	if !ok {
 		a.Absent, a.Text = true, "cannot be checked"
-		return nil
+		return nil, nil
 	}
 	var nonce peers.Nonce
 	rand.Read(nonce[:])
@@ -145,19 +190,19 @@ func (e *Engine) auditPart(ctx context.Context, k peers.Keeper, refs []catalog.S
 	proofs, err := auditee.AuditShards(one, nonce, ids, sizes, audit.Spots)
 	switch {
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	case errors.Is(err, peers.ErrUnknown):
 		a.Absent, a.Text = true, "runs a version that cannot be checked"
-		return nil
+		return nil, nil
 	case err != nil && !lie(err):
 		a.Absent, a.Text = true, reason(err).Error()
-		return nil
+		return nil, nil
 	case err != nil:
 		// An answer of the wrong form proves nothing of what was asked for.
 		a.Asked += len(refs)
 		a.False += len(refs)
 		e.scores.fail(k.Device(), true)
-		return nil
+		return nil, nil
 	}
 	for i := range refs {
 		ref := &refs[i]
@@ -165,6 +210,8 @@ func (e *Engine) auditPart(ctx context.Context, k peers.Keeper, refs []catalog.S
 		switch {
 		case proofs[i].Finding == peers.Lacking:
 			a.Lacking++
+			lacking = append(lacking, *ref)
+			continue
 		case proofs[i].Finding == peers.Broken:
 			a.Broken++
 		case proofs[i].Check(nonce, ref.ID, int64(ref.Size), ref.Root, audit.Spots):
@@ -174,13 +221,11 @@ func (e *Engine) auditPart(ctx context.Context, k peers.Keeper, refs []catalog.S
 			a.False++
 			e.scores.fail(k.Device(), true)
 		}
-		lost := ref.Shard
-		lost.State = catalog.Lost
-		if err := e.cat.SetShard(context.WithoutCancel(ctx), ref.Segment, ref.Index, ref.ID, lost); err != nil {
-			return err
+		if err := e.lost(ctx, ref); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return lacking, nil
 }
 
 // AuditDue gives the keepers that should be asked now by themselves: at night,

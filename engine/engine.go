@@ -60,9 +60,12 @@ type Config struct {
 	Roles func(peers.DeviceID) Role
 	// Pace waits until so many bytes may be received from a keeper or sent to it
 	// by what nobody waits for; nil: at once.
-	Pace   func(ctx context.Context, d peers.DeviceID, down, up int) error
-	Now    func() time.Time // nil: time.Now
-	Logger *slog.Logger
+	Pace func(ctx context.Context, d peers.DeviceID, down, up int) error
+	// CatchUp takes over what this person's other machines did until now, and
+	// fails where that cannot be known; nil: there are none.
+	CatchUp func(context.Context) error
+	Now     func() time.Time // nil: time.Now
+	Logger  *slog.Logger
 }
 
 // Engine keeps files and brings them back. It is safe for concurrent use;
@@ -77,10 +80,14 @@ type Engine struct {
 	keepers func() []peers.Keeper
 	roles   func(peers.DeviceID) Role
 	pace    func(ctx context.Context, d peers.DeviceID, down, up int) error
+	catchUp func(context.Context) error
 	now     func() time.Time
 	log     *slog.Logger
 	scores  *scores
 	care    care
+	// together: there are other machines of this person.
+	together atomic.Bool
+	suspects suspects
 	// segments is shared by puts and gets, so that one after the other does
 	// not need memory twice.
 	segments segmentPool
@@ -127,7 +134,7 @@ func newEngine(cfg Config, cat *catalog.Catalog) *Engine {
 	}
 	e := &Engine{
 		dir: cfg.Dir, cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets, key: cfg.Key, device: cfg.Device,
-		keepers: cfg.Keepers, roles: cfg.Roles, pace: cfg.Pace, now: now, log: log, scores: newScores(),
+		keepers: cfg.Keepers, roles: cfg.Roles, pace: cfg.Pace, catchUp: cfg.CatchUp, now: now, log: log, scores: newScores(),
 		putting: make(chan struct{}, 1), maintaining: make(chan struct{}, 1),
 	}
 	cat.SetClock(func() time.Time { return e.now() })

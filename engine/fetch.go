@@ -323,9 +323,12 @@ func (r *race) settle(res shardRead) {
 		return
 	}
 	r.why[res.idx] = res.err
+	if errors.Is(res.err, peers.ErrNotFound) && !r.lacks(r.ctx, r.seg, res.idx) {
+		return
+	}
 	r.e.scores.fail(sh.Keeper, lie(res.err))
 	r.blames.add(sh.Keeper, r.keepers[sh.Keeper].Name(), res.err, lie(res.err))
-	if errors.Is(res.err, peers.ErrNotFound) || lie(res.err) {
+	if lie(res.err) {
 		r.e.mark(r.ctx, r.seg, res.idx, catalog.Lost)
 	}
 }
@@ -539,11 +542,15 @@ func (f *fetcher) readWhole(ctx, caller context.Context, k peers.Keeper, seg *ca
 	case ctx.Err() != nil:
 		err = errSlow
 	}
-	if !errors.Is(err, peers.ErrNotFound) { // who lacks one shard can take another
+	if errors.Is(err, peers.ErrNotFound) { // who lacks one shard can take another
+		if !f.lacks(caller, seg, i) {
+			return err
+		}
+	} else {
 		f.e.scores.fail(k.Device(), lie(err))
 	}
 	f.blames.add(k.Device(), k.Name(), err, lie(err))
-	if errors.Is(err, peers.ErrNotFound) || lie(err) {
+	if lie(err) {
 		f.e.mark(caller, seg, i, catalog.Lost)
 	}
 	return err

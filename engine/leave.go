@@ -234,6 +234,9 @@ func (e *Engine) mendAll(ctx context.Context, pol repair.Policy, which func(*cat
 	case <-ctx.Done():
 		return r, context.Cause(ctx)
 	}
+	if err := e.judge(ctx, &blames{}); err != nil {
+		return r, err
+	}
 	if err := e.cat.EndMoves(ctx); err != nil {
 		return r, err
 	}

@@ -36,6 +36,9 @@ func (e *Engine) Maintain(ctx context.Context) error {
 	case e.putting <- struct{}{}:
 		_, err := e.collect(ctx)
 		e.unlockPut()
+		if err == nil {
+			err = e.judge(ctx, &blames{}) // may merge, which waits for puts
+		}
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,10 @@ import (
 const mergePrefix = RebuildPrefix + "merge-"
 
 // SetTogether tells the engine which others of the owner's machines there are.
-func (e *Engine) SetTogether(others []peers.DeviceID) { e.cat.SetTogether(e.device, others) }
+func (e *Engine) SetTogether(others []peers.DeviceID) {
+	e.together.Store(len(others) > 0)
+	e.cat.SetTogether(e.device, others)
+}
 
 // Merge takes over what another of the owner's machines did, up to the backup
 // that w leads to, and returns the notes in that. knew is the number of this

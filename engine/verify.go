@@ -22,6 +22,7 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions, progress func(Prog
 	m := newMeter(StageScan, progress)
 	defer m.close()
 	r := &VerifyReport{}
+	e.current(ctx) // if it can be: what moved would look lost
 	files, err := e.filesOf(ctx, o.Names)
 	if err != nil {
 		return r, err
@@ -43,6 +44,9 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions, progress func(Prog
 	m.totalKnown.Store(true)
 	m.set(StageVerify)
 	err = v.run(ctx, segs)
+	if err == nil {
+		err = e.judge(ctx, v.f.blames)
+	}
 	r.Files, r.Blamed, r.Elapsed, r.Bytes = int64(len(files)), v.f.blames.all(), m.elapsed(), v.f.fetched.Load()
 	for i := range files {
 		if slices.ContainsFunc(files[i].Parts, func(p catalog.Part) bool { return p.Chunk != 0 && v.lost[chunkSeg[p.Chunk]] }) {

@@ -337,15 +337,18 @@ func (n *Node) Devices(ctx context.Context) ([]Device, error) {
 // lastHeads asks the keepers when each machine made its newest copy.
 func (n *Node) lastHeads(ctx context.Context) map[peers.DeviceID]time.Time {
 	out := map[peers.DeviceID]time.Time{}
-	for _, h := range n.otherHeads(ctx) {
+	heads, _ := n.otherHeads(ctx)
+	for _, h := range heads {
 		out[h.Device] = time.Unix(h.At, 0)
 	}
 	return out
 }
 
 // otherHeads are the newest heads that the keepers which answer have of each
-// machine.
-func (n *Node) otherHeads(ctx context.Context) []*backup.Head {
+// machine. most tells that at least half of the keepers answered, and so one of
+// any that are more than half.
+func (n *Node) otherHeads(ctx context.Context) (out []*backup.Head, most bool) {
+	answered := 0
 	best := map[peers.DeviceID]*backup.Head{}
 	var mu sync.Mutex
 	var all []peers.DeviceID
@@ -361,6 +364,7 @@ func (n *Node) otherHeads(ctx context.Context) []*backup.Head {
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		answered++
 		for i := range hs {
 			if had := best[hs[i].Device]; had != nil && had.Number >= hs[i].Number {
 				continue
@@ -373,11 +377,10 @@ func (n *Node) otherHeads(ctx context.Context) []*backup.Head {
 			best[h.Device] = h
 		}
 	})
-	var out []*backup.Head
 	for _, h := range best {
 		out = append(out, h)
 	}
-	return out
+	return out, 2*answered >= len(all)
 }
 
 // RemoveDevice takes a machine off the list: keepers refuse it as they hear of
@@ -424,7 +427,8 @@ func (n *Node) silence(ctx context.Context, d Device, stolen bool) error {
 	} else {
 		// Its own catalog never came here. Custodians may know it all the same,
 		// from itself; its newest backup says which key it signs with.
-		for _, h := range n.otherHeads(ctx) {
+		heads, _ := n.otherHeads(ctx)
+		for _, h := range heads {
 			if c, err := custody.Parse[custody.DeviceCert](h.Cert); err == nil && h.Device == d.Device {
 				m.Sign = c.Body.Device
 			}

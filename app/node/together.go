@@ -23,6 +23,9 @@ import (
 // something.
 const importEvery = 15 * time.Second
 
+// importPoll is how often it is looked whether another import has ended.
+const importPoll = 50 * time.Millisecond
+
 // togetherness is what this process knows of the other machines.
 type togetherness struct {
 	mu    sync.Mutex                // one import at a time
@@ -55,27 +58,56 @@ func (n *Node) others() []peers.DeviceID {
 // Shared says whether this person has other machines.
 func (n *Node) Shared() bool { return n.backups.catalog != nil && len(n.others()) > 0 && !n.takenOff() }
 
+var errFewHeads = errors.New("too few keepers answer to know what this person's other machines did")
+
 // Import takes over what this person's other machines did since the last time,
 // as far as keepers that answer have it.
 func (n *Node) Import(ctx context.Context) error {
 	t := &n.together
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	_, err := n.importAll(ctx)
+	return err
+}
+
+// learnOthers is Import where nothing may be missed that more than half of the
+// keepers know.
+func (n *Node) learnOthers(ctx context.Context) error {
+	t := &n.together
+	for !t.mu.TryLock() { // an import may wait for a put for hours
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(importPoll):
+		}
+	}
+	defer t.mu.Unlock()
+	most, err := n.importAll(ctx)
+	if err == nil && !most {
+		err = errFewHeads
+	}
+	return err
+}
+
+// importAll is called with the lock held.
+func (n *Node) importAll(ctx context.Context) (most bool, err error) {
+	t := &n.together
 	others := n.others()
 	n.backups.engine.SetTogether(others)
 	if len(others) == 0 && !t.stale {
-		return nil
+		return true, nil
 	}
 	last, err := n.backups.catalog.LastBackup(ctx, n.device)
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
-		return err
+		return false, err
 	}
 	known, err := n.backups.catalog.Imports(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var errs []error
-	for _, h := range n.otherHeads(ctx) {
+	heads, most := n.otherHeads(ctx)
+	for _, h := range heads {
 		mine := h.Device == n.device
 		if mine && !n.forgot(h, &last) || !mine && !slices.Contains(others, h.Device) {
 			continue
@@ -94,7 +126,7 @@ func (n *Node) Import(ctx context.Context) error {
 	if err = errors.Join(errs...); err == nil {
 		t.stale = false
 	}
-	return err
+	return most, err
 }
 
 // forgot says whether a head of this machine is of a life that its home, put
