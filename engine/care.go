@@ -202,7 +202,7 @@ func (e *Engine) SetGrace(ctx context.Context, d time.Duration) error {
 // crew is the circle as decisions see it.
 type crew struct {
 	keepers []peers.Keeper
-	ms      []repair.Machine
+	ms      []repair.Machine // of the keepers, and behind them those that only other machines of this person know
 	at      map[peers.DeviceID]int
 	pinned  map[int64]bool
 }
@@ -220,9 +220,60 @@ func (e *Engine) crew(ctx context.Context) (*crew, error) {
 			w.at[d] = i
 			w.ms = append(w.ms, repair.Machine{Machine: e.machine(c, d), Standing: e.standing(c, d)})
 		}
+		if e.together.Load() {
+			return e.besides(ctx, w, c)
+		}
 		return nil
 	})
 	return w, err
+}
+
+// shunTime is for how long a keeper gets nothing that others can take after
+// another machine of this person moved pieces away from it. It may do that again
+// afterwards, once.
+const shunTime = 30 * 24 * time.Hour
+
+// besides adds what is to be minded where this person has other machines: whom
+// they shun, and those that hold pieces and only they know yet. One of these is as a
+// keeper that does not answer: it is waited for, so that two machines which learn of
+// keepers at different times do not undo what the other did. The lock is held.
+func (e *Engine) besides(ctx context.Context, w *crew, c *care) error {
+	now := e.now()
+	shunned, err := e.cat.Shunned(ctx, now.Add(-shunTime).Unix())
+	if err != nil {
+		return err
+	}
+	for i := range w.ms {
+		w.ms[i].Shunned = shunned[w.ms[i].ID]
+	}
+	if e.out == nil {
+		return nil
+	}
+	holders, err := e.cat.Holders(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range holders {
+		_, known := w.at[d]
+		_, leaving := c.leaving[d]
+		if known || leaving || e.out(d) {
+			continue
+		}
+		h := c.history[d]
+		if h == nil {
+			h = &presence.History{}
+			c.history[d] = h
+		}
+		h.Mark(now, false)
+		m := repair.Machine{Machine: e.machine(c, d), Standing: repair.Away}
+		m.Takes = false
+		if h.Missed(now, c.grace) {
+			m.Standing = repair.Missing
+		}
+		w.at[d] = len(w.ms)
+		w.ms = append(w.ms, m)
+	}
+	return nil
 }
 
 func (e *Engine) machine(c *care, d peers.DeviceID) placement.Machine {
@@ -287,7 +338,7 @@ func (w *crew) looks() string {
 
 // taking counts the machines that new segments go to.
 func (w *crew) taking() (n int) {
-	for _, m := range w.ms {
+	for _, m := range w.ms[:len(w.keepers)] {
 		n += btoi(takesNew(m.Standing))
 	}
 	return n

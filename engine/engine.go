@@ -61,6 +61,10 @@ type Config struct {
 	// Pace waits until so many bytes may be received from a keeper or sent to it
 	// by what nobody waits for; nil: at once.
 	Pace func(ctx context.Context, d peers.DeviceID, down, up int) error
+	// TakenOut tells whether this machine's person took a machine out of the
+	// circle, or has it keep nothing more; nil: whoever is no keeper is out. With
+	// other machines of that person it may also be one that only they know yet.
+	TakenOut func(peers.DeviceID) bool
 	// CatchUp takes over what this person's other machines did until now, and
 	// fails where that cannot be known; nil: there are none.
 	CatchUp func(context.Context) error
@@ -80,6 +84,7 @@ type Engine struct {
 	keepers func() []peers.Keeper
 	roles   func(peers.DeviceID) Role
 	pace    func(ctx context.Context, d peers.DeviceID, down, up int) error
+	out     func(peers.DeviceID) bool
 	catchUp func(context.Context) error
 	now     func() time.Time
 	log     *slog.Logger
@@ -134,7 +139,7 @@ func newEngine(cfg Config, cat *catalog.Catalog) *Engine {
 	}
 	e := &Engine{
 		dir: cfg.Dir, cat: cat, namer: chunk.NewNamer(cfg.Secrets.Dedup), secrets: cfg.Secrets, key: cfg.Key, device: cfg.Device,
-		keepers: cfg.Keepers, roles: cfg.Roles, pace: cfg.Pace, catchUp: cfg.CatchUp, now: now, log: log, scores: newScores(),
+		keepers: cfg.Keepers, roles: cfg.Roles, pace: cfg.Pace, out: cfg.TakenOut, catchUp: cfg.CatchUp, now: now, log: log, scores: newScores(),
 		putting: make(chan struct{}, 1), maintaining: make(chan struct{}, 1),
 	}
 	cat.SetClock(func() time.Time { return e.now() })

@@ -311,7 +311,7 @@ func (n *Node) openOwner(ctx context.Context, o Options, service *rpc.Service) e
 	}
 	files, err := engine.Open(ctx, engine.Config{
 		Dir: n.home, Key: n.ownerBox.DBKey(catalogFile), Secrets: secrets, Device: n.device, Keepers: service.Keepers, Roles: n.roleOf, Pace: n.paceRepair,
-		CatchUp: n.learnOthers, Now: o.Clock, Logger: n.log,
+		TakenOut: n.tookOut, CatchUp: n.learnOthers, Now: o.Clock, Logger: n.log,
 	})
 	if err != nil {
 		return fmt.Errorf("catalog: %w", err)

@@ -180,6 +180,10 @@ func (n *Node) meet(them []savedPeer) error {
 	return nil
 }
 
+// tookOut says whether a machine that is no keeper is so because this person took
+// it out of the circle here, or has it keep nothing more.
+func (n *Node) tookOut(d peers.DeviceID) bool { return n.book.Has(d) || n.book.TakenOut(d) }
+
 func (n *Node) machineName(ctx context.Context, d peers.DeviceID) string {
 	if n.backups.catalog == nil {
 		return d.Short()

@@ -5,9 +5,11 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/preezm/preezm/peers"
 )
@@ -186,6 +188,53 @@ func (c *Catalog) SetCareValue(ctx context.Context, name string, v int64) error 
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO care(name, value) VALUES(?,?)", name, v)
 		return err
 	})
+}
+
+// shunPrefix begins the marks of keepers that another machine of the owner moved
+// shards away from: the value is when this machine heard of it, in Unix seconds.
+const shunPrefix = "shunned/"
+
+// Shunned gives the keepers that another machine of the owner moved shards away
+// from, and to which it brought none since, if this machine heard of it after since
+// (Unix seconds).
+func (c *Catalog) Shunned(ctx context.Context, since int64) (map[peers.DeviceID]bool, error) {
+	return byDevice(ctx, c.r, func(rows *sql.Rows, d *[]byte) (bool, error) {
+		var name string
+		err := rows.Scan(&name)
+		if err == nil {
+			*d, err = hex.DecodeString(strings.TrimPrefix(name, shunPrefix))
+		}
+		return true, err
+	}, "SELECT name FROM care WHERE name LIKE ? AND value > ?", shunPrefix+"%", since)
+}
+
+// shun notes which keepers the other machine moved shards away from, and which it
+// brought some.
+func (m *merger) shun() error {
+	for d, away := range m.left {
+		var err error
+		if name := shunPrefix + hex.EncodeToString(d[:]); away {
+			_, err = m.tx.ExecContext(m.ctx, "INSERT OR REPLACE INTO care(name, value) VALUES(?,?)", name, m.u.now().Unix())
+		} else {
+			_, err = m.tx.ExecContext(m.ctx, "DELETE FROM care WHERE name = ?", name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Holders gives every machine that the catalog has a shard at.
+func (c *Catalog) Holders(ctx context.Context) (out []peers.DeviceID, err error) {
+	_, err = byDevice(ctx, c.r, func(rows *sql.Rows, d *[]byte) (struct{}, error) {
+		err := rows.Scan(d)
+		if err == nil && len(*d) == len(peers.DeviceID{}) {
+			out = append(out, peers.DeviceID(*d))
+		}
+		return struct{}{}, err
+	}, "SELECT device FROM keepers WHERE EXISTS(SELECT 1 FROM shards WHERE keeper = keepers.id)")
+	return out, err
 }
 
 // ShardRef is a shard that a keeper should have.

@@ -92,7 +92,19 @@ func (m *merger) follow() error {
 			return err
 		}
 	}
-	return nil
+	return m.shun()
+}
+
+// moved notes that the other machine moved a shard. A keeper that it brings some to
+// it does not shun, whatever it took away there.
+func (m *merger) moved(from, to *Shard) {
+	if from.Keeper == to.Keeper {
+		return
+	}
+	if _, ok := m.left[from.Keeper]; !ok && from.State == There {
+		m.left[from.Keeper] = true
+	}
+	m.left[to.Keeper] = false
 }
 
 // shape is all that followOne compares: two machines whose rows give the same
@@ -207,6 +219,7 @@ func (m *merger) followOne(ours, theirs *Segment) error {
 				// its own anew and counts on. With a higher number it would be known
 				// to have deleted what was here before.
 			case now.Shards[i].before(sh):
+				m.moved(&now.Shards[i], sh)
 				now.Shards[i], changed = *sh, true
 			}
 		}

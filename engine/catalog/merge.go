@@ -77,6 +77,7 @@ type merger struct {
 	u        *upserter
 	chunks   map[int64]int64 // rows there to rows here
 	segments map[int64]int64
+	left     map[peers.DeviceID]bool // keepers that shards moved away from, and from nowhere else to: true
 	out      Merged
 }
 
@@ -101,7 +102,7 @@ func (c *Catalog) Merge(ctx context.Context, o MergeOrder) (Merged, error) {
 		return out, err
 	}
 	err = c.write(ctx, func(tx *sql.Tx) error {
-		m := &merger{ctx: ctx, o: &o, tx: newPreparing(tx), theirs: newPreparing(o.Theirs.r), u: newUpserter(ctx, tx, c.now), chunks: map[int64]int64{}, segments: map[int64]int64{}}
+		m := &merger{ctx: ctx, o: &o, tx: newPreparing(tx), theirs: newPreparing(o.Theirs.r), u: newUpserter(ctx, tx, c.now), chunks: map[int64]int64{}, segments: map[int64]int64{}, left: map[peers.DeviceID]bool{}}
 		defer m.u.close()
 		defer m.tx.close()
 		defer m.theirs.close()

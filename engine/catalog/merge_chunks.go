@@ -142,6 +142,9 @@ func (m *merger) segment(theirs int64) error {
 		if err := insertShard(m.ctx, m.tx, id, i, &s.Shards[i]); err != nil {
 			return err
 		}
+		if s.Shards[i].State == There {
+			m.left[s.Shards[i].Keeper] = false
+		}
 	}
 	m.segments[theirs] = id
 	chunks, err := collect(m.ctx, m.theirs, scanChunk, "SELECT "+chunkColumns+" FROM chunks WHERE segment = ?", theirs)

@@ -38,6 +38,10 @@ func (s Standing) counts() bool { return s == Well || s == Away }
 type Machine struct {
 	placement.Machine
 	Standing Standing
+	// Shunned: another machine of the owner moved pieces away from it. It gets
+	// none that others can take, or two machines that see a circle differently
+	// would move pieces to and fro.
+	Shunned bool
 }
 
 // State is what is known of a piece; as in the catalog.
@@ -143,9 +147,9 @@ func Decide(s *Segment, ms []Machine, pol Policy) Plan {
 	}
 	todo := append(urgent, lazy...)
 	slices.Sort(todo)
-	takers := takers(ms, pol)
+	takers, liked := takers(ms, true), takers(ms, false)
 	if pol.Fixed {
-		plan.fill(s, takers, held, todo)
+		plan.fill(s, takers, liked, held, todo)
 		return plan
 	}
 	if g := placement.Target(s.Geometry, members(ms)); g != s.Geometry && plan.Spare >= 0 && (g.K == s.K || !s.Pinned) {
@@ -153,8 +157,8 @@ func Decide(s *Segment, ms []Machine, pol Policy) Plan {
 			return plan
 		}
 	}
-	plan.fill(s, takers, held, todo)
-	plan.level(s, takers, held)
+	plan.fill(s, takers, liked, held, todo)
+	plan.level(s, liked, held)
 	return plan
 }
 
@@ -176,12 +180,12 @@ func margin(g erasure.Geometry, pol Policy) int {
 }
 
 // takers are the machines as placement sees them, with only those taking
-// pieces that can be relied on.
-func takers(ms []Machine, pol Policy) []placement.Machine {
+// pieces that can be relied on, and shunned ones only if wanted.
+func takers(ms []Machine, shunned bool) []placement.Machine {
 	out := make([]placement.Machine, len(ms))
 	for i, m := range ms {
 		out[i] = m.Machine
-		out[i].Takes = m.Takes && m.Standing == Well
+		out[i].Takes = m.Takes && m.Standing == Well && (shunned || !m.Shunned)
 	}
 	return out
 }
@@ -197,8 +201,8 @@ func members(ms []Machine) (n int) {
 }
 
 // fill gives each piece of todo a home: the machine that it was meant for when
-// that is well, else another.
-func (plan *Plan) fill(s *Segment, ms []placement.Machine, held []int, todo []int) {
+// that is well, else another, rather a liked one.
+func (plan *Plan) fill(s *Segment, ms, liked []placement.Machine, held []int, todo []int) {
 	var homeless []int
 	for _, i := range todo {
 		at := s.Pieces[i].At
@@ -209,18 +213,26 @@ func (plan *Plan) fill(s *Segment, ms []placement.Machine, held []int, todo []in
 		}
 		homeless = append(homeless, i)
 	}
-	homes := placement.Choose(ms, held, len(homeless), s.Size, s.Turn)
+	homeless, _ = plan.settle(s, liked, held, homeless)
+	homeless, idle := plan.settle(s, ms, held, homeless)
+	plan.Idle += idle
+	plan.Homeless += len(homeless) - idle
+}
+
+// settle gives pieces homes, and those back that have none, of them idle ones
+// that machines would take.
+func (plan *Plan) settle(s *Segment, ms []placement.Machine, held []int, pieces []int) (left []int, idle int) {
+	homes := placement.Choose(ms, held, len(pieces), s.Size, s.Turn)
 	for j, to := range homes {
 		// A second piece on a machine is worth its room only where it lets
 		// one more machine be lost.
 		if held[to] > 0 && !gains(held, to, s.K) {
-			plan.Idle += len(homes) - j
-			break
+			return pieces[j:], len(homes) - j
 		}
-		plan.Moves = append(plan.Moves, Move{homeless[j], to})
+		plan.Moves = append(plan.Moves, Move{pieces[j], to})
 		held[to]++
 	}
-	plan.Homeless += len(homeless) - len(homes)
+	return pieces[len(homes):], 0
 }
 
 // gains tells whether a further piece on a machine makes anything safer: a
