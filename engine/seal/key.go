@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package seal encrypts one message (a chunk, a manifest) under a key of its
-// own, in frames of 64 KiB that can be opened from the middle, and commits to
-// the key.
+// own, in frames of 64 KiB that can be opened from the middle.
 //
 // The cipher is AES-256-GCM with STREAM nonces. GCM by itself does not commit
 // to its key: a crafted ciphertext can open under two keys to two different
-// texts, and Preezm hands keys to third parties. So the cipher's key and a
-// 32-byte Commitment are both derived from the message key; whoever is given a
-// key compares it with the commitment recorded when the message was sealed.
-// Open does not: it has no commitment to compare with.
+// texts. So the cipher's key and a 32-byte Commitment are both derived from the
+// message key, for formats that give one message to several receivers; Open has
+// none to compare with. No format of this program needs one yet: a grant signs
+// a manifest and a key for one company.
 //
 // The package is pure and safe for concurrent use. docs/formats.md describes
 // the format, testdata/seal.json has vectors for other implementations.
