@@ -69,6 +69,11 @@ func TestMachineGone(t *testing.T) {
 			r.check(k.Kill())
 			r.check(os.RemoveAll(k.Dir))
 		}
+		other := rest[r.rng.IntN(len(rest))]
+		away := r.rng.IntN(2) == 0 && len(rest) > 3
+		if away { // what it has is older then
+			r.check(other.Kill())
+		}
 		r.check(r.Owner.Start(r.ctx))
 		done := []<-chan e2e.Result{r.background(deed...)}
 		if puts { // not in a copy for sure: old or new
@@ -88,7 +93,11 @@ func TestMachineGone(t *testing.T) {
 			<-d
 		}
 		r.check(os.RemoveAll(r.Owner.Dir))
-		r.Logf("round %d: %v with %d keepers, a put beside it %v, came to its end %v: machine gone after %v", o.round, deed, len(r.Keepers), puts, ends, wait)
+		r.Logf("round %d: %v with %d keepers, %s away %v, a put beside it %v, came to its end %v: machine gone after %v",
+			o.round, deed, len(r.Keepers), other.About().Name, away, puts, ends, wait)
+		if away {
+			r.check(other.Start(r.ctx))
+		}
 		r.recover(words, fmt.Sprint("owner", o.round), rest[r.rng.IntN(len(rest))])
 		o.look()
 		o.goOn(k, deed)
