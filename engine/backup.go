@@ -63,6 +63,13 @@ type BackupReport struct {
 // first: the backup then ends with an error and is to be tried again, unless
 // it insists. ErrUnchanged when the last backup says the same.
 func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progress func(Progress)) (head []byte, r BackupReport, err error) {
+	if !o.Always {
+		if same, err := e.knownBackedUp(ctx, &o); err != nil {
+			return nil, r, err
+		} else if same {
+			return nil, r, ErrUnchanged
+		}
+	}
 	p := newPut(e, newMeter(StageBackup, progress))
 	defer p.meter.close()
 	if err := e.lockPut(ctx, func() { p.meter.set(StageWait) }); err != nil {
@@ -94,6 +101,10 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 	if err != nil {
 		return nil, r, err
 	}
+	seen, err := e.cat.Changes(ctx)
+	if err != nil {
+		return nil, r, err
+	}
 	held, err := e.cat.Held(ctx) // before the dump, which may know of more
 	if err != nil {
 		return nil, r, err
@@ -104,7 +115,7 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 			return nil, r, err
 		}
 		if stamp == last.Stamp {
-			return nil, r, ErrUnchanged
+			return nil, r, errors.Join(ErrUnchanged, e.cat.MarkBackedUp(ctx, last.Number, NotesDigest(o.Notes), seen))
 		}
 	}
 	var stamp [32]byte
@@ -130,10 +141,13 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 		return nil, r, err
 	}
 	// From here on it exists; who gives up now gives up too late.
-	quiet := context.WithoutCancel(ctx)
+	quiet := catalog.Aside(context.WithoutCancel(ctx))
 	err = e.cat.AddBackup(quiet, &catalog.Backup{
 		Device: o.Device, Number: o.Number, Made: e.now().Unix(), Parts: body.v.Parts, Index: index.v.Parts, Head: head, Stamp: stamp, Held: held,
 	}, keptBackups)
+	if err == nil {
+		err = e.cat.MarkBackedUp(quiet, o.Number, NotesDigest(o.Notes), seen)
+	}
 	if err != nil {
 		return nil, r, err
 	}
@@ -147,6 +161,21 @@ func (e *Engine) BackUp(ctx context.Context, o BackupOrder, insist bool, progres
 func StampOf(ctx context.Context, c *catalog.Catalog, notes map[string][]byte) ([32]byte, error) {
 	stamp, err := c.Stamp(ctx)
 	return sumNotes(stamp, notes), err
+}
+
+// NotesDigest tells two sets of notes apart.
+func NotesDigest(notes map[string][]byte) [32]byte { return sumNotes([32]byte{}, notes) }
+
+// knownBackedUp tells whether it is known without a look at the catalog that
+// nothing has changed since the last backup.
+func (e *Engine) knownBackedUp(ctx context.Context, o *BackupOrder) (bool, error) {
+	last, err := e.cat.LastBackup(ctx, o.Device)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return e.cat.BackedUp(ctx, &last, NotesDigest(o.Notes))
 }
 
 func sumNotes(stamp [32]byte, notes map[string][]byte) [32]byte {
@@ -175,6 +204,15 @@ func (e *Engine) giveWay() {
 	if y := e.yielding.Load(); y != nil {
 		y.cancel(errPut)
 	}
+}
+
+// own is the context in which the put writes its segments and chunks down: those
+// of a backup are no reason for another.
+func (p *put) own(ctx context.Context) context.Context {
+	if p.backup {
+		return catalog.Aside(ctx)
+	}
+	return ctx
 }
 
 // stream keeps what write makes as one run of bytes and gives its chunks, all

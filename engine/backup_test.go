@@ -90,7 +90,13 @@ func TestBackupOfNothingNew(t *testing.T) {
 	c := newCircle(t, 3)
 	c.put(sampleTree(t))
 	c.backUp(1)
+	if !c.nothingNew() {
+		t.Error("after a backup it is not known that there is nothing new")
+	}
 	c.reopen()
+	if !c.nothingNew() {
+		t.Error("after another start it is not known any more")
+	}
 	_, _, err := c.BackUp(t.Context(), BackupOrder{
 		Device: peers.DeviceID{1}, Number: 2, Notes: map[string][]byte{"circle": []byte("them")},
 		Seal: func(_, _ []byte, _ int64) ([]byte, error) { return []byte("x"), nil },
@@ -98,6 +104,31 @@ func TestBackupOfNothingNew(t *testing.T) {
 	if !errors.Is(err, ErrUnchanged) {
 		t.Errorf("got %v", err)
 	}
+	src := t.TempDir()
+	write(t, filepath.Join(src, "later"), data(9, 5000))
+	c.put(src)
+	if c.nothingNew() {
+		t.Error("a new file is taken for backed up")
+	}
+}
+
+// nothingNew tells whether there is known to be nothing new, and checks that
+// a look at the whole catalog finds none then.
+func (c *circle) nothingNew() bool {
+	c.t.Helper()
+	notes := map[string][]byte{"circle": []byte("them")}
+	last, err := c.cat.LastBackup(c.t.Context(), peers.DeviceID{1})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	known, err := c.cat.BackedUp(c.t.Context(), &last, NotesDigest(notes))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if stamp, err := StampOf(c.t.Context(), c.cat, notes); err != nil || known && stamp != last.Stamp {
+		c.t.Errorf("what is new is taken for backed up (%v)", err)
+	}
+	return known
 }
 
 func TestBackupsAreLetGo(t *testing.T) {
@@ -107,6 +138,7 @@ func TestBackupsAreLetGo(t *testing.T) {
 		write(t, filepath.Join(src, fmt.Sprint("f", i)), data(byte(i), 100))
 		c.put(src)
 		c.backUp(uint64(i + 1))
+		c.nothingNew()
 	}
 	if _, err := c.cat.LastBackup(t.Context(), peers.DeviceID{1}); err != nil {
 		t.Fatal(err)

@@ -186,7 +186,7 @@ func (p *put) reassign(s *openSegment) (moved int) {
 		// In the catalog before it leaves; the one before may have arrived
 		// after all and is queued for deletion.
 		var err error
-		if sh.ID, err = p.e.cat.Reassign(context.WithoutCancel(p.ctx), s.rec.ID, i, sh.Keeper); err != nil {
+		if sh.ID, err = p.e.cat.Reassign(p.own(context.WithoutCancel(p.ctx)), s.rec.ID, i, sh.Keeper); err != nil {
 			p.fail(err)
 			return 0
 		}

@@ -261,7 +261,7 @@ func (p *put) encodeOne(s *openSegment) error {
 		sh := &s.rec.Shards[i]
 		sh.Keeper, sh.Root = t.Device(), erasure.ShardRoot(s.shards[i])
 	}
-	return p.e.cat.Intend(p.ctx, []*catalog.Segment{&s.rec}, p.e.now().UnixNano())
+	return p.e.cat.Intend(p.own(p.ctx), []*catalog.Segment{&s.rec}, p.e.now().UnixNano())
 }
 
 // landed is called when enough keepers hold the segment: it is committed,

@@ -412,7 +412,7 @@ func (p *put) commit(items []commitItem) error {
 	if err != nil {
 		return err
 	}
-	if err := p.e.cat.Commit(context.WithoutCancel(p.ctx), &b); err != nil {
+	if err := p.e.cat.Commit(p.own(context.WithoutCancel(p.ctx)), &b); err != nil {
 		return err
 	}
 	if len(b.Versions) > 0 {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/preezm/preezm/engine"
@@ -56,6 +57,7 @@ type backups struct {
 	catalog *catalog.Catalog
 	began   beside     // when the home was opened
 	mu      sync.Mutex // one at a time
+	unsaved atomic.Pointer[unsaved]
 }
 
 // beside is how what is noted beside the catalog looks: the helpers, and the
@@ -372,13 +374,45 @@ func (n *Node) BackupState(ctx context.Context) (*BackupState, error) {
 	if err != nil {
 		return nil, err
 	}
-	stamp, err := engine.StampOf(ctx, b.catalog, notes)
-	if err != nil {
-		return nil, err
+	s.Pending, err = n.changedSince(ctx, &last, notes)
+	return s, err
+}
+
+// unsaved is what was found to be in no backup yet; a window asks again and again.
+type unsaved struct {
+	number  uint64 // of the last backup
+	notes   [32]byte
+	changes int64 // of the catalog
+}
+
+// changedSince tells whether a backup lacks something. It looks at the whole
+// catalog only when that is not known.
+func (n *Node) changedSince(ctx context.Context, last *catalog.Backup, notes map[string][]byte) (bool, error) {
+	b := &n.backups
+	at := unsaved{number: last.Number, notes: engine.NotesDigest(notes)}
+	same, err := b.catalog.BackedUp(ctx, last, at.notes)
+	if err != nil || same {
+		return false, err
+	}
+	if at.changes, err = b.catalog.Changes(ctx); err != nil {
+		return false, err
+	}
+	if known := b.unsaved.Load(); known != nil && *known == at {
+		return true, nil
 	}
 	held, err := b.catalog.Held(ctx)
-	s.Pending = stamp != last.Stamp || held > last.Held
-	return s, err
+	if err != nil {
+		return false, err
+	}
+	stamp, err := engine.StampOf(ctx, b.catalog, notes)
+	switch {
+	case err != nil:
+		return false, err
+	case stamp == last.Stamp && held <= last.Held:
+		return false, b.catalog.MarkBackedUp(ctx, at.number, at.notes, at.changes)
+	}
+	b.unsaved.Store(&at)
+	return true, nil
 }
 
 // backUpChanges makes backups while the node serves: a while after something
@@ -423,6 +457,11 @@ func (n *Node) backUpChanges(ctx context.Context) {
 			noted = notes
 		}
 		started := time.Now()
+		before, err := n.backups.catalog.Changes(ctx)
+		if err != nil {
+			n.log.Warn("look at the catalog", "err", err)
+			continue
+		}
 		r, err := n.backUp(ctx, yielded >= yields, nil)
 		if ctx.Err() != nil {
 			return
@@ -449,9 +488,7 @@ func (n *Node) backUpChanges(ctx context.Context) {
 			due = time.Now().Add(backupPause) // under a number that keepers take
 			continue
 		}
-		if seen, err = n.backups.catalog.Changes(ctx); err != nil {
-			n.log.Warn("look at the catalog", "err", err)
-		}
+		seen = before
 	}
 }
 

@@ -49,40 +49,6 @@ type Backup struct {
 	Held   int64 // it knows what took the place of what is held up to this number
 }
 
-// changes is how many rows were written over the one connection that writes.
-func (c *Catalog) changes(ctx context.Context) (n int64, err error) {
-	if err = c.w.QueryRowContext(ctx, "SELECT total_changes()").Scan(&n); err != nil {
-		err = fmt.Errorf("catalog: %w", explain(err))
-	}
-	return n, err
-}
-
-// Changes tells how many rows were written since the catalog was opened, restless
-// tables aside. It only serves to see whether there were any.
-func (c *Catalog) Changes(ctx context.Context) (int64, error) {
-	n, err := c.changes(ctx)
-	return n - c.opened - c.aside.Load(), err
-}
-
-// writeRestless runs f, which writes to restless tables only, in one transaction.
-// A backup that is not needed would cost a look at the whole catalog to see that.
-func (c *Catalog) writeRestless(ctx context.Context, f func(*sql.Tx) error) error {
-	const total = "SELECT total_changes()"
-	return c.write(ctx, func(tx *sql.Tx) error {
-		var before, after int64
-		if err := tx.QueryRowContext(ctx, total).Scan(&before); err != nil {
-			return err
-		}
-		err := f(tx)
-		// Rows that are taken back are counted as well.
-		if err := tx.QueryRowContext(context.WithoutCancel(ctx), total).Scan(&after); err != nil {
-			return err
-		}
-		c.aside.Add(after - before)
-		return err
-	})
-}
-
 // AddBackup writes a backup down and holds its chunks. Older ones of the same
 // machine than the given number of newest are let go of, and their heads.
 func (c *Catalog) AddBackup(ctx context.Context, b *Backup, keep int) error {
@@ -169,7 +135,7 @@ type HeadAck struct {
 
 // AckHead notes that a keeper has a head of this machine.
 func (c *Catalog) AckHead(ctx context.Context, a HeadAck) error {
-	return c.write(ctx, func(tx *sql.Tx) error {
+	return c.writeRestless(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO head_acks(keeper, number, at) VALUES(?,?,?)
 			ON CONFLICT(keeper) DO UPDATE SET number = excluded.number, at = excluded.at`, a.Keeper[:], a.Number, a.At)
 		return err

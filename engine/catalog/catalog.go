@@ -85,7 +85,7 @@ func (c *Catalog) ready(ctx context.Context) error {
 		return err
 	}
 	var err error
-	c.opened, err = c.changes(ctx)
+	c.opened, err = totalChanges(ctx, c.w)
 	return err
 }
 
@@ -118,8 +118,14 @@ func (c *Catalog) SetClock(now func() time.Time) { c.now = now }
 // Close releases the files.
 func (c *Catalog) Close() error { return errors.Join(c.r.Close(), c.w.Close()) }
 
-// write runs f in one transaction.
+// write runs f in one transaction, which takes the mark away that the newest
+// backup says all there is when f changed anything, see marked.go.
 func (c *Catalog) write(ctx context.Context, f func(*sql.Tx) error) error {
+	return c.transact(ctx, func(tx *sql.Tx) error { return c.counted(ctx, tx, f) })
+}
+
+// transact runs f in one transaction.
+func (c *Catalog) transact(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := c.w.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("catalog: %w", explain(err))

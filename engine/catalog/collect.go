@@ -117,7 +117,7 @@ func (c *Catalog) Deletions(ctx context.Context, keeper peers.DeviceID, limit in
 
 // Deleted records that a keeper has forgotten the shards.
 func (c *Catalog) Deleted(ctx context.Context, keeper peers.DeviceID, ids []peers.ShardID) error {
-	return c.write(ctx, func(tx *sql.Tx) error {
+	return c.writeRestless(ctx, func(tx *sql.Tx) error {
 		del, err := tx.PrepareContext(ctx, "DELETE FROM deletions WHERE keeper = (SELECT id FROM keepers WHERE device = ?) AND shard = ?")
 		if err != nil {
 			return err
@@ -146,9 +146,14 @@ func scanInt(rows *sql.Rows) (n int64, err error) {
 
 // Totals counts everything for a status.
 type Totals struct {
-	Files, Folders, Bytes int64
-	Segments, Stored      int64 // Stored in shard bytes acknowledged
-	Debt, Pending         int64 // shards owed or lost; deletions that wait
+	Sum
+	Pieces
+}
+
+// Pieces counts what lies with the keepers.
+type Pieces struct {
+	Segments, Stored int64 // Stored in shard bytes acknowledged
+	Debt, Pending    int64 // shards owed or lost; deletions that wait
 }
 
 // Totals gives the counts.
@@ -157,16 +162,21 @@ func (c *Catalog) Totals(ctx context.Context) (Totals, error) {
 	if err != nil {
 		return Totals{}, err
 	}
-	t := Totals{Files: sum.Files, Folders: sum.Folders, Bytes: sum.Bytes}
+	p, err := c.Pieces(ctx)
+	return Totals{sum, p}, err
+}
+
+// Pieces gives the counts that need no look at every file.
+func (c *Catalog) Pieces(ctx context.Context) (p Pieces, err error) {
 	err = c.r.QueryRowContext(ctx, `SELECT
 		(SELECT count(*) FROM segments WHERE state = 1),
 		(SELECT coalesce(sum(shard_len), 0) FROM shards JOIN segments ON id = segment WHERE shards.state = 1 AND segments.state = 1),
 		(SELECT count(*) FROM shards JOIN segments ON id = segment WHERE shards.state <> 1 AND segments.state = 1),
-		(SELECT count(*) FROM deletions WHERE held = 0 AND after <= ?)`, c.now().UnixNano()).Scan(&t.Segments, &t.Stored, &t.Debt, &t.Pending)
+		(SELECT count(*) FROM deletions WHERE held = 0 AND after <= ?)`, c.now().UnixNano()).Scan(&p.Segments, &p.Stored, &p.Debt, &p.Pending)
 	if err != nil {
-		return t, fmt.Errorf("catalog: %w", explain(err))
+		return p, fmt.Errorf("catalog: %w", explain(err))
 	}
-	return t, nil
+	return p, nil
 }
 
 // KeeperTotals is what one keeper holds, by the catalog.

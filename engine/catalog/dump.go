@@ -15,7 +15,7 @@ import (
 )
 
 // localTables mean something on this machine only and do not leave it.
-var localTables = []string{"candidates", "chores", "head_acks", "imports", "seen", "needed", "dead", "apart"}
+var localTables = []string{"candidates", "chores", "head_acks", "imports", "seen", "needed", "dead", "apart", "backed_up"}
 
 // restless tables change all the time, or because of a backup: alone they are no
 // reason for one.

@@ -231,7 +231,7 @@ func (c *Catalog) Due(ctx context.Context, chore string, now time.Time, every ti
 
 // Did notes that a chore was done.
 func (c *Catalog) Did(ctx context.Context, chore string, now time.Time) error {
-	return c.write(ctx, func(tx *sql.Tx) error {
+	return c.writeRestless(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO chores(name, done) VALUES(?,?)", chore, now.UnixNano())
 		return err
 	})

@@ -201,7 +201,7 @@ CREATE TABLE lost_logs(
   doc     BLOB NOT NULL,
   PRIMARY KEY(device, number, seq)
 ) WITHOUT ROWID;
-`, historySchema, careSchema, backupSchema, careRow, compactSchema, epochSchema, machinesSchema, requestSchema, mergeSchema, countersignSchema, receiptSchema, placeSchema, holdSchema}
+`, historySchema, careSchema, backupSchema, careRow, compactSchema, epochSchema, machinesSchema, requestSchema, mergeSchema, countersignSchema, receiptSchema, placeSchema, holdSchema, markSchema}
 
 // migrate applies the steps that are missing up to the given one.
 func (c *Catalog) migrate(ctx context.Context, steps int) error {
@@ -213,7 +213,7 @@ func (c *Catalog) migrate(ctx context.Context, steps int) error {
 		return ErrNewer
 	}
 	for i := have; i < steps; i++ {
-		err := c.write(ctx, func(tx *sql.Tx) error {
+		err := c.transact(ctx, func(tx *sql.Tx) error {
 			if _, err := tx.ExecContext(ctx, migrations[i]); err != nil {
 				return fmt.Errorf("schema step %d: %w", i+1, err)
 			}
