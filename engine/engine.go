@@ -97,7 +97,8 @@ type Engine struct {
 	// not need memory twice.
 	segments segmentPool
 
-	probed atomic.Pointer[probe]
+	probed  atomic.Pointer[probe]
+	tallied atomic.Pointer[tally]
 	// targets are the folders that gets write to now.
 	targets targets
 
