@@ -25,7 +25,7 @@ save what it shows: that is this company's to answer for.`,
 		Args:    oneGrant,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd, func(ctx context.Context, api node.API) (err error) {
-				v, err := api.View(ctx, args[0])
+				v, err := api.View(ctx, node.ViewOrder{Grant: args[0]})
 				if err != nil {
 					return err
 				}

@@ -122,7 +122,7 @@ type brandNode interface {
 	Receive(ctx context.Context, ticket string) (node.Received, error)
 	Received(ctx context.Context) ([]node.Received, error)
 	OpenGrant(ctx context.Context, o node.OpenOrder, progress func(engine.Progress)) (*node.OpenReport, error)
-	View(ctx context.Context, grant string) (node.View, error)
+	View(ctx context.Context, o node.ViewOrder) (node.View, error)
 	EndView(ctx context.Context, token string) (node.View, error)
 }
 

@@ -6,14 +6,12 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strconv"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/preezm/preezm/app/desktop/i18n"
 	"github.com/preezm/preezm/app/node"
-	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/peers/said"
 )
 
@@ -42,51 +40,8 @@ func (u *UI) say(err error) string {
 	return spelled(u.locale, said.By(err), u.opt.Now())
 }
 
-// spelled is what the node says, in the person's language. What has no words of
-// its own is shown as it is: a sentence in English helps more than none.
-func spelled(l *i18n.Locale, n said.Note, now time.Time) string { return spell(l, n, now, false) }
-
-func spell(l *i18n.Locale, n said.Note, now time.Time, reason bool) string {
-	a := i18n.A{}
-	for name, v := range n.Args {
-		a[name] = valueOf(l, name, v, now)
-	}
-	if n.Why != nil {
-		a["why"] = spell(l, *n.Why, now, true)
-	}
-	if words, ok := l.Said(n.Code, reason, a); ok {
-		return words
-	}
-	return shownName(n.Text)
-}
-
-// valueOf is a value as people write it, by what its name says that it is.
-func valueOf(l *i18n.Locale, name, v string, now time.Time) any {
-	switch name {
-	case "at":
-		if at, err := time.Parse(time.RFC3339, v); err == nil {
-			return l.Moment(at, now)
-		}
-	case "span":
-		if d, err := time.ParseDuration(v); err == nil {
-			return l.Duration(d)
-		}
-	case "n", "least", "most", "all", "told", "rate", "typed", "needed", "width", "height", "number", "end", "percent":
-		if n, err := strconv.ParseInt(v, 10, 64); err == nil {
-			return n
-		}
-	case "kind", "kept":
-		switch v {
-		case engine.File.String():
-			return l.T("kind.file")
-		case engine.Folder.String():
-			return l.T("kind.folder")
-		case engine.Symlink.String():
-			return l.T("kind.link")
-		}
-	}
-	return shownName(v)
-}
+// spelled is what the node says, in the person's language.
+func spelled(l *i18n.Locale, n said.Note, now time.Time) string { return l.Spell(n, now) }
 
 // capital begins a line of its own with a large letter.
 func capital(s string) string {

@@ -158,11 +158,11 @@ func (n *fakeNode) OpenGrant(ctx context.Context, o node.OpenOrder, progress fun
 	return &node.OpenReport{Grant: o.Grant, Files: []node.OpenedFile{{Name: "letter.txt"}}}, nil
 }
 
-func (n *fakeNode) View(_ context.Context, grant string) (node.View, error) {
+func (n *fakeNode) View(_ context.Context, o node.ViewOrder) (node.View, error) {
 	if n.viewURL == "" {
 		return node.View{}, errors.New("no view here")
 	}
-	return node.View{Grant: grant, URL: n.viewURL, Token: "secret"}, nil
+	return node.View{Grant: o.Grant, URL: n.viewURL, Token: "secret"}, nil
 }
 
 func (n *fakeNode) EndView(_ context.Context, token string) (node.View, error) {

@@ -424,7 +424,7 @@ func (f *files) showTrail() {
 	parts := strings.Split(string(f.folder), "/")
 	for i, part := range parts {
 		f.trail.Add(widget.NewLabel("›"))
-		name := ellipsize(printable(strings.ToValidUTF8(part, "\uFFFD")), 180, theme.TextSize(), fyne.TextStyle{})
+		name := ellipsize(shownName(part), 180, theme.TextSize(), fyne.TextStyle{})
 		step(name, engine.Path(path.Join(parts[:i+1]...)))
 	}
 	f.trail.Refresh()

@@ -202,7 +202,7 @@ func (u *UI) get(o engine.GetOptions) {
 			done.notes = append(done.notes, u.locale.T("transfer.renamed", i18n.A{"name": shownName(string(as.Path)), "as": as.As}))
 		}
 		for _, b := range r.Blamed {
-			done.notes = append(done.notes, u.t("transfer.blamed", i18n.A{"name": shownName(b.Name), "why": spell(u.locale, b.Said, u.opt.Now(), true)}))
+			done.notes = append(done.notes, u.t("transfer.blamed", i18n.A{"name": shownName(b.Name), "why": u.locale.Reason(b.Said, u.opt.Now())}))
 		}
 		return done, err
 	}, func(t *transfer) {
@@ -268,4 +268,4 @@ func (u *UI) tell(title string, err error) {
 }
 
 // shownName is a local name fit for a line on screen.
-func shownName(name string) string { return printable(strings.ToValidUTF8(name, "\uFFFD")) }
+func shownName(name string) string { return i18n.Printable(name) }

@@ -101,7 +101,7 @@ func (e *emptyState) show(query string, inFolder bool) {
 	switch {
 	case query != "":
 		e.sign.SetResource(tinted(theme.SearchIcon(), colorQuiet))
-		setText(e.title, u.t("files.empty-search-title", i18n.A{"query": ellipsize(printable(query), 320, theme.TextSize(), fyne.TextStyle{Bold: true})}))
+		setText(e.title, u.t("files.empty-search-title", i18n.A{"query": ellipsize(shownName(query), 320, theme.TextSize(), fyne.TextStyle{Bold: true})}))
 		setText(e.text, u.t("files.empty-search"))
 	case inFolder:
 		setText(e.title, u.t("files.empty-folder-title"))

@@ -106,7 +106,7 @@ func helperWords(l *i18n.Locale, h *node.Helper, now time.Time) string {
 	case !h.Kept.IsZero():
 		return l.T("helpers.has-part", i18n.A{"when": l.When(h.Kept, now)})
 	case !h.Problem.IsZero():
-		return l.T("helpers.not-yet-why", i18n.A{"why": spell(l, h.Problem, now, true)})
+		return l.T("helpers.not-yet-why", i18n.A{"why": l.Reason(h.Problem, now)})
 	}
 	return l.T("helpers.not-yet")
 }

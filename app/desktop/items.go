@@ -46,7 +46,7 @@ func (e *shownEntry) when() time.Time {
 // within is the folder it is in, shown among search results.
 func (e *shownEntry) within() string {
 	dir, _ := path.Split(showable(e.Path))
-	return printable(strings.TrimSuffix(dir, "/"))
+	return shownName(strings.TrimSuffix(dir, "/"))
 }
 
 // showable is a path as text. Linux allows names that are no text; what cannot
@@ -95,7 +95,7 @@ func (e earlier) items(entries []engine.Entry) []item {
 			continue
 		}
 		_, name := path.Split(showable(n.Path))
-		row.name, row.folded = printable(name), fold(name)
+		row.name, row.folded = shownName(name), fold(name)
 		if rows == nil {
 			rows = make([]shownEntry, 0, len(entries)-i)
 		}
@@ -114,17 +114,6 @@ func listItems(ctx context.Context, n Node, o engine.ListOptions, before []item)
 		return nil
 	})
 	return items, err
-}
-
-// printable keeps control characters out of a line: a file name may hold a
-// newline, or the mark that turns text around to hide an ending.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
 }
 
 // fold takes case and accents away, so that "ete" finds "Été".

@@ -47,15 +47,11 @@ type shownFile struct {
 // errNotNow: a view was answered with a no.
 type errNotNow struct {
 	reason     custody.Reason
-	code       string // of the node, "" without one
 	have, need int
-	text       string
+	text       string // in the window's language
 }
 
 func (e *errNotNow) Error() string { return e.text }
-
-// Said gives the sentence the code that the node gave it.
-func (e *errNotNow) Said() said.Note { return said.Note{Text: e.text, Code: e.code} }
 
 // look shows a granted file without writing it anywhere: each look is an
 // opening that the owner sees. What the viewer cannot show, a browser shows
@@ -84,8 +80,9 @@ func (u *UI) look(g *node.Received, i int) {
 	size := u.win.Canvas().Size()
 	d.Resize(fyne.NewSize(min(size.Width-40, 900), min(size.Height-40, 680)))
 	u.show(d)
+	lang := u.locale.Lang()
 	u.work(func(context.Context) func() {
-		f, err := fetch(ctx, n, g.ID, i, name)
+		f, err := fetch(ctx, n, node.ViewOrder{Grant: g.ID, Lang: lang}, i, name)
 		return func() {
 			if ctx.Err() != nil {
 				return
@@ -138,8 +135,8 @@ func (u *UI) whyNot(err error) string {
 
 // fetch reads a file of a view into memory. The view ends with ctx for files
 // that the browser shows, and at once for all others.
-func fetch(ctx context.Context, n Node, grant string, i int, name string) (*shownFile, error) {
-	v, err := n.View(ctx, grant)
+func fetch(ctx context.Context, n Node, o node.ViewOrder, i int, name string) (*shownFile, error) {
+	v, err := n.View(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +196,7 @@ func read(ctx context.Context, link *url.URL) (*shownFile, error) {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		no := &errNotNow{reason: custody.Reason(resp.Header.Get(node.HeaderRefused)), code: resp.Header.Get(node.HeaderCode), text: strings.TrimSpace(string(b[:min(len(b), 400)]))}
+		no := &errNotNow{reason: custody.Reason(resp.Header.Get(node.HeaderRefused)), text: strings.TrimSpace(string(b[:min(len(b), 400)]))}
 		no.have, _ = strconv.Atoi(resp.Header.Get(node.HeaderAgreed))
 		no.need, _ = strconv.Atoi(resp.Header.Get(node.HeaderNeeded))
 		return nil, no
@@ -226,7 +223,7 @@ func shownFrom(b []byte) (*shownFile, error) {
 		if r == '\n' || r == '\t' {
 			return r
 		}
-		return []rune(printable(string(r)))[0]
+		return []rune(shownName(string(r)))[0]
 	}, strings.ReplaceAll(string(b[:min(len(b), maxRead)]), "\r\n", "\n"))
 	return &shownFile{text: text}, nil
 }

@@ -105,7 +105,7 @@ func helpLines(l *i18n.Locale, h *node.Help, u *UI) []remark {
 		a := i18n.A{"name": shownName(k.Name)}
 		switch {
 		case !k.Why.IsZero():
-			a["why"] = spell(l, k.Why, now, true)
+			a["why"] = l.Reason(k.Why, now)
 			add(gradeLost, l.T("welcome.helper-trouble", a))
 		case k.State == "asked":
 			a["words"] = strings.Join(k.Words[l.Lang()], "  ")

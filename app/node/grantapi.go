@@ -50,7 +50,7 @@ type GrantAPI interface {
 	// OpenGrant opens files of a received grant; its progress is engine.StageAsk.
 	OpenGrant(ctx context.Context, o OpenOrder, progress func(engine.Progress)) (*OpenReport, error)
 	// View shows a received grant to a browser on this machine until its end.
-	View(ctx context.Context, grant string) (View, error)
+	View(ctx context.Context, o ViewOrder) (View, error)
 	// EndView ends a view by its token.
 	EndView(ctx context.Context, token string) (View, error)
 }
@@ -174,6 +174,12 @@ type OpenReport struct {
 	// Liars are custodians, by their pseudonyms in the grant, that signed a
 	// wrong share.
 	Liars []string `json:"liars,omitempty"`
+}
+
+// ViewOrder says which received grant to show, and in which language.
+type ViewOrder struct {
+	Grant string `json:"grant"`
+	Lang  string `json:"lang,omitempty"` // as systems name them; empty: English
 }
 
 // View is a running view of a received grant.

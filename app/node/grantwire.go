@@ -129,7 +129,7 @@ func (c *client) Refresh(ctx context.Context, id string) (*Granted, error) {
 	return invoke[*Granted](ctx, c, pathRefresh, id, nil)
 }
 
-func (c *client) View(ctx context.Context, r string) (View, error) {
+func (c *client) View(ctx context.Context, r ViewOrder) (View, error) {
 	return invoke[View](ctx, c, pathView, r, nil)
 }
 

@@ -7,12 +7,15 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"html/template"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/preezm/preezm/app/desktop/i18n"
+	"github.com/preezm/preezm/assets"
 	"github.com/preezm/preezm/engine/brand"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers"
@@ -22,7 +25,6 @@ import (
 // What a view's answer tells beside its text when a file cannot be opened now.
 const (
 	HeaderRefused = "Preezm-Refused" // the custodians' reason, a custody.Reason
-	HeaderCode    = "Preezm-Code"    // of any other error, a code of package said
 	HeaderAgreed  = "Preezm-Agreed"  // so many custodians agreed
 	HeaderNeeded  = "Preezm-Needed"  // of so many that must
 )
@@ -59,6 +61,7 @@ type view struct {
 	end    time.Time
 	srv    *http.Server
 	html   *template.Template
+	locale *i18n.Locale
 	stop   *time.Timer // at the end of the grant
 	close  *time.Timer // some time after it
 	ctx    context.Context
@@ -79,12 +82,12 @@ type looking struct {
 
 // View starts to show a received grant on a loopback address with a secret in
 // its path. It ends with the grant, with EndView, or with the node.
-func (n *Node) View(ctx context.Context, grant string) (View, error) {
+func (n *Node) View(ctx context.Context, o ViewOrder) (View, error) {
 	b, err := n.openBrand()
 	if err != nil {
 		return View{}, err
 	}
-	r, err := n.find(ctx, b, grant)
+	r, err := n.find(ctx, b, o.Grant)
 	if err != nil {
 		return View{}, err
 	}
@@ -97,12 +100,16 @@ func (n *Node) View(ctx context.Context, grant string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
+	locale, err := i18n.Load(assets.Catalogs, "i18n", i18n.Pick(o.Lang))
+	if err != nil {
+		return View{}, fmt.Errorf("the words of a view: %w", err)
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return View{}, err
 	}
-	v := &view{n: n, b: b, who: b.Name + " / " + b.Label, r: r, token: secret(), host: l.Addr().String(), end: end, html: html, done: make(chan struct{})}
+	v := &view{n: n, b: b, who: b.Name + " / " + b.Label, r: r, token: secret(), host: l.Addr().String(), end: end, html: html, locale: locale, done: make(chan struct{})}
 	v.ctx, v.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	v.srv = &http.Server{
 		Handler: v, ReadHeaderTimeout: viewTime, MaxHeaderBytes: 16 << 10,

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/preezm/preezm/engine/brand"
-	"github.com/preezm/preezm/engine/grants"
 	"github.com/preezm/preezm/engine/ticket"
 	"github.com/preezm/preezm/peers/said"
 )
@@ -50,8 +49,7 @@ func (v *view) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if v.ended() {
 		until(viewTime)
-		w.Header().Set(HeaderCode, said.By(grants.ErrOver).Code)
-		v.say(w, http.StatusGone, "The grant has ended, "+v.end.Format(time.DateTime)+". Nothing of it is open here any more.")
+		v.say(w, http.StatusGone, v.gone())
 		return
 	}
 	// Whatever is being sent at the end of the grant is cut there.
@@ -92,21 +90,21 @@ func (v *view) fromHere(r *http.Request) bool {
 func (v *view) open(w http.ResponseWriter, r *http.Request, i int) {
 	look, err := v.b.Look(r.Context(), v.r, i, v.n.dialGateway)
 	if err != nil {
-		text := err.Error()
-		// The headers are for the window, which says it in the person's language.
+		why := said.By(err)
+		// The headers are for the window, which says more than a page does.
 		var no *brand.RefusedError
 		var waiting *brand.WaitingError
 		switch {
 		case errors.As(err, &no):
-			text = no.Error()
+			why = brand.Said(no.Reason)
 			w.Header().Set(HeaderRefused, string(no.Reason))
 		case errors.As(err, &waiting):
+			why = said.As("view-waiting", "{n} of the {needed} custodians needed have agreed, and the others do not answer now",
+				"n", strconv.Itoa(waiting.Have), "needed", strconv.Itoa(waiting.Need))
 			w.Header().Set(HeaderAgreed, strconv.Itoa(waiting.Have))
 			w.Header().Set(HeaderNeeded, strconv.Itoa(waiting.Need))
-		default:
-			w.Header().Set(HeaderCode, said.By(err).Code)
 		}
-		v.say(w, http.StatusForbidden, "This cannot be opened now: "+text)
+		v.say(w, http.StatusForbidden, said.Given(why, "view-not-now", "This cannot be opened now: {why}"))
 		return
 	}
 	l, ok := v.keep(look)
@@ -114,8 +112,7 @@ func (v *view) open(w http.ResponseWriter, r *http.Request, i int) {
 		if err := look.Close(); err != nil {
 			v.n.log.Warn("close a look", "err", err)
 		}
-		w.Header().Set(HeaderCode, said.By(grants.ErrOver).Code)
-		v.say(w, http.StatusGone, "The grant has ended meanwhile.")
+		v.say(w, http.StatusGone, v.gone())
 		return
 	}
 	// The name is for the browser's window and for saving.
@@ -126,8 +123,7 @@ func (v *view) open(w http.ResponseWriter, r *http.Request, i int) {
 func (v *view) look(w http.ResponseWriter, r *http.Request, id string) {
 	l := v.find(id)
 	if l == nil {
-		w.Header().Set(HeaderCode, said.By(brand.ErrClosed).Code)
-		v.say(w, http.StatusGone, "This is not open any more. Open it again from the list: the custodians are then asked anew.")
+		v.say(w, http.StatusGone, said.As("view-gone", "This is not open any more. Open it again from the list: the custodians are then asked anew."))
 		return
 	}
 	h := w.Header()
@@ -170,13 +166,22 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// gone is what is said once the grant has ended.
+func (v *view) gone() said.Note {
+	return said.As("view-over", "The grant has ended, {at}. Nothing of it is open here any more.", "at", v.end.Format(time.RFC3339))
+}
+
+// words are a note in the language of the view.
+func (v *view) words(n said.Note) string { return v.locale.Spell(n, v.n.now()) }
+
 // say answers with a sentence.
-func (v *view) say(w http.ResponseWriter, status int, text string) {
+func (v *view) say(w http.ResponseWriter, status int, note said.Note) {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Content-Language", v.locale.Lang())
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
-	fmt.Fprintln(w, text)
+	fmt.Fprintln(w, v.words(note))
 }
 
 // page lists the files and counts the time down.
@@ -186,11 +191,14 @@ func (v *view) page(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	left := v.end.Sub(v.n.now())
 	err := v.html.Execute(w, struct {
-		Nonce, Grant, Brand, Left, End string
-		Millis                         int64
-		Files, Notice                  []string
+		Nonce, Lang, Grant, Brand, Left, Time, Day, Until, Click string
+		Millis                                                   int64
+		Files, Notice                                            []string
 	}{
-		nonce, ticket.ShortID(v.r.Ticket.Grant.Body.ID), v.who, left.Round(time.Second).String(), v.end.Format(time.DateTime),
+		nonce, v.locale.Lang(), ticket.ShortID(v.r.Ticket.Grant.Body.ID), v.who,
+		v.words(said.As("view-left", "Time left:")), v.locale.Countdown(left), v.words(said.As("view-day", "d")),
+		v.words(said.As("view-until", "until {at}", "at", v.end.Format(time.RFC3339))),
+		v.words(said.As("view-click", "Each click asks the owner's custodians and is shown to the owner.")),
 		left.Milliseconds(), v.r.Names.Names, strings.Split(v.r.Ticket.Grant.Body.Notice, "\n"),
 	})
 	if err != nil {
@@ -206,12 +214,12 @@ func viewPage() (*template.Template, error) {
 
 // viewText counts by the time left that the page was sent with: the browser's
 // own clock may be wrong. Without a script it asks again each second.
-const viewText = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{{.Grant}}</title>
+const viewText = `<!doctype html><html lang="{{.Lang}}"><head><meta charset="utf-8"><title>{{.Grant}}</title>
 <noscript><meta http-equiv="refresh" content="1"></noscript>
 <style nonce="{{.Nonce}}">body{font:16px sans-serif;max-width:40em;margin:3em auto;padding:0 1em}form{margin:.4em 0}small{color:#555}</style></head>
-<body><h1>{{.Grant}}</h1><p>{{.Brand}}</p><p>Ends in <strong id="left" role="timer" data-ms="{{.Millis}}">{{.Left}}</strong>, at {{.End}}.</p>
+<body><h1>{{.Grant}}</h1><p>{{.Brand}}</p><p>{{.Left}} <strong id="left" role="timer" data-ms="{{.Millis}}" data-day="{{.Day}}">{{.Time}}</strong>, {{.Until}}</p>
 {{range $i, $f := .Files}}<form method="post" action="{{next $i}}/open" target="_blank" rel="noopener noreferrer"><button>{{$f}}</button></form>
-{{end}}<p>Each click asks the owner's custodians and is shown to the owner.</p>
+{{end}}<p>{{.Click}}</p>
 {{range .Notice}}<p><small>{{.}}</small></p>{{end}}
 <script nonce="{{.Nonce}}">
 const left = document.getElementById("left"), end = performance.now() + Number(left.dataset.ms);
@@ -220,7 +228,7 @@ function show() {
   const s = Math.ceil((end - performance.now()) / 1000);
   if (s <= 0) { location.reload(); return; }
   const d = Math.floor(s / 86400);
-  left.textContent = (d ? d + " d " : "") + two(Math.floor(s / 3600) % 24) + ":" + two(Math.floor(s / 60) % 60) + ":" + two(s % 60);
+  left.textContent = (d ? d + "\u00a0" + left.dataset.day + " " : "") + two(Math.floor(s / 3600) % 24) + ":" + two(Math.floor(s / 60) % 60) + ":" + two(s % 60);
   setTimeout(show, 250);
 }
 show();
