@@ -41,11 +41,12 @@ func (u *UI) dropped(uris []fyne.URI) {
 	}
 }
 
-// maxCode bounds the files that are looked at for a ticket or a card.
-const maxCode = 1 << 20
+// maxCode bounds the files that are looked at for a code or a receipt.
+const maxCode = consent.MaxReceipt
 
-// tookCode takes a file with a company's card or a ticket for what it is:
-// nobody drops one in order to keep it. A large ticket is chosen by name.
+// tookCode takes a file with a company's card, a ticket or the like for what it
+// is: nobody drops one in order to keep it. A receipt one may want to keep: it is
+// checked on all screens but Files. A large ticket is chosen by name.
 func (u *UI) tookCode(file string) bool {
 	ending := strings.ToLower(filepath.Ext(file))
 	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() || info.Size() > maxText || info.Size() > maxCode && ending != ".ticket" {

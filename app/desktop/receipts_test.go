@@ -111,6 +111,18 @@ func TestCheckAReceipt(t *testing.T) {
 		b.settle(which, func() bool { return b.shows(want) })
 		b.press("Close")
 	}
+	// As large as a receipt may be: of a contract of many pages.
+	large := filepath.Join(dir, "large.json")
+	raw := receiptOf("joint")
+	if err := os.WriteFile(large, append(raw, strings.Repeat(" ", consent.MaxReceipt-len(raw))...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{"access", "circle", "received", "care", "activity", "settings"} {
+		b.goTo(page)
+		b.drop(large)
+		b.settle("a large one on "+page, func() bool { return b.shows("both sides signed it.") })
+		b.press("Close")
+	}
 	bad := strings.ReplaceAll(string(receiptOf("joint")), "ACME Insurance SA", "ACME Insurance SE")
 	b.showReceipt("", []byte(bad))
 	b.reads("The receipt does not hold: it was changed, or is damaged.")
