@@ -102,8 +102,12 @@ func (a *access) show(list *node.GrantList) {
 	if a.loaded && reflect.DeepEqual(fresh, a.list) && reflect.DeepEqual(list.Notes, a.notes) {
 		return
 	}
+	known := a.loaded
 	a.list, a.notes, a.loaded = fresh, list.Notes, true
 	a.build()
+	if f := a.ui.frame; known && f != nil {
+		f.pages["activity"].refresh() // an opening is told of when it is seen, not up to a minute later
+	}
 }
 
 func (a *access) showCustodians(list []node.Custodian) {

@@ -126,6 +126,10 @@ func (s *screen) text() string {
 	if err != nil {
 		return "(" + err.Error() + ")"
 	}
+	return textOf(all)
+}
+
+func textOf(all []seen) string {
 	var words []string
 	for _, o := range all {
 		if o.Text != "" && o.Kind != "text" {
@@ -242,13 +246,11 @@ func (s *screen) at(o seen) {
 		"sleep", "0.05", "mousedown", "1", "sleep", "0.03", "mouseup", "1")
 }
 
-// tick presses a box and waits until it is ticked.
+// tick presses a box until it is ticked.
 func (s *screen) tick(words string) {
 	s.t.Helper()
-	s.click("check", words)
-	s.until(strconv.Quote(words)+" is ticked", func() bool {
-		all, err := s.look()
-		return err == nil && slices.ContainsFunc(all, func(o seen) bool { return o.Kind == "check" && strings.HasPrefix(o.Text, words) && o.On })
+	s.again(strconv.Quote(words)+" is ticked", func() { s.click("check", words) }, func(all []seen) bool {
+		return slices.ContainsFunc(all, func(o seen) bool { return o.Kind == "check" && strings.HasPrefix(o.Text, words) && o.On })
 	})
 }
 
@@ -256,18 +258,36 @@ func (s *screen) tick(words string) {
 // busy machine a press may fall between two pages.
 func (s *screen) press(words string) {
 	s.t.Helper()
-	before := s.text()
-	s.click("button", words)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(3 * time.Second); s.text() == before; {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			s.click("button", words)
-			return
+	o := s.find("button", words, false)
+	before, err := s.look()
+	must(s.t, err)
+	at := func(o seen) bool { return o.Kind == "button" && strings.HasPrefix(o.Text, words) && !o.Off }
+	s.again(strconv.Quote(words)+" does something", func() { s.at(o) }, func(all []seen) bool {
+		// Without the button there is nothing to press again.
+		i := slices.IndexFunc(all, at)
+		if i >= 0 {
+			o = all[i]
 		}
-	}
+		return i < 0 || textOf(all) != textOf(before)
+	})
+}
+
+// again does something, and once more when nothing has come of it in a while,
+// until what it is for holds.
+func (s *screen) again(what string, do func(), holds func(all []seen) bool) {
+	s.t.Helper()
+	var last time.Time
+	s.until(what, func() bool {
+		all, err := s.look()
+		if err != nil || !last.IsZero() && holds(all) {
+			return err == nil
+		}
+		if time.Since(last) > 3*time.Second {
+			do()
+			last = time.Now()
+		}
+		return false
+	})
 }
 
 // fill types into a field, in place of what is there.
@@ -283,12 +303,19 @@ func (s *screen) fill(placeholder, text string) {
 		field = all[i]
 		return true
 	})
-	s.at(field)
-	s.xdotool("key", "ctrl+a")
-	s.xdotool("type", "--delay", "8", text)
-	s.until("it is typed", func() bool {
-		all, err := s.look()
-		return err == nil && slices.ContainsFunc(all, func(o seen) bool { return o.Kind == "entry" && o.Text == text+"|"+placeholder })
+	s.write(field, text)
+}
+
+// write types into a field, in place of what is there, until it stands there.
+func (s *screen) write(field seen, text string) {
+	s.t.Helper()
+	_, placeholder, _ := strings.Cut(field.Text, "|")
+	s.again(strconv.Quote(text)+" is typed", func() {
+		s.at(field)
+		s.xdotool("key", "ctrl+a")
+		s.xdotool("type", "--delay", "8", text)
+	}, func(all []seen) bool {
+		return slices.ContainsFunc(all, func(o seen) bool { return o.Kind == "entry" && o.Text == text+"|"+placeholder })
 	})
 }
 

@@ -236,12 +236,10 @@ func (s *screen) firstRun(name string) {
 	must(s.t, err)
 	for _, o := range all {
 		if o.Kind == "entry" && o.H > 12 {
-			s.at(o)
+			s.write(o, name)
 			break
 		}
 	}
-	s.key("ctrl+a")
-	s.xdotool("type", "--delay", "8", name)
 	s.press("Start")
 	s.reads("Write them down on paper")
 	words := s.words()
@@ -259,8 +257,7 @@ func (s *screen) firstRun(name string) {
 	i := 0
 	for _, o := range all {
 		if o.Kind == "entry" && i < len(places) {
-			s.at(o)
-			s.xdotool("type", "--delay", "8", words[places[i]])
+			s.write(o, words[places[i]])
 			i++
 		}
 	}
