@@ -484,6 +484,27 @@ func TestActivity(t *testing.T) {
 	b.reads("Nothing like that happened.")
 }
 
+// What the page of grants shows of an opening is in the activity at once, and so
+// is its notice, not with the next look at the logs.
+func TestAnOpeningIsToldOfWhenItIsSeen(t *testing.T) {
+	n := lending()
+	b, a := openActivity(t, n)
+	before := len(a.all)
+	b.goTo("access")
+	g := b.frame.pages["access"].(*access)
+	b.settle("the grants are shown", func() bool { return g.loaded })
+	n.mu.Lock()
+	seen := n.granted[0]
+	seen.Openings = append(slices.Clone(seen.Openings), grants.Opening{At: noon})
+	n.granted[0] = seen
+	for i, who := range []string{"Cellar NAS", "Office"} {
+		n.lines = append(n.lines, grants.Line{Custodian: who, Seq: uint64(90 + i), At: noon, Kind: "release", Grant: seen.ID, Path: "new.pdf", Request: "r9"})
+	}
+	n.mu.Unlock()
+	b.refresh()
+	b.settle("it is in the activity", func() bool { return len(a.all) == before+1 })
+}
+
 func TestVerifyNamesTheFirstBadEntry(t *testing.T) {
 	n := lending()
 	b, _ := openActivity(t, n)
