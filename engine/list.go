@@ -133,7 +133,7 @@ type health struct {
 	e      *Engine
 	online map[peers.DeviceID]bool
 	segs   map[int64]segmentHealth
-	of1    map[int64]int64 // chunk to segment, when loaded for all
+	of1    catalog.ChunkPlaces // when loaded for all
 }
 
 type segmentHealth struct{ mayLose, keepers int32 }
@@ -203,11 +203,20 @@ func (h *health) one(ctx context.Context, chunk int64) (segmentHealth, error) {
 	} else if err != nil {
 		return gone, err
 	}
-	seg, err := h.e.cat.Segment(ctx, rows[chunk].Segment)
+	return h.segment(ctx, rows[chunk].Segment)
+}
+
+// segment judges one, also when it came after the look at all of them. One that is
+// gone was removed meanwhile.
+func (h *health) segment(ctx context.Context, id int64) (segmentHealth, error) {
+	if s, ok := h.segs[id]; ok {
+		return s, nil
+	}
+	seg, err := h.e.cat.Segment(ctx, id)
 	if errors.Is(err, catalog.ErrGone) {
-		return gone, nil
+		return segmentHealth{noLimit, noLimit}, nil
 	} else if err != nil {
-		return gone, err
+		return segmentHealth{}, err
 	}
 	return h.judge(seg.Spread()), nil
 }
@@ -216,7 +225,7 @@ func (h *health) one(ctx context.Context, chunk int64) (segmentHealth, error) {
 // back, -1 when it cannot be now, and how many hold a piece.
 func (h *health) of(ctx context.Context, v *catalog.Version) (mayLose, keepers int, err error) {
 	mayLose, keepers = noLimit, noLimit
-	segment := func(chunk int64) int64 { return h.of1[chunk] }
+	segment := h.of1.Of
 	if h.of1 == nil {
 		rows, err := h.e.cat.Chunks(ctx, catalog.ChunkRows(v.Parts))
 		if errors.Is(err, catalog.ErrGone) {

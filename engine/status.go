@@ -4,12 +4,9 @@ package engine
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/preezm/preezm/engine/catalog"
 	"github.com/preezm/preezm/erasure"
 	"github.com/preezm/preezm/peers"
 )
@@ -87,67 +84,18 @@ func (e *Engine) Status(ctx context.Context, o StatusOptions) (*Status, error) {
 	if s.Outlook.Leaving, err = e.Leaving(ctx); err != nil {
 		return nil, err
 	}
-	t, err := e.tally(ctx, h)
+	t, err := e.tally(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s.Files, s.Folders, s.Bytes, s.Health = t.sum.Files, t.sum.Folders, t.sum.Bytes, slices.Clone(t.health)
+	s.Files, s.Folders, s.Bytes = t.sum.Files, t.sum.Folders, t.sum.Bytes
+	if s.Health, err = t.health(ctx, h); err != nil {
+		return nil, err
+	}
 	if len(s.Health) > 0 {
 		s.MayLose = s.Health[0].MayLose
 	}
 	return s, nil
-}
-
-// tally is what a walk through all files gave. It holds until the catalog
-// changes, or how many machines a segment may lose.
-type tally struct {
-	changes int64
-	segs    map[int64]segmentHealth
-	sum     catalog.Sum
-	health  []HealthCount // those that may lose least first
-}
-
-// tally counts the files by how many machines they may lose. A window asks again
-// and again, and a walk through 100,000 files takes a third of a second.
-func (e *Engine) tally(ctx context.Context, h *health) (*tally, error) {
-	t := &tally{segs: h.segs, health: []HealthCount{}}
-	var err error
-	if t.changes, err = e.cat.Changes(ctx); err != nil { // before the walk: what comes meanwhile shows next time
-		return nil, err
-	}
-	if last := e.tallied.Load(); last != nil && last.changes == t.changes && maps.Equal(last.segs, t.segs) {
-		return last, nil
-	}
-	if t.sum, err = e.cat.SumBelow(ctx, ""); err != nil {
-		return nil, err
-	}
-	if h.of1, err = e.cat.ChunkSegments(ctx); err != nil {
-		return nil, err
-	}
-	counts := map[int]*HealthCount{}
-	err = e.cat.Below(ctx, "", func(v *catalog.Version) error {
-		lose, _, err := h.of(ctx, v)
-		if err != nil || v.Kind != catalog.File || lose == noLimit {
-			return err
-		}
-		c := counts[lose]
-		if c == nil {
-			c = &HealthCount{MayLose: lose}
-			counts[lose] = c
-		}
-		c.Files++
-		c.Bytes += v.Size
-		return ctx.Err()
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range counts {
-		t.health = append(t.health, *c)
-	}
-	slices.SortFunc(t.health, func(a, b HealthCount) int { return a.MayLose - b.MayLose })
-	e.tallied.Store(t)
-	return t, nil
 }
 
 // Keepers tells what each keeper holds, and with probe whether it answers.

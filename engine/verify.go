@@ -34,7 +34,7 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions, progress func(Prog
 	var segs []int64
 	for _, f := range files {
 		for _, row := range catalog.ChunkRows(f.Parts) {
-			segs = append(segs, chunkSeg[row])
+			segs = append(segs, chunkSeg.Of(row))
 		}
 	}
 	slices.Sort(segs)
@@ -49,7 +49,7 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions, progress func(Prog
 	}
 	r.Files, r.Blamed, r.Elapsed, r.Bytes = int64(len(files)), v.f.blames.all(), m.elapsed(), v.f.fetched.Load()
 	for i := range files {
-		if slices.ContainsFunc(files[i].Parts, func(p catalog.Part) bool { return p.Chunk != 0 && v.lost[chunkSeg[p.Chunk]] }) {
+		if slices.ContainsFunc(files[i].Parts, func(p catalog.Part) bool { return p.Chunk != 0 && v.lost[chunkSeg.Of(p.Chunk)] }) {
 			r.Affected = append(r.Affected, Path(files[i].Path))
 		}
 	}

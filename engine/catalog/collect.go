@@ -3,10 +3,12 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/preezm/preezm/peers"
 )
@@ -191,22 +193,40 @@ func (c *Catalog) Keepers(ctx context.Context) (map[peers.DeviceID]KeeperTotals,
 		JOIN segments g ON g.id = s.segment WHERE s.state = 1 AND g.state = 1 GROUP BY k.id`)
 }
 
-// ChunkSegments gives, for each chunk row, the segment it lies in, for all
-// chunks at once: 16 bytes a chunk, so that the health of 100,000 files is one
-// pass.
-func (c *Catalog) ChunkSegments(ctx context.Context) (map[int64]int64, error) {
-	rows, err := c.r.QueryContext(ctx, "SELECT id, segment FROM chunks")
+// ChunkPlaces tells in which segment each chunk lies: 16 bytes a chunk, ordered by
+// chunk. Of 100,000 files it is a tenth of what a map takes while it grows.
+type ChunkPlaces []chunkPlace
+
+type chunkPlace struct{ chunk, segment int64 }
+
+// Of gives the segment of a chunk, 0: there is no such chunk.
+func (p ChunkPlaces) Of(chunk int64) int64 {
+	i, found := slices.BinarySearchFunc(p, chunk, func(c chunkPlace, id int64) int { return cmp.Compare(c.chunk, id) })
+	if !found {
+		return 0
+	}
+	return p[i].segment
+}
+
+// ChunkSegments gives the places of all chunks at once, so that the health of
+// 100,000 files is one pass.
+func (c *Catalog) ChunkSegments(ctx context.Context) (ChunkPlaces, error) {
+	var count int
+	if err := c.r.QueryRowContext(ctx, "SELECT count(*) FROM chunks").Scan(&count); err != nil {
+		return nil, fmt.Errorf("catalog: %w", explain(err))
+	}
+	rows, err := c.r.QueryContext(ctx, "SELECT id, segment FROM chunks ORDER BY id")
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", explain(err))
 	}
 	defer rows.Close()
-	out := map[int64]int64{}
+	out := make(ChunkPlaces, 0, count)
 	for rows.Next() {
-		var id, seg int64
-		if err := rows.Scan(&id, &seg); err != nil {
+		var p chunkPlace
+		if err := rows.Scan(&p.chunk, &p.segment); err != nil {
 			return nil, fmt.Errorf("catalog: %w", err)
 		}
-		out[id] = seg
+		out = append(out, p)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("catalog: %w", explain(err))
