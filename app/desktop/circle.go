@@ -99,11 +99,10 @@ func (c *circleScreen) refresh() {
 }
 
 func (c *circleScreen) show(members []node.Member) {
-	told := asTold(members)
-	if c.loaded && reflect.DeepEqual(told, c.told) {
+	if c.loaded && reflect.DeepEqual(asTold(members, c.told), c.told) {
 		return
 	}
-	c.told, c.loaded = told, true
+	c.told, c.loaded = asTold(members, nil), true
 	c.picture.show(members)
 	u := c.ui
 	c.list.Objects = nil
@@ -122,20 +121,34 @@ func (c *circleScreen) show(members []node.Member) {
 	c.list.Refresh()
 }
 
-// asTold leaves out what a card does not tell of a machine: it changes with each
-// look, and the whole window would be drawn anew for it.
-func asTold(members []node.Member) []node.Member {
+// asTold leaves out what a card does not tell of a machine, and what is nearly as
+// it was told before: it changes with each look, and the whole window would be
+// drawn anew for it.
+func asTold(members, before []node.Member) []node.Member {
 	told := slices.Clone(members)
 	for i := range told {
 		m := &told[i]
 		if m.Online {
 			m.LastSeen = time.Time{}
 		}
-		if m.Latency > 0 {
-			m.Latency = max(m.Latency.Truncate(time.Millisecond), time.Millisecond)
+		at := slices.IndexFunc(before, func(b node.Member) bool { return b.Device == m.Device })
+		if at < 0 {
+			continue
+		}
+		if b := &before[at]; near(m.Latency, b.Latency) {
+			m.Latency = b.Latency
+		}
+		if b := &before[at]; max(m.Free-b.Free, b.Free-m.Free) < b.Free/100 {
+			m.Free = b.Free
 		}
 	}
 	return told
+}
+
+// near tells whether two latencies are the same to a person.
+func near(a, b time.Duration) bool {
+	const little = 25 * time.Millisecond
+	return a > 0 && b > 0 && (max(a, b) < 2*min(a, b) || max(a, b)-min(a, b) < little)
 }
 
 // showOffer shows what this machine offers, unless it is being changed.

@@ -189,7 +189,7 @@ func TestReach(t *testing.T) {
 
 // A machine's card is not made anew for what it does not tell.
 func TestAsTold(t *testing.T) {
-	m := node.Member{Name: "attic", Online: true, Asked: true, LastSeen: noon, Latency: 2300 * time.Microsecond}
+	m := node.Member{Name: "attic", Online: true, Asked: true, LastSeen: noon, Latency: 2300 * time.Microsecond, Free: 5e9}
 	for _, c := range []struct {
 		what   string
 		change func(*node.Member)
@@ -197,13 +197,16 @@ func TestAsTold(t *testing.T) {
 	}{
 		{"heard of just now", func(m *node.Member) { m.LastSeen = noon.Add(time.Minute) }, true},
 		{"a hair slower", func(m *node.Member) { m.Latency += 300 * time.Microsecond }, true},
-		{"slower", func(m *node.Member) { m.Latency += time.Millisecond }, false},
+		{"slower by what nobody feels", func(m *node.Member) { m.Latency += 20 * time.Millisecond }, true},
+		{"slower", func(m *node.Member) { m.Latency += 40 * time.Millisecond }, false},
+		{"a little less room", func(m *node.Member) { m.Free -= 4e6 }, true},
+		{"less room", func(m *node.Member) { m.Free -= 1e8 }, false},
 		{"no answer", func(m *node.Member) { m.Online, m.Latency = false, 0 }, false},
 		{"keeps more", func(m *node.Member) { m.ForMe = 7 }, false},
 	} {
 		other := m
 		c.change(&other)
-		if got := reflect.DeepEqual(asTold([]node.Member{m}), asTold([]node.Member{other})); got != c.same {
+		if got := reflect.DeepEqual(asTold([]node.Member{m}, nil), asTold([]node.Member{other}, []node.Member{m})); got != c.same {
 			t.Errorf("%s: told the same: %v", c.what, got)
 		}
 	}
@@ -211,7 +214,7 @@ func TestAsTold(t *testing.T) {
 	away.Online = false
 	later := away
 	later.LastSeen = noon.Add(time.Hour)
-	if reflect.DeepEqual(asTold([]node.Member{away}), asTold([]node.Member{later})) {
+	if reflect.DeepEqual(asTold([]node.Member{away}, nil), asTold([]node.Member{later}, []node.Member{away})) {
 		t.Error("when a machine that is away was there last is told")
 	}
 }
