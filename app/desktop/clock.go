@@ -3,7 +3,6 @@
 package desktop
 
 import (
-	"slices"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -14,19 +13,25 @@ import (
 )
 
 // living is a screen with clocks on it. While one of them still counts, it is
-// told the time once a second if it is in front and the window can be seen,
-// and not otherwise.
+// told the time whenever one shows another, if it is in front and the window can
+// be seen, and not otherwise.
 type living interface {
 	tick(now time.Time)
-	counting() bool
+	// wait is how long all clocks show the same; false: none counts any more.
+	wait(now time.Time) (time.Duration, bool)
 }
 
 // clocks are the ones of a screen.
 type clocks []*clock
 
-// counting tells whether the end of one is still to come.
-func (cs clocks) counting() bool {
-	return slices.ContainsFunc(cs, func(c *clock) bool { return !c.rung })
+// wait is part of living.
+func (cs clocks) wait(now time.Time) (least time.Duration, counts bool) {
+	for _, c := range cs {
+		if d, ok := c.wait(now); ok && (!counts || d < least) {
+			least, counts = d, true
+		}
+	}
+	return least, counts
 }
 
 // tick shows the time on all of them; it tells whether an end has come.
@@ -84,6 +89,19 @@ func (c *clock) tick(now time.Time) (ended bool) {
 		c.text.Refresh()
 	}
 	return ended
+}
+
+// wait is how long it shows the same; false: it has rung. Above an hour it shows
+// no seconds.
+func (c *clock) wait(now time.Time) (time.Duration, bool) {
+	left := c.until.Sub(now)
+	if now.Before(c.from) {
+		left = c.from.Sub(now)
+	}
+	if left < time.Hour {
+		return 0, !c.rung // the next second
+	}
+	return left % time.Minute, !c.rung
 }
 
 // started takes a clock that began after its end for one that has rung.

@@ -58,6 +58,28 @@ func TestGrantCards(t *testing.T) {
 	}
 }
 
+// A clock is told the time when it shows another, not each second for 25 days.
+func TestClocksWait(t *testing.T) {
+	b, _ := openAccess(t, lending())
+	in := func(left time.Duration) *clock { return newClock(b.UI, time.Time{}, noon.Add(left), "over") }
+	for _, c := range []struct {
+		of    clocks
+		want  time.Duration
+		count bool
+	}{
+		{nil, 0, false},
+		{clocks{in(-time.Second).started()}, 0, false},
+		{clocks{in(25*day + 90*time.Second)}, 30 * time.Second, true},
+		{clocks{in(25*day + 90*time.Second), in(3*time.Hour + 10*time.Second), in(-time.Second).started()}, 10 * time.Second, true},
+		{clocks{in(25 * day), in(59 * time.Minute)}, 0, true},
+		{clocks{newClock(b.UI, noon.Add(2*time.Hour+time.Second), noon.Add(day), "over")}, time.Second, true},
+	} {
+		if got, ok := c.of.wait(noon); got != c.want || ok != c.count {
+			t.Errorf("%v, %v; want %v, %v", got, ok, c.want, c.count)
+		}
+	}
+}
+
 // The countdown lives while it can be seen, and only then; at the end the card
 // changes by itself.
 func TestCountdownLives(t *testing.T) {

@@ -69,8 +69,9 @@ type UI struct {
 	jobs      transfers     // of the home's care, on its own screen
 	asking    dialog.Dialog // the one shown last; nil before
 	viewing   func(now time.Time)
-	alive     atomic.Bool // something on screen counts seconds
-	away      bool        // the window cannot be seen
+	alive     atomic.Bool  // a clock on screen counts
+	tickAt    atomic.Int64 // when it shows something else, nanoseconds since 1970
+	away      bool         // the window cannot be seen
 	trayState trayState
 	trayWords string
 	lent      string // folder of files that other programs show; "" before
@@ -140,7 +141,7 @@ func (u *UI) watch() {
 		case err := <-u.host.Lost():
 			u.pump.post(u.ctx, func() { u.lost(err) })
 		case <-second.C:
-			if u.alive.Load() {
+			if u.alive.Load() && time.Now().UnixNano() >= u.tickAt.Load() {
 				u.pump.post(u.ctx, u.tick)
 			}
 		case <-clock.C:
@@ -164,15 +165,19 @@ func (u *UI) tick() {
 	if u.viewing != nil {
 		u.viewing(now)
 	}
+	u.lives()
 }
 
-// lives finds out whether anything that can be seen counts seconds.
+// lives finds out whether a clock that can be seen counts, and when it shows
+// something else: each tick wakes the window's thread for a while.
 func (u *UI) lives() {
-	on := u.viewing != nil // it ends with its grant, seen or not
+	on, wait := u.viewing != nil, time.Duration(0) // it ends with its grant, seen or not
 	if u.frame != nil && !u.away && !on {
-		s, ok := u.frame.front.(living)
-		on = ok && s.counting()
+		if s, ok := u.frame.front.(living); ok {
+			wait, on = s.wait(u.opt.Now())
+		}
 	}
+	u.tickAt.Store(time.Now().Add(wait).UnixNano())
 	u.alive.Store(on)
 }
 
