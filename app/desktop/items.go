@@ -109,9 +109,12 @@ func (e earlier) items(entries []engine.Entry) []item {
 // last, as far as it is still shown.
 func listItems(ctx context.Context, n Node, o engine.ListOptions, before []item) ([]item, error) {
 	items, known := make([]item, 0, len(before)), sinceBefore(before)
-	err := n.ListPages(ctx, o, func(page []engine.Entry) error {
-		items = append(items, known.items(page)...)
-		return nil
+	var err error
+	garbage.during(func() {
+		err = n.ListPages(ctx, o, func(page []engine.Entry) error {
+			items = append(items, known.items(page)...)
+			return nil
+		})
 	})
 	return items, err
 }

@@ -30,6 +30,9 @@ func Run(home, version string) (err error) {
 	if err := prepareToolkit(); err != nil {
 		return err
 	}
+	if os.Getenv("GOGC") == "" {
+		garbage.limit(usualGarbage)
+	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	host := newHomeHost(home, version, logger)
 	hostname, err := os.Hostname()
