@@ -46,6 +46,20 @@ func (c *circle) maintain() {
 	}
 }
 
+// onlyKnown checks that keepers hold what the catalog knows, and nothing else.
+func (c *circle) onlyKnown() {
+	c.t.Helper()
+	for i, k := range c.keepers {
+		u, err := k.depot.Usage(c.t.Context(), k.owner)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if held := c.held(); u.Shards != held[i] {
+			c.t.Errorf("%s holds %d shards, the catalog knows %d", k.name, u.Shards, held[i])
+		}
+	}
+}
+
 func (c *circle) source() string {
 	c.t.Helper()
 	dir := filepath.Join(c.t.TempDir(), "d")
@@ -95,15 +109,7 @@ func TestCircleGrowsAndShrinks(t *testing.T) {
 	c.backUp(1)
 	c.acked()
 	c.maintain()
-	for i, k := range c.keepers {
-		u, err := k.depot.Usage(t.Context(), k.owner)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if held := c.held(); u.Shards != held[i] {
-			t.Errorf("%s holds %d shards, the catalog knows %d", k.name, u.Shards, held[i])
-		}
-	}
+	c.onlyKnown()
 }
 
 // A repair reads k pieces and sends what is missing, no more.
