@@ -101,6 +101,9 @@ func TestRepairAndAuditKilled(t *testing.T) {
 	// audit finds nothing to ask it for. Three are left in the end.
 	order := r.rng.Perm(len(r.Keepers))
 	for round := range min(2*long(), len(order)/2) {
+		if round == 2 { // of n-k: what two lost is there again before a third loses
+			r.restore()
+		}
 		bad := r.Keepers[order[round]]
 		for i, f := range r.shardFiles(bad) {
 			if i%2 == 0 {
@@ -127,11 +130,17 @@ func TestRepairAndAuditKilled(t *testing.T) {
 			r.check(os.RemoveAll(to))
 		}
 	}
+	r.restore()
+	r.wholeAgain(src)
+}
+
+// restore lets the owner find all that is lost and make it anew.
+func (r *rig) restore() {
+	r.Helper()
 	r.check(r.Owner.Start(r.ctx))
 	r.run([]int{0, 1}, "verify") // finds what audits did not draw
 	r.check(r.Owner.Stop(r.ctx))
 	r.settle()
-	r.wholeAgain(src)
 }
 
 func (r *rig) audit() (a engine.AuditReport) {
