@@ -199,6 +199,21 @@ func (e *Engine) SetGrace(ctx context.Context, d time.Duration) error {
 	})
 }
 
+// Missing gives the keepers that were away for so long that what they hold is
+// made anew elsewhere.
+func (e *Engine) Missing(ctx context.Context) (map[peers.DeviceID]bool, error) {
+	out := map[peers.DeviceID]bool{}
+	err := e.withCare(ctx, func(c *care) error {
+		for _, k := range e.keepers() {
+			if h := c.history[k.Device()]; h != nil && h.Missed(e.now(), c.grace) {
+				out[k.Device()] = true
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
 // crew is the circle as decisions see it.
 type crew struct {
 	keepers []peers.Keeper

@@ -12,7 +12,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -55,8 +54,8 @@ type backups struct {
 	locator peers.Locator
 	engine  backer
 	catalog *catalog.Catalog
-	began   beside     // when the home was opened
-	mu      sync.Mutex // one at a time
+	began   beside        // when the home was opened
+	turn    chan struct{} // full while one is made
 	unsaved atomic.Pointer[unsaved]
 }
 
@@ -126,6 +125,7 @@ func (n *Node) openBackups(ctx context.Context, owner identity.OwnerKey, files *
 	}
 	n.backups.owner = owner.WithoutMaster()
 	n.backups.secrets, n.backups.locator, n.backups.engine, n.backups.catalog = s, l, files, files.Catalog()
+	n.backups.turn = make(chan struct{}, 1)
 	n.backups.engine.SetTogether(n.others())
 	n.backups.began = n.beside()
 	return n.noteThisMachine(ctx)
@@ -217,8 +217,13 @@ func (n *Node) RenewBackup(ctx context.Context, progress func(engine.Progress)) 
 // backUp makes a backup when there is something new.
 func (n *Node) backUp(ctx context.Context, insist bool, progress func(engine.Progress)) (engine.BackupReport, error) {
 	b := &n.backups
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	// One under way may wait for hours, for a put that goes first.
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-ctx.Done():
+		return engine.BackupReport{}, context.Cause(ctx)
+	}
 	notes, err := n.notes()
 	if err != nil {
 		return engine.BackupReport{}, err
@@ -318,9 +323,14 @@ func (n *Node) tellHeads(ctx context.Context) error {
 }
 
 // unhold lets keepers forget what was moved before a backup, when more than
-// half of them have its head: who comes back with the words asks them all.
+// half of them have its head: who comes back with the words asks them all. One
+// that is taken for lost does not count: holds would never end in a small circle.
 func (n *Node) unhold(ctx context.Context, last *catalog.Backup) error {
-	have, of, err := n.headsAt(ctx, last.Number)
+	missing, err := n.engine.Missing(ctx)
+	if err != nil {
+		return err
+	}
+	have, of, err := n.headsAt(ctx, last.Number, missing)
 	if err != nil || 2*have <= of {
 		return err
 	}
@@ -332,8 +342,8 @@ func (n *Node) unhold(ctx context.Context, last *catalog.Backup) error {
 }
 
 // headsAt counts the keepers, and those of them that have a head of this machine
-// or a later one.
-func (n *Node) headsAt(ctx context.Context, number uint64) (have, of int, err error) {
+// or a later one. Those of without count only when they have it.
+func (n *Node) headsAt(ctx context.Context, number uint64, without map[peers.DeviceID]bool) (have, of int, err error) {
 	acks, err := n.backups.catalog.HeadAcks(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -342,9 +352,11 @@ func (n *Node) headsAt(ctx context.Context, number uint64) (have, of int, err er
 		if !p.Keeper {
 			continue
 		}
-		of++
-		if slices.ContainsFunc(acks, func(a catalog.HeadAck) bool { return a.Keeper == p.Device && a.Number >= number }) {
-			have++
+		switch {
+		case slices.ContainsFunc(acks, func(a catalog.HeadAck) bool { return a.Keeper == p.Device && a.Number >= number }):
+			have, of = have+1, of+1
+		case !without[p.Device]:
+			of++
 		}
 	}
 	return have, of, nil
@@ -367,7 +379,7 @@ func (n *Node) BackupState(ctx context.Context) (*BackupState, error) {
 		return nil, err
 	}
 	s.Number, s.Made = last.Number, time.Unix(last.Made, 0)
-	if s.Keepers, _, err = n.headsAt(ctx, last.Number); err != nil {
+	if s.Keepers, _, err = n.headsAt(ctx, last.Number, nil); err != nil {
 		return nil, err
 	}
 	notes, err := n.notes()

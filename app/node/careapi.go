@@ -32,6 +32,7 @@ type CareAPI interface {
 type carer interface {
 	entruster
 	Noticed(ctx context.Context, list []engine.Notice) error
+	Missing(ctx context.Context) (map[peers.DeviceID]bool, error)
 	Threatened(ctx context.Context, without peers.DeviceID) ([]engine.Path, error)
 	BeginLeave(ctx context.Context, l engine.Leave) error
 	EndLeave(ctx context.Context, d peers.DeviceID, gone bool) error
