@@ -267,6 +267,14 @@ func (e *Engine) mendAll(ctx context.Context, pol repair.Policy, which func(*cat
 		if len(ids) > 0 && m.pieces.Load() > 0 {
 			continue
 		}
+		// A put or a backup that began before the machine left may end meanwhile.
+		now, _, err := e.needed(ctx, m, which)
+		if err != nil {
+			return r, err
+		}
+		if slices.ContainsFunc(now, func(id int64) bool { _, tried := slices.BinarySearch(ids, id); return !tried }) {
+			continue
+		}
 		if err = e.unfinished(ctx, m.crew, pol, which, r); err != nil {
 			return r, err
 		}

@@ -346,9 +346,9 @@ func (n *Node) lastHeads(ctx context.Context) map[peers.DeviceID]time.Time {
 
 // otherHeads are the newest heads that the keepers which answer have of each
 // machine. most tells that at least half of the keepers answered, and so one of
-// any that are more than half.
+// any that are more than half; those that are taken for lost do not count.
 func (n *Node) otherHeads(ctx context.Context) (out []*backup.Head, most bool) {
-	answered := 0
+	answered := map[peers.DeviceID]bool{}
 	best := map[peers.DeviceID]*backup.Head{}
 	var mu sync.Mutex
 	var all []peers.DeviceID
@@ -364,7 +364,7 @@ func (n *Node) otherHeads(ctx context.Context) (out []*backup.Head, most bool) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		answered++
+		answered[c.Device()] = true
 		for i := range hs {
 			if had := best[hs[i].Device]; had != nil && had.Number >= hs[i].Number {
 				continue
@@ -380,7 +380,17 @@ func (n *Node) otherHeads(ctx context.Context) (out []*backup.Head, most bool) {
 	for _, h := range best {
 		out = append(out, h)
 	}
-	return out, 2*answered >= len(all)
+	missing, err := n.engine.Missing(ctx)
+	if err != nil {
+		return out, false
+	}
+	of := 0
+	for _, d := range all {
+		if answered[d] || !missing[d] {
+			of++
+		}
+	}
+	return out, 2*len(answered) >= of
 }
 
 // RemoveDevice takes a machine off the list: keepers refuse it as they hear of
