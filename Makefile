@@ -55,7 +55,7 @@ demo: build-headless ## five keepers, an owner, a brand; lose two; get all back;
 test: deps ## every test: unit, property, end to end, command line, window, a short fuzz of every decoder
 	@[ "$$(id -u)" != 0 ] || .ci/deps net
 	@# The window is not raced: that would rebuild its C parts for minutes.
-	$(TESTRUN) -log build/tests.json -- -race $(HEADLESS) -timeout 25m $$(.ci/packages)
+	$(TESTRUN) -log build/tests.json -- -race $(HEADLESS) -timeout 45m $$(.ci/packages)
 	$(TESTRUN) -log build/tests-window.json -- -timeout 10m ./app/desktop/...
 	go build -o /dev/null ./app/preezm
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
