@@ -371,7 +371,8 @@ func TestBrandLearnsNothingOfTheCircle(t *testing.T) {
 	w.must(err)
 	book, err := circle.OpenIn(boxes[vault.Machine], filepath.Join(w.brand.Dir, "circle.json"))
 	w.must(err)
-	service, err := rpc.New(rpc.Config{Identity: id, Book: book})
+	// As the brand's home does it: who is on this machine only may call others on it.
+	service, err := rpc.New(rpc.Config{Identity: id, Book: book, Listen: []string{"127.0.0.1:0"}})
 	w.must(err)
 	defer service.Close()
 	keys, err := identity.OpenDevice(boxes[vault.Machine], w.brand.Dir)
