@@ -44,6 +44,7 @@ func TestCirclesThatDiffer(t *testing.T) {
 		"one cannot reach a keeper":         {4, []int{0, 1, 2, 3}, []int{0, 1, 2, 3}, []int{3}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it waits for the disk
 			a, b := newTwins(t)
 			all := append(slices.Clone(a.keepers), newCircle(t, c.keepers-3).keepers...)
 			for i, k := range all {
