@@ -267,16 +267,18 @@ func (e *Engine) mendAll(ctx context.Context, pol repair.Policy, which func(*cat
 		if len(ids) > 0 && m.pieces.Load() > 0 {
 			continue
 		}
-		// A put or a backup that began before the machine left may end meanwhile.
-		now, _, err := e.needed(ctx, m, which)
-		if err != nil {
-			return r, err
-		}
-		if slices.ContainsFunc(now, func(id int64) bool { _, tried := slices.BinarySearch(ids, id); return !tried }) {
-			continue
-		}
 		if err = e.unfinished(ctx, m.crew, pol, which, r); err != nil {
 			return r, err
+		}
+		if r.Left > 0 {
+			// A put or a backup that began before the machine left may end meanwhile.
+			now, _, err := e.needed(ctx, m, which)
+			if err != nil {
+				return r, err
+			}
+			if slices.ContainsFunc(now, func(id int64) bool { _, tried := slices.BinarySearch(ids, id); return !tried }) {
+				continue
+			}
 		}
 		e.tellDeletions(ctx, deletionPatience)
 		left := r.Left
@@ -312,6 +314,7 @@ func (e *Engine) needed(ctx context.Context, m *mending, which func(*catalog.Spr
 // unfinished counts in r the chosen segments of which pieces still wait, and says
 // for whom.
 func (e *Engine) unfinished(ctx context.Context, w *crew, pol repair.Policy, which func(*catalog.Spread) bool, r *DrainReport) error {
+	r.Left, r.Copies, r.Waits = 0, 0, nil
 	waits := make([]Wait, len(w.keepers))
 	err := e.cat.Spreads(ctx, func(s *catalog.Spread) error {
 		if !which(s) {
