@@ -157,6 +157,20 @@ func (r *rig) signal(k *e2e.Home, s syscall.Signal) {
 	r.check(syscall.Kill(k.About().PID, s))
 }
 
+// rests waits until a serving owner has nothing to do and so many keepers may be
+// lost.
+func (r *rig) rests(mayLose int) {
+	r.Helper()
+	r.until("no calm", func() error {
+		var s engine.Status
+		r.must(&s, "status")
+		if o := s.Outlook; s.Debt+s.Pending+o.Todo+o.Recode > 0 || s.MayLose < mayLose {
+			return fmt.Errorf("%d shards owed, %d deletions wait, %d may be lost, %+v", s.Debt, s.Pending, s.MayLose, o)
+		}
+		return nil
+	})
+}
+
 // until polls f until it is satisfied, or the test has waited too long.
 func (r *rig) until(what string, f func() error) {
 	r.Helper()

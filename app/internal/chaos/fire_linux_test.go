@@ -210,14 +210,7 @@ func (f *fire) burn() {
 func (f *fire) calm() {
 	f.Helper()
 	f.check(f.Owner.Start(f.ctx))
-	f.until("no calm", func() error {
-		var s engine.Status
-		f.must(&s, "status")
-		if o := s.Outlook; s.Debt+s.Pending+o.Todo+o.Recode > 0 || s.MayLose < 2 {
-			return fmt.Errorf("%d shards owed, %d deletions wait, %d may be lost, %+v", s.Debt, s.Pending, s.MayLose, o)
-		}
-		return nil
-	})
+	f.rests(2)
 	f.check(f.Owner.Stop(f.ctx))
 	f.until("keepers and catalog differ", f.strangers)
 }

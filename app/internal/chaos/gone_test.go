@@ -14,7 +14,6 @@ import (
 
 	"github.com/preezm/preezm/app/internal/e2e"
 	"github.com/preezm/preezm/app/node"
-	"github.com/preezm/preezm/engine"
 	"github.com/preezm/preezm/engine/identity"
 	"github.com/preezm/preezm/peers/vault"
 	"github.com/preezm/preezm/peers/vault/vaulttest"
@@ -192,14 +191,7 @@ func (o *owner) goOn(k *e2e.Home, deed []string) {
 		})
 		o.check(k.Kill())
 	}
-	o.until("no calm", func() error {
-		var s engine.Status
-		o.must(&s, "status")
-		if w := s.Outlook; s.Debt+s.Pending+w.Todo+w.Recode > 0 || s.MayLose < 1 {
-			return fmt.Errorf("%d shards owed, %d deletions wait, %d may be lost, %+v", s.Debt, s.Pending, s.MayLose, w)
-		}
-		return nil
-	})
+	o.rests(1)
 	o.check(o.Owner.Stop(o.ctx))
 	if v := o.verify([]int{0}); v.Good != v.Shards || v.Lost > 0 {
 		o.Errorf("round %d: %d of %d shards are good: %v", o.round, v.Good, v.Shards, v.Blamed)
